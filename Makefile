@@ -37,7 +37,7 @@ define install
 @[ -n "$(PYTHON)" ] || { echo "skamort needs Python 3.11 or newer and found none; say where: make PYTHON=..."; exit 1; }
 @echo "Installing skamort[$(2)] into $(1); the first time takes a minute or two ..."
 @[ -x $(1)/bin/pip ] || $(PYTHON) -m venv $(1)
-@$(1)/bin/pip install --quiet --disable-pip-version-check --constraint $(3) --editable ".[$(2)]"
+@$(1)/bin/pip install -qq --disable-pip-version-check --constraint $(3) --editable ".[$(2)]"
 @touch $@
 endef
 
