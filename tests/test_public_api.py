@@ -1,0 +1,150 @@
+"""What the package promises as a whole: its public names, its arrows, its manners on import."""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import skamort
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "skamort").rglob("*.py"))
+ROOMS = sorted(p.name for p in (ROOT / "skamort").iterdir() if (p / "__init__.py").exists())
+PACKAGES = ["skamort", *(f"skamort.{room}" for room in ROOMS)]
+
+# Which room may import which; itself and the private modules beside the rooms always.
+ARROWS = {
+    "skamort": {"estimators"},
+    "estimators": {"training", "modules", "solvers"},
+    "training": {"modules"},
+    "modules": set(),
+    "solvers": set(),
+    "metrics": {"solvers"},
+    "datasets": set(),
+    "inspection": {"metrics", "solvers"},
+}
+
+
+def relative(path):
+    return str(path.relative_to(ROOT))
+
+
+def room_of(module):
+    """The room of `skamort.room.module`; None for a private module beside the rooms."""
+    parts = module.split(".")
+    if parts == ["skamort"]:
+        return "skamort"
+    return None if parts[1].startswith("_") else parts[1]
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path):
+    """Every skamort module a file imports, wherever in the file the import stands."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path.parent)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(base, package) if node.level else base
+            # `from skamort import metrics` names a room, `from skamort import TopKSAE` does not.
+            names = [f"skamort.{a.name}" if a.name in ROOMS else "skamort" for a in node.names]
+            names = names if base == "skamort" else [base]
+        else:
+            continue
+        yield from (name for name in names if name.split(".")[0] == "skamort")
+
+
+def test_rooms_are_the_ones_with_arrows():
+    assert {"skamort", *ROOMS} == set(ARROWS)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_imports_follow_the_arrows(path):
+    room = room_of(module_name(path))
+    allowed = {None, room} | ARROWS.get(room, set())
+    against = {name for name in imported_modules(path) if room_of(name) not in allowed}
+    assert not against, f"{relative(path)} imports {sorted(against)} against the arrows"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_names(package):
+    """`__all__` (whose order ruff keeps) resolves, and nothing public is missing from it."""
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__)
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public == set(module.__all__) - {"__version__"}
+
+
+def test_modules_are_private():
+    """Users import from packages; a module's name is free to change."""
+    modules = pkgutil.walk_packages(skamort.__path__, "skamort.")
+    public = {info.name for info in modules if not info.name.rpartition(".")[2].startswith("_")}
+    assert public == set(PACKAGES) - {"skamort"}
+
+
+@pytest.mark.parametrize("folder", ["skamort", "tests", "examples", "benchmarks"])
+def test_no_file_is_two_rooms(folder):
+    def code_lines(path):
+        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        return sum(1 for line in lines if line and not line.startswith("#"))
+
+    sizes = {relative(path): code_lines(path) for path in (ROOT / folder).rglob("*.py")}
+    assert {path: size for path, size in sizes.items() if size > 450} == {}
+
+
+def test_import_has_manners():
+    """Importing every package warns of nothing, needs no optional dependency, changes no state."""
+    script = f"""
+        import importlib, os, random, sys
+
+        for optional in ("matplotlib", "pandas", "numba"):
+            sys.modules[optional] = None  # importing it raises ImportError
+
+        import numpy, scipy.linalg, sklearn, torch
+        from threadpoolctl import threadpool_info
+
+        def state():
+            return {{
+                "python": random.getstate(),
+                "numpy": [str(part) for part in numpy.random.get_state()],
+                "torch": torch.get_rng_state().tolist(),
+                "dtype": torch.get_default_dtype(),
+                "deterministic": torch.are_deterministic_algorithms_enabled(),
+                "grad": torch.is_grad_enabled(),
+                "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+                "pools": {{pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}},
+                "environment": dict(os.environ),
+            }}
+
+        before = state()
+        for package in {PACKAGES!r}:
+            importlib.import_module(package)
+        after = state()
+        after["pools"] = {{path: after["pools"][path] for path in before["pools"]}}
+        changed = [name for name in before if before[name] != after[name]]
+        assert not changed, changed
+    """
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
