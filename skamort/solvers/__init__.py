@@ -1,1 +1,14 @@
-__all__ = []
+"""Sparse inference for a fixed dictionary: codes, and how good they are."""
+
+from ._base import SolverResult
+from ._encode import duality_gap, sparse_encode
+from ._fista import FISTA
+from ._registry import SOLVERS
+
+__all__ = [
+    "FISTA",
+    "SOLVERS",
+    "SolverResult",
+    "duality_gap",
+    "sparse_encode",
+]

@@ -1,0 +1,282 @@
+"""Sparse codes for a fixed dictionary, and the certificate of their quality, for NumPy and "
+"for torch."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from ._base import SolverResult
+from ._certificate import certified_gap
+from ._registry import SOLVERS
+from ._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
+
+_SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "omp", "threshold")
+
+
+@dataclass(frozen=True)
+class EncodingInfo:
+    """What is known about returned codes; arrays or tensors as the codes are.
+
+    Attributes
+    ----------
+    gap : array of shape (n_samples,)
+        Duality gap, float64.
+    n_iter : array of shape (n_samples,)
+        Iterations spent on each sample.
+    converged : array of shape (n_samples,)
+        Whether the gap met the tolerance.
+    """
+
+    gap: Any
+    n_iter: Any
+    converged: Any
+
+
+def sparse_encode(
+    X,
+    dictionary,
+    *,
+    gram=None,
+    cov=None,
+    algorithm="fista",
+    n_nonzero_coefs=None,
+    alpha=None,
+    copy_cov=True,
+    init=None,
+    max_iter=1000,
+    n_jobs=None,
+    check_input=True,
+    verbose=0,
+    positive=False,
+    tol=1e-4,
+    return_info=False,
+):
+    """Find sparse codes of samples for a fixed dictionary, to a certified accuracy.
+
+    Solves, for every row x of ``X`` on its own::
+
+        min_z  1/2 ||x - z D||^2 + alpha ||z||_1        (z >= 0 if positive)
+
+    with the arguments of :func:`sklearn.decomposition.sparse_encode` and more. What comes in NumPy
+    goes out in NumPy, what comes in torch goes out in torch, on the same device and in the same
+    dtype.
+
+    Parameters
+    ----------
+    X : array-like or Tensor of shape (n_samples, n_features)
+        Data.
+    dictionary : array-like or Tensor of shape (n_components, n_features)
+        Atoms, one a row, of any norm but zero.
+    gram : array-like or Tensor of shape (n_components, n_components), default=None
+        ``dictionary @ dictionary.T``, computed where it is needed.
+    cov : array-like of shape (n_components, n_samples), default=None
+        ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
+    algorithm : {"fista", "lasso_cd", "lasso_lars", "lars", "omp", "threshold"}, default="fista"
+        "fista" is our own, with a certificate; the others are scikit-learn's, for NumPy input
+        alone.
+    n_nonzero_coefs : int, default=None
+        Non-zeros wanted per sample, for "lars" and "omp".
+    alpha : float, default=None
+        Weight of the L1 norm; for "threshold" the threshold, for "omp" the squared error aimed at.
+        None means 1.
+    copy_cov : bool, default=True
+        Whether ``cov`` must be left untouched.
+    init : array-like or Tensor of shape (n_samples, n_components), default=None
+        Codes to start from, for "fista" and "lasso_cd".
+    max_iter : int, default=1000
+        Most iterations spent on a sample.
+    n_jobs : int, default=None
+        Processes for scikit-learn's algorithms. "fista" uses the threads of torch.
+    check_input : bool, default=True
+        If False, values are not checked for NaN, infinity and zero atoms.
+    verbose : int, default=0
+        Verbosity of scikit-learn's algorithms.
+    positive : bool, default=False
+        Whether codes must be >= 0.
+    tol : float, default=1e-4
+        A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``.
+    return_info : bool, default=False
+        Whether to return the certificate as well.
+
+    Returns
+    -------
+    codes : ndarray or Tensor of shape (n_samples, n_components)
+        Sparse codes.
+    info : EncodingInfo
+        ``gap``, ``n_iter`` and ``converged``, each of shape (n_samples,). Only if ``return_info``.
+
+    Raises
+    ------
+    ValueError
+        NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, an unknown
+        ``algorithm``.
+    TypeError
+        Tensors of a dtype other than float32 and float64, or parameters of the wrong type.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Where samples did not reach ``tol`` in ``max_iter`` iterations: how many, and the worst
+        relative gap.
+
+    See Also
+    --------
+    duality_gap : The certificate for codes found by any other means.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skamort.solvers import sparse_encode
+    >>> X = np.array([[3.0, 0.5], [-2.0, 1.5]])
+    >>> codes, info = sparse_encode(X, np.eye(2), alpha=1.0, return_info=True)
+    >>> codes
+    array([[ 2. ,  0. ],
+           [-1. ,  0.5]])
+    >>> info.converged
+    array([ True,  True])
+    """
+    if algorithm in _SKLEARN_ALGORITHMS:
+        if return_info or isinstance(X, Tensor):
+            raise ValueError(
+                f"sparse_encode: algorithm={algorithm!r} is scikit-learn's, without torch and "
+                "without return_info; "
+                f"choose one of {sorted(SOLVERS)}."
+            )
+        return _sklearn_sparse_encode(
+            X,
+            dictionary,
+            gram=gram,
+            cov=cov,
+            algorithm=algorithm,
+            n_nonzero_coefs=n_nonzero_coefs,
+            alpha=alpha,
+            copy_cov=copy_cov,
+            init=init,
+            max_iter=max_iter,
+            n_jobs=n_jobs,
+            check_input=check_input,
+            verbose=verbose,
+            positive=positive,
+        )
+    if algorithm not in SOLVERS:
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} is unknown; "
+            f"choose one of {sorted([*SOLVERS, *_SKLEARN_ALGORITHMS])}."
+        )
+    alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
+    max_iter = check_integer(max_iter, "max_iter", 0)
+    tol = check_real(tol, "tol")
+    data = as_tensor(X, "X", check=check_input)
+    atoms = check_dictionary(dictionary, data, check=check_input)
+    if init is not None:
+        init = check_codes(init, "init", data, atoms, check=check_input)
+    if gram is not None:
+        gram = _check_gram(gram, atoms, check=check_input)
+
+    solver = SOLVERS[algorithm](max_iter=max_iter, tol=tol)
+    result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
+    _warn_unless_converged(result, data, solver)
+    to_output = _identity if isinstance(X, Tensor) else Tensor.numpy
+    codes = to_output(result.codes)
+    if not return_info:
+        return codes
+    return codes, EncodingInfo(
+        to_output(result.gap), to_output(result.n_iter), to_output(result.converged)
+    )
+
+
+def duality_gap(X, codes, dictionary, alpha, positive=False):
+    """Bound how far codes are from the best codes for a dictionary and an L1 weight.
+
+    The objective 1/2 ||x - z D||^2 + alpha ||z||_1 of a sample is at most ``gap`` above its minimum
+    over z, so the minimum lies between objective - gap and objective. Codes may come from any
+    encoder.
+
+    Parameters
+    ----------
+    X : array-like or Tensor of shape (n_samples, n_features)
+        Data.
+    codes : array-like or Tensor of shape (n_samples, n_components)
+        Codes to judge.
+    dictionary : array-like or Tensor of shape (n_components, n_features)
+        Atoms, one a row, of any norm but zero.
+    alpha : float
+        Weight of the L1 norm, >= 0.
+    positive : bool, default=False
+        Whether the best codes are sought among those >= 0; ``codes`` must be, then.
+
+    Returns
+    -------
+    gap : ndarray or Tensor of shape (n_samples,)
+        Never negative, float64, computed in float64.
+
+    Raises
+    ------
+    ValueError
+        NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, or negative codes
+        with ``positive``.
+
+    Notes
+    -----
+    The dual point is the residual scaled to feasibility (see S.-J. Kim et al., An interior-point
+    method for large-scale l1-regularized least squares, 2007, section III), at the best such scale.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skamort.solvers import duality_gap
+    >>> X, codes = np.array([[3.0, 0.5]]), np.array([[2.0, 0.0]])
+    >>> duality_gap(X, codes, np.eye(2), alpha=1.0)
+    array([0.])
+    >>> duality_gap(X, 0 * codes, np.eye(2), alpha=1.0).round(3)
+    array([2.056])
+    """
+    alpha = check_real(alpha, "alpha")
+    data = as_tensor(X, "X")
+    atoms = check_dictionary(dictionary, data)
+    codes = check_codes(codes, "codes", data, atoms)
+    if positive and (codes < 0).any():
+        raise ValueError(
+            "duality_gap: positive=True, but codes holds negative values; clip them or pass "
+            "positive=False."
+        )
+    weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
+    gap = certified_gap(data, codes, atoms, weight, positive)
+    return gap if isinstance(X, Tensor) else gap.numpy()
+
+
+def _identity(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:
+    gram = as_tensor(gram, "gram", like=atoms, check=check)
+    if gram.shape != (len(atoms), len(atoms)):
+        raise ValueError(
+            f"gram must be dictionary @ dictionary.T, of shape {(len(atoms), len(atoms))}, "
+            f"got {tuple(gram.shape)}."
+        )
+    return gram
+
+
+def _warn_unless_converged(result: SolverResult, X: Tensor, solver: Any) -> None:
+    failed = int((~result.converged).sum())
+    if failed:
+        energy = 0.5 * X.double().square().sum(dim=1)
+        worst = float((result.gap / energy)[~result.converged].max())
+        warnings.warn(
+            f"{type(solver).__name__}: {failed} of {len(X)} samples did not reach "
+            f"tol={solver.tol:g} in "
+            f"max_iter={solver.max_iter} iterations; the worst relative duality gap is "
+            f"{worst:.1e}. "
+            "Raise max_iter or tol.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

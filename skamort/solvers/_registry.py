@@ -1,0 +1,9 @@
+"""Every solver by name."""
+
+from __future__ import annotations
+
+from ._fista import FISTA
+
+SOLVERS = {
+    "fista": FISTA,
+}

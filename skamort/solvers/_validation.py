@@ -1,0 +1,93 @@
+"""What comes from users becomes tensors here, or a clear error before any work."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_array
+from torch import Tensor
+
+_DTYPES = (torch.float64, torch.float32)
+
+
+def as_tensor(values: Any, name: str, *, like: Tensor | None = None, check: bool = True) -> Tensor:
+    """A finite float32 or float64 matrix as a tensor; ``like`` gives the dtype and device to "
+    "convert to."""
+    if isinstance(values, Tensor):
+        tensor = values.detach()
+        if not tensor.is_floating_point() and not tensor.is_complex():
+            tensor = tensor.to(torch.get_default_dtype())
+        if tensor.dtype not in _DTYPES:
+            raise TypeError(
+                f"{name} must be float32 or float64, got {tensor.dtype}; convert it, for "
+                "example with .float()."
+            )
+        if check and (tensor.ndim != 2 or 0 in tensor.shape):
+            raise ValueError(
+                f"{name} must be a matrix with at least one row and one column, got shape "
+                f"{tuple(tensor.shape)}."
+            )
+        if check and not tensor.isfinite().all():
+            raise ValueError(f"{name} contains NaN or infinity; remove or impute these values.")
+    else:
+        if check:
+            values = check_array(values, dtype=[np.float64, np.float32], order="C", input_name=name)
+        values = np.ascontiguousarray(values)
+        # torch shares memory with the array and warns where it is read-only; no solver writes to
+        # its input.
+        tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
+    return tensor if like is None else tensor.to(like)
+
+
+def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tensor:
+    """The dictionary as a tensor like ``X``, without zero atoms, of the width of ``X``."""
+    atoms = as_tensor(dictionary, "dictionary", like=X, check=check)
+    if atoms.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"dictionary and X have different numbers of features: dictionary has shape "
+            f"{tuple(atoms.shape)}, "
+            f"X {tuple(X.shape)}; atoms are rows, of the width of X."
+        )
+    if check:
+        zero = (atoms == 0).all(dim=1).nonzero().flatten().tolist()
+        if zero:
+            shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
+            raise ValueError(
+                f"dictionary has {len(zero)} zero atom(s), at index {shown}; drop or replace them."
+            )
+    return atoms
+
+
+def check_codes(
+    codes: Any, name: str, X: Tensor, dictionary: Tensor, *, check: bool = True
+) -> Tensor:
+    """Codes of the right shape as a tensor like ``X``."""
+    tensor = as_tensor(codes, name, like=X, check=check)
+    expected = (len(X), len(dictionary))
+    if tuple(tensor.shape) != expected:
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_components) = {expected}, got "
+            f"{tuple(tensor.shape)}."
+        )
+    return tensor
+
+
+def check_real(value: Any, name: str, minimum: float = 0.0) -> float:
+    """A finite number at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+        raise TypeError(f"{name} must be a finite number, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be >= {minimum:g}, got {value!r}.")
+    return float(value)
+
+
+def check_integer(value: Any, name: str, minimum: int) -> int:
+    """An integer at least ``minimum``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be >= {minimum}, got {value!r}.")
+    return int(value)

@@ -1,0 +1,161 @@
+"""What goes in and out of sparse_encode and duality_gap, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.decomposition import sparse_encode as sklearn_sparse_encode
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort.solvers import SOLVERS, duality_gap, sparse_encode
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((6, 8))
+DICTIONARY = RNG.standard_normal((12, 8))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numpy_in_numpy_out(dtype):
+    codes, info = sparse_encode(X.astype(dtype), DICTIONARY, alpha=0.2, return_info=True)
+    assert isinstance(codes, np.ndarray)
+    assert codes.dtype == dtype
+    assert codes.shape == (6, 12)
+    assert info.gap.shape == info.n_iter.shape == info.converged.shape == (6,)
+    assert info.converged.dtype == bool
+    assert info.converged.all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_torch_in_torch_out(dtype):
+    codes, info = sparse_encode(
+        torch.tensor(X, dtype=dtype, requires_grad=True), DICTIONARY, alpha=0.2, return_info=True
+    )
+    assert isinstance(codes, torch.Tensor)
+    assert codes.dtype == dtype
+    assert not codes.requires_grad
+    assert isinstance(info.gap, torch.Tensor)
+    np.testing.assert_allclose(codes, sparse_encode(X, DICTIONARY, alpha=0.2), atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("positive", [False, True])
+def test_cuda_gives_the_answer_of_the_cpu(positive):
+    on_cpu = sparse_encode(X, DICTIONARY, alpha=0.2, positive=positive, tol=1e-8)
+    on_cuda = sparse_encode(
+        torch.tensor(X, device="cuda"), DICTIONARY, alpha=0.2, positive=positive, tol=1e-8
+    )
+    assert on_cuda.is_cuda
+    np.testing.assert_allclose(on_cuda.cpu(), on_cpu, atol=1e-3)
+
+
+def test_accepts_lists_frames_integers_and_read_only_memory(tmp_path):
+    expected = sparse_encode(X, DICTIONARY, alpha=0.2)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for values in (X.tolist(), pd.DataFrame(X), mapped, np.asfortranarray(X)):
+        np.testing.assert_array_equal(sparse_encode(values, DICTIONARY, alpha=0.2), expected)
+    integers = np.array([[3, 0], [0, -2]])
+    np.testing.assert_allclose(sparse_encode(integers, [[1, 0], [0, 1]]), [[2, 0], [0, -1]])
+
+
+def test_alpha_defaults_to_one():
+    np.testing.assert_array_equal(
+        sparse_encode(X, DICTIONARY), sparse_encode(X, DICTIONARY, alpha=1.0)
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["lars", "lasso_cd", "lasso_lars", "omp", "threshold"])
+def test_scikit_learn_algorithms_are_scikit_learns(algorithm):
+    np.testing.assert_array_equal(
+        sparse_encode(X, DICTIONARY, algorithm=algorithm),
+        sklearn_sparse_encode(X, DICTIONARY, algorithm=algorithm),
+    )
+
+
+def test_scikit_learn_algorithms_know_no_torch_and_no_certificate():
+    with pytest.raises(ValueError, match="is scikit-learn's"):
+        sparse_encode(torch.tensor(X), DICTIONARY, algorithm="lars")
+    with pytest.raises(ValueError, match="is scikit-learn's"):
+        sparse_encode(X, DICTIONARY, algorithm="lars", return_info=True)
+
+
+def test_inputs_are_left_untouched():
+    X_before, dictionary_before = X.copy(), DICTIONARY.copy()
+    init = np.ones((6, 12))
+    sparse_encode(X, DICTIONARY, alpha=0.2, init=init, gram=DICTIONARY @ DICTIONARY.T)
+    np.testing.assert_array_equal(X, X_before)
+    np.testing.assert_array_equal(DICTIONARY, dictionary_before)
+    assert (init == 1).all()
+
+
+def test_blocks_change_nothing(monkeypatch):
+    many = np.random.default_rng(1).standard_normal((300, 8))
+    expected = sparse_encode(many, DICTIONARY, alpha=0.2, tol=1e-8)
+    monkeypatch.setattr("skamort.solvers._base._BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr("skamort.solvers._certificate._BLOCK_ELEMENTS", 1)
+    in_blocks = sparse_encode(many, DICTIONARY, alpha=0.2, tol=1e-8)
+    np.testing.assert_allclose(in_blocks, expected, atol=1e-6)
+
+
+def test_warns_where_it_has_not_converged():
+    with pytest.warns(ConvergenceWarning, match=r"FISTA: 6 of 6 samples .* max_iter=2 .* gap is"):
+        codes, info = sparse_encode(
+            X, DICTIONARY, alpha=0.01, max_iter=2, tol=1e-12, return_info=True
+        )
+    assert (info.n_iter == 2).all()
+    assert not info.converged.any()
+    assert np.isfinite(codes).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+def test_refuses_values_that_are_not_finite(bad, convert):
+    spoilt_X, spoilt_dictionary = X.copy(), DICTIONARY.copy()
+    spoilt_X[2, 3] = spoilt_dictionary[1, 1] = bad
+    with pytest.raises(ValueError, match="X contains"):
+        sparse_encode(convert(spoilt_X), DICTIONARY)
+    with pytest.raises(ValueError, match="dictionary contains"):
+        sparse_encode(X, convert(spoilt_dictionary))
+    with pytest.raises(ValueError, match="codes contains"):
+        duality_gap(X, convert(np.full((6, 12), bad)), DICTIONARY, 0.1)
+
+
+def test_names_zero_atoms():
+    dictionary = DICTIONARY.copy()
+    dictionary[[3, 7]] = 0
+    with pytest.raises(ValueError, match=r"2 zero atom\(s\), at index 3, 7"):
+        sparse_encode(X, dictionary)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"dictionary": DICTIONARY[:, :5]}, ValueError, "different numbers of features"),
+        ({"alpha": -0.1}, ValueError, "alpha must be >= 0, got -0.1"),
+        ({"alpha": np.nan}, TypeError, "alpha must be a finite number"),
+        ({"alpha": "0.1"}, TypeError, "alpha must be a finite number"),
+        ({"tol": -1.0}, ValueError, "tol must be >= 0"),
+        ({"max_iter": -1}, ValueError, "max_iter must be >= 0"),
+        ({"max_iter": 1.5}, TypeError, "max_iter must be an integer"),
+        ({"init": np.zeros((6, 11))}, ValueError, r"init must have shape .* \(6, 12\)"),
+        ({"gram": np.eye(3)}, ValueError, "gram must be dictionary @ dictionary.T"),
+        ({"algorithm": "magic"}, ValueError, "algorithm='magic' is unknown; choose one of"),
+        ({"X": np.zeros((0, 8))}, ValueError, "0 sample"),
+        ({"X": torch.zeros(0, 8)}, ValueError, "at least one row"),
+        ({"X": torch.zeros(8)}, ValueError, "must be a matrix"),
+        ({"X": torch.zeros(2, 8, dtype=torch.float16)}, TypeError, "float32 or float64"),
+        ({"X": np.zeros((2, 8), dtype=complex)}, ValueError, "[Cc]omplex"),
+        ({"X": sp.csr_array(X)}, TypeError, "[Ss]parse"),
+    ],
+)
+def test_refuses_bad_input(options, error, message):
+    options = {"X": X, "dictionary": DICTIONARY} | options
+    with pytest.raises(error, match=message):
+        sparse_encode(**options)
+
+
+def test_registry_holds_what_sparse_encode_accepts():
+    for name, solver in SOLVERS.items():
+        assert solver().tol == 1e-4
+        assert sparse_encode(X, DICTIONARY, algorithm=name).shape == (6, 12)
