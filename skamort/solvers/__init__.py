@@ -1,6 +1,7 @@
 """Sparse inference for a fixed dictionary: codes, and how good they are."""
 
 from ._base import SolverResult
+from ._dictionary_update import update_dictionary
 from ._encode import duality_gap, sparse_encode
 from ._fista import FISTA
 from ._registry import SOLVERS
@@ -11,4 +12,5 @@ __all__ = [
     "SolverResult",
     "duality_gap",
     "sparse_encode",
+    "update_dictionary",
 ]

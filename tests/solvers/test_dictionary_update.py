@@ -1,0 +1,65 @@
+"""The update of the atoms: each is the best unit vector, the objective never rises."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skamort.solvers import update_dictionary
+
+
+def problem(seed, n_components, n_features, density=0.5, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    dictionary = torch.randn(n_components, n_features, generator=generator, dtype=dtype)
+    dictionary /= dictionary.norm(dim=1, keepdim=True)
+    codes = torch.randn(50, n_components, generator=generator, dtype=dtype)
+    codes *= torch.rand(50, n_components, generator=generator) < density
+    X = torch.randn(50, n_features, generator=generator, dtype=dtype)
+    return dictionary, codes, X
+
+
+def one_by_one(dictionary, codes, X):
+    """The definition: residual without atom j, then the direction that explains most of it."""
+    dictionary = dictionary.clone()
+    for j, z in enumerate(codes.T):
+        if z.any():
+            target = z @ (X - codes @ dictionary + torch.outer(z, dictionary[j]))
+            dictionary[j] = target / target.norm()
+    return dictionary
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 8), st.floats(0.02, 1))
+def test_follows_the_definition(seed, n_components, n_features, density):
+    dictionary, codes, X = problem(seed, n_components, n_features, density)
+    expected = one_by_one(dictionary, codes, X)
+    before = (X - codes @ dictionary).square().sum()
+    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    torch.testing.assert_close(dictionary, expected, atol=1e-6, rtol=0)
+    assert (X - codes @ dictionary).square().sum() <= before * (1 + 1e-9)
+    assert unused.tolist() == [j for j in range(n_components) if not codes[:, j].any()]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blocks_change_nothing(dtype):
+    dictionary, codes, X = problem(0, 150, 20, dtype=dtype)
+    expected = one_by_one(dictionary, codes, X)
+    update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    torch.testing.assert_close(dictionary, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(150, dtype=dtype))
+
+
+def test_leaves_unused_atoms_alone():
+    dictionary, codes, X = problem(0, 6, 4)
+    codes[:, [1, 4]] = 0
+    before = dictionary.clone()
+    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    assert unused.tolist() == [1, 4]
+    assert torch.equal(dictionary[unused], before[unused])
+
+
+def test_survives_data_without_content():
+    dictionary, codes, X = problem(0, 6, 4)
+    update_dictionary(dictionary, torch.eye(6, dtype=X.dtype), torch.zeros_like(dictionary))
+    assert dictionary.isfinite().all()
+    torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(6, dtype=X.dtype))
