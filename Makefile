@@ -26,10 +26,10 @@ help:
 
 # $(call report,NAME,TARGETS,RESULTS): run all the targets, then say in one line what happened.
 define report
-@start=$$(date +%s); \
-if $(MAKE) --no-print-directory --keep-going $(2); then result=passed; else result=FAILED; fi; \
-echo "make $(1): $$result in $$(($$(date +%s) - start)) s; $(3)"; \
-[ $$result = passed ]
+@+start=$$(date +%s); \
+if $(MAKE) --no-print-directory --keep-going $(2); then status=0; said="passed"; where="$(3)"; \
+else status=1; said="FAILED"; where="the first error above says why"; fi; \
+echo "make $(1): $$said in $$(($$(date +%s) - start)) s; $$where"; exit $$status
 endef
 
 # $(call install,VENV,EXTRAS,CONSTRAINTS)
@@ -54,15 +54,13 @@ demo:
 	$(call report,demo,run-demo,the table and the figures are in results/)
 
 test:
-	$(call report,test,lint suite suite-oldest,newest and oldest dependencies$(comma) details above)
+	$(call report,test,lint suite suite-oldest,the code is clean and works with the newest and the oldest dependencies)
 
 bench:
 	$(call report,bench,run-bench,figures above)
 
 doc:
 	$(call report,doc,run-doc,open doc/_build/html/index.html)
-
-comma := ,
 
 lint: $(TOOLS)
 	$(VENV)/bin/ruff check
@@ -73,10 +71,10 @@ suite suite-oldest: export OMP_NUM_THREADS = 1
 suite suite-oldest: export MPLBACKEND = Agg
 
 suite: $(TOOLS)
-	$(VENV)/bin/pytest -q -n $(WORKERS)
+	$(VENV)/bin/pytest -n $(WORKERS)
 
 suite-oldest: $(OLDEST_TOOLS)
-	$(OLDEST)/bin/pytest -q -n $(WORKERS) tests/estimators tests/solvers
+	$(OLDEST)/bin/pytest -n $(WORKERS) tests/estimators tests/solvers
 
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)
