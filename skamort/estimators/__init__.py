@@ -1,1 +1,10 @@
-__all__ = []
+"""The estimators."""
+
+from ._grad_sparse_coder import GradSparseCoder
+from ._ito_coder import ITOCoder
+from ._mlp import MLPEncoder
+from ._sae import SAEEncoder
+from ._topk import TopKSAE
+from ._weighted import WeightedSAE
+
+__all__ = ["GradSparseCoder", "ITOCoder", "MLPEncoder", "SAEEncoder", "TopKSAE", "WeightedSAE"]

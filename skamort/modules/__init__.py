@@ -1,1 +1,7 @@
-__all__ = []
+"""Torch building blocks: encoders, activations, the decoder."""
+
+from ._activations import TopK
+from ._autoencoder import Decoder, SparseAutoencoder
+from ._encoders import make_encoder, output_layer
+
+__all__ = ["Decoder", "SparseAutoencoder", "TopK", "make_encoder", "output_layer"]

@@ -1,1 +1,19 @@
-__all__ = []
+"""Training of encoders: the skorch net, batches, losses and callbacks."""
+
+from ._batches import TensorBatches
+from ._callbacks import Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
+from ._losses import CodeRegressionLoss, SparseCodingLoss
+from ._net import SparseNet
+from ._plateau import Plateau
+
+__all__ = [
+    "CodeRegressionLoss",
+    "Plateau",
+    "Progress",
+    "SparseCodingLoss",
+    "SparseNet",
+    "StopOnPlateau",
+    "TensorBatches",
+    "TrainingConverged",
+    "UnitNormAtoms",
+]

@@ -1,0 +1,165 @@
+"""What all sparse coders share: validation, devices, transform in blocks, score, feature names."""
+
+import warnings
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from ..metrics import fraction_variance_unexplained
+from ..solvers._validation import as_tensor
+
+# Codes computed at once in `transform`: 16 MB of float32, which stays near the processor's caches.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the estimators that turn rows into sparse codes over a dictionary.
+
+    A subclass fits `components_` and provides `_encode_block(X)`: tensor in, codes as a tensor out.
+    """
+
+    def transform(self, X):
+        """Find the codes of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data; each row is encoded by itself.
+
+        Returns
+        -------
+        codes : ndarray or csr_array of shape (n_samples, n_components)
+            Sparse codes, of the dtype the estimator was fitted with. A SciPy CSR array if
+            `sparse_output`; the dense codes are then never held as a whole.
+        """
+        check_is_fitted(self)
+        blocks = self._encode_blocks(self._check_data(X, reset=False))
+        if self.sparse_output:
+            return sparse.vstack([_to_csr(block) for block in blocks], format="csr")
+        return _stack([block.cpu().numpy() for block in blocks])
+
+    def inverse_transform(self, X):
+        """Reconstruct data from codes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_components)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            ``X @ components_``, plus the intercept where the estimator has one.
+        """
+        check_is_fitted(self)
+        codes = check_array(X, accept_sparse=["csr", "csc"], dtype=[np.float64, np.float32])
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"{type(self).__name__}: the codes have {codes.shape[1]} columns, the dictionary "
+                f"has {self._n_features_out} atoms; pass codes as transform returns them."
+            )
+        reconstruction = codes @ self.components_
+        intercept = getattr(self, "intercept_", None)
+        return reconstruction if intercept is None else reconstruction + intercept
+
+    def score(self, X, y=None):  # noqa: ARG002
+        """Return the fraction of the variance of X that the codes explain.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better.
+        """
+        check_is_fitted(self)
+        X = self._check_data(X, reset=False)
+        blocks = self._encode_blocks(X)
+        X_hat = _stack([self.inverse_transform(block.cpu().numpy()) for block in blocks])
+        return 1.0 - fraction_variance_unexplained(X, X_hat)
+
+    def _encode_blocks(self, X):
+        """Yield the codes of consecutive rows of the validated X as tensors."""
+        step = max(1, _BLOCK_ELEMENTS // self._n_features_out)
+        dtype, device = self._torch_dtype_and_device()
+        for start in range(0, len(X), step):
+            block = as_tensor(X[start : start + step], "X", check=False)
+            yield self._encode_block(block.to(device=device, dtype=dtype))
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
+
+    def _check_data(self, X, reset):
+        """Validate X; float32 and float64 stay, half precision becomes float32, all else
+        float64."""
+        half = getattr(X, "dtype", None) == np.float16
+        dtype = np.float32 if half else [np.float64, np.float32]
+        return validate_data(self, X, reset=reset, dtype=dtype, order="C")
+
+    def _check_codes(self, codes, X, n_components):
+        """Validate known codes of the tensor X; return them as a tensor like it."""
+        codes = as_tensor(codes, "codes", like=X)
+        if codes.shape != (len(X), n_components):
+            raise ValueError(
+                f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "
+                f"{(len(X), n_components)}, got {tuple(codes.shape)}; set n_components to "
+                "their width."
+            )
+        return codes
+
+    def __sklearn_tags__(self):
+        """Declare that float32 and float64 are kept."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def resolve_device(device, owner):
+    """Return the torch device that the parameter `device` of the estimator `owner` asks for."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = type(owner).__name__
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
+        ) from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"{name}: device={device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "
+            "device(s); choose device='auto' or 'cpu', or install a CUDA build of torch."
+        )
+    return resolved
+
+
+def warn_interrupted(owner, moment):
+    """Say that the user stopped the fit of the estimator `owner`."""
+    warnings.warn(
+        f"{type(owner).__name__}: the fit was interrupted in {moment}; what was learned so far is "
+        "kept.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def _stack(blocks):
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _to_csr(codes):
+    """Return a tensor of codes as a SciPy CSR array."""
+    rows, columns = codes.nonzero(as_tuple=True)
+    counts = torch.bincount(rows, minlength=len(codes)).cpu().numpy()
+    indptr = np.concatenate([[0], counts.cumsum()])
+    indices = columns.to(torch.int32).cpu().numpy()
+    return sparse.csr_array((codes[rows, columns].cpu().numpy(), indices, indptr), codes.shape)

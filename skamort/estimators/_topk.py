@@ -1,0 +1,167 @@
+"""TopKSAE: the sparse autoencoder that keeps the k largest codes."""
+
+import math
+from numbers import Integral
+
+from sklearn.utils._param_validation import Interval
+
+from ..modules import TopK
+from ..training import SparseCodingLoss
+from ._dictionary import resolve_n_components
+from ._trained import BaseTrainedEncoder
+
+
+class TopKSAE(BaseTrainedEncoder):
+    """Sparse autoencoder that keeps the k largest codes of each sample.
+
+    Codes are ``max(TopK(W (x - c) + b), 0)``, reconstructions ``z D + c``, and training minimizes
+    the mean over samples of ``1/2 ||x - x_hat||^2`` with the rows of D on the unit sphere.
+    Sparsity is a constraint, not a penalty: codes are not shrunk and there is no weight to tune.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Number of atoms. None: that of `dictionary` or `dict_init`, else ``n_features``.
+    k : int, default=None
+        Number of codes kept a sample, at most `n_components`. None: the square root of
+        ``n_features``, rounded up.
+    dictionary : array-like of shape (n_components, n_features), default=None
+        A known dictionary: its atoms, scaled to unit norm, are kept and only the encoder is
+        trained.
+    dict_init : array-like of shape (n_components, n_features), default=None
+        Atoms to start from. None: random directions.
+    fit_intercept : bool, default=False
+        Whether to learn a center c of the data (the pre-bias of the literature), starting at their
+        mean. Set it for data that are not centered, such as language-model activations.
+    encoder_bias : bool, default=True
+        Whether the encoder has a bias b.
+    code_loss : {"cosine", "squared_error"}, default="cosine"
+        What to minimize when `fit` is given codes: minus the cosine similarity of each latent with
+        its target, averaged over latents, or the squared error.
+    learning_rate : float, default=0.001
+        Step size of Adam.
+    max_iter : int, default=1000
+        Maximum number of epochs.
+    batch_size : int, default=256
+        Samples a step.
+    tol : float, default=0.001
+        Training has converged when the loss has not fallen by this fraction of itself...
+    n_iter_no_change : int, default=10
+        ...for this number of epochs.
+    sparse_output : bool, default=False
+        Whether `transform` returns a SciPy CSR array.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the previous fit.
+    device : str, default="auto"
+        "cpu", "cuda", "cuda:1", or "auto": CUDA where torch sees it.
+    verbose : int or bool, default=False
+        Whether to draw a progress bar.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the initial weights and of the batches' order.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Dictionary: atoms of unit norm.
+    intercept_ : ndarray of shape (n_features,)
+        Center of the data; zeros if not fitted.
+    loss_curve_ : list of float
+        Mean training loss a sample in each epoch.
+    n_iter_ : int
+        Number of epochs run.
+    net_ : SparseNet
+        The skorch net; ``net_.module_`` is the torch module.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had names.
+
+    See Also
+    --------
+    SAEEncoder : The same model with an L1 penalty instead.
+    ITOCoder : The best codes for a dictionary, by optimization.
+
+    References
+    ----------
+    Gao et al. (2024), Scaling and evaluating sparse autoencoders, section 2.3. Makhzani and Frey
+    (2013), k-Sparse Autoencoders.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skamort import TopKSAE
+    >>> X = StandardScaler().fit_transform(load_digits().data)
+    >>> codes = TopKSAE(n_components=128, k=8, tol=0.01, random_state=0).fit_transform(X)
+    >>> int((codes > 0).sum(axis=1).max())
+    8
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        **BaseTrainedEncoder._parameter_constraints,
+        "k": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        k=None,
+        dictionary=None,
+        dict_init=None,
+        fit_intercept=False,
+        encoder_bias=True,
+        code_loss="cosine",
+        learning_rate=1e-3,
+        max_iter=1000,
+        batch_size=256,
+        tol=1e-3,
+        n_iter_no_change=10,
+        sparse_output=False,
+        warm_start=False,
+        device="auto",
+        verbose=False,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.k = k
+        self.dictionary = dictionary
+        self.dict_init = dict_init
+        self.fit_intercept = fit_intercept
+        self.encoder_bias = encoder_bias
+        self.code_loss = code_loss
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.sparse_output = sparse_output
+        self.warm_start = warm_start
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    def _make_activation(self):
+        return TopK(resolve_k(self))
+
+    def _make_loss(self, X):  # noqa: ARG002
+        return SparseCodingLoss()
+
+
+def resolve_k(estimator):
+    """Return the k that the estimator's parameters ask for.
+
+    Raises
+    ------
+    ValueError
+        If it exceeds the number of atoms.
+    """
+    n_components = resolve_n_components(estimator)
+    if estimator.k is None:
+        return min(math.ceil(math.sqrt(estimator.n_features_in_)), n_components)
+    if estimator.k > n_components:
+        raise ValueError(
+            f"{type(estimator).__name__}: k={estimator.k} exceeds n_components={n_components}; "
+            "choose k <= n_components."
+        )
+    return estimator.k

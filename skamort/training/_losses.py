@@ -1,0 +1,121 @@
+"""Losses of the trained encoders, each with the backward pass that suits it.
+
+Both losses have two methods. `forward` is the value; `backward` runs a module on a batch, leaves
+the gradients in its parameters and returns the value and the codes. Neither changes a weight.
+
+Symbols: X (n, n_features) data, Z (n, n_components) codes, D (n_components, n_features) dictionary,
+c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n_features,) weights.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..modules import SparseAutoencoder
+
+
+class SparseCodingLoss(nn.Module):
+    """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_1.
+
+    Parameters
+    ----------
+    alpha : float, default=0.0
+        Weight of the L1 penalty.
+    feature_weights : Tensor of shape (n_features,), optional
+        gamma; all ones when absent.
+    """
+
+    def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("squared_weights", feature_weights)
+        if feature_weights is not None:
+            self.squared_weights = feature_weights.square()
+
+    def forward(self, residual: Tensor, codes: Tensor) -> Tensor:
+        """Return the loss, a scalar tensor; `codes` are non-negative."""
+        return self._value(residual, self._weigh(residual), codes)
+
+    @torch.no_grad()
+    def backward(self, module: SparseAutoencoder, X: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the gradients by hand, about a third faster than autograd.
+
+        dL/dR = gamma^2 R / n,  dL/dD = Z^T dL/dR,  dL/dA = (dL/dR D^T + alpha / n) * 1[Z > 0],
+        which holds for every activation of `skamort.modules`. A linear encoder's gradients follow
+        in three products; autograd carries dL/dA through any other.
+        """
+        decoder = module.decoder
+        is_linear = isinstance(module.encoder, nn.Linear)
+        with torch.set_grad_enabled(not is_linear):
+            centered = module.center(X)
+            preactivations = module.encoder(centered)
+        codes = module.activation(preactivations.detach())
+        residual = torch.addmm(centered, codes, decoder.dictionary, beta=-1)
+        weighted = self._weigh(residual)
+        loss = self._value(residual, weighted, codes)
+        residual_grad = weighted.div_(len(X))
+        if decoder.dictionary.requires_grad:
+            decoder.dictionary.grad = codes.T @ residual_grad
+        code_grad = residual_grad @ decoder.dictionary.T
+        if self.alpha:
+            code_grad.add_(self.alpha / len(X))
+        code_grad.mul_(codes > 0)
+        if is_linear:
+            _linear_backward(module, centered, code_grad)
+        else:
+            preactivations.backward(code_grad)
+        if decoder.intercept is not None:  # its share through the encoder is there already
+            decoder.intercept.grad += residual_grad.sum(0)
+        return loss, codes
+
+    def _weigh(self, residual: Tensor) -> Tensor:
+        return residual if self.squared_weights is None else residual * self.squared_weights
+
+    def _value(self, residual: Tensor, weighted: Tensor, codes: Tensor) -> Tensor:
+        loss = torch.dot(residual.view(-1), weighted.view(-1))
+        if self.alpha:
+            loss = torch.add(loss, codes.sum(), alpha=2 * self.alpha)
+        return loss.mul_(0.5 / len(residual))
+
+
+class CodeRegressionLoss(nn.Module):
+    """Distance between an encoder's codes and known ones.
+
+    Parameters
+    ----------
+    kind : {"cosine", "squared_error"}, default="cosine"
+        "cosine" is minus the cosine similarity of each latent with its target across the batch,
+        averaged over latents; it is blind to each latent's scale. "squared_error" is the mean over
+        samples of 1/2 ||z_i - target_i||^2.
+    """
+
+    def __init__(self, kind: str = "cosine"):
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, codes: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, a scalar tensor."""
+        if self.kind == "cosine":
+            return -nn.functional.cosine_similarity(codes, target, dim=0).mean()
+        return (codes - target).square().sum() / (2 * len(codes))
+
+    def backward(
+        self, module: SparseAutoencoder, X: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of the encoder by autograd."""
+        codes = module.encode(X)
+        loss = self(codes, target)
+        loss.backward()
+        return loss.detach(), codes.detach()
+
+
+def _linear_backward(module: SparseAutoencoder, centered: Tensor, output_grad: Tensor) -> None:
+    """Gradients of A = (X - c) W^T + b, given dL/dA."""
+    encoder, intercept = module.encoder, module.decoder.intercept
+    encoder.weight.grad = output_grad.T @ centered
+    if encoder.bias is None and intercept is None:
+        return
+    total = output_grad.sum(0)
+    if encoder.bias is not None:
+        encoder.bias.grad = total
+    if intercept is not None:
+        intercept.grad = -(total @ encoder.weight)

@@ -1,0 +1,130 @@
+"""The skorch net that trains a sparse autoencoder."""
+
+import math
+
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from ._batches import TensorBatches
+from ._callbacks import TrainingConverged
+
+
+class SparseNet(NeuralNet):
+    """A skorch net whose loss computes its own gradients and whose data are tensors.
+
+    It keeps skorch's callbacks and history and changes three things. A step calls the loss's
+    `backward`, which knows faster gradients than autograd. The loss stays on the device until the
+    epoch ends, so that a GPU is not made to wait at every batch. An interrupt reaches the caller,
+    where skorch swallows it.
+
+    Parameters
+    ----------
+    module : SparseAutoencoder
+        The model, initialized.
+    criterion : nn.Module
+        `SparseCodingLoss` or `CodeRegressionLoss`, initialized.
+    learning_rate : float
+        Adam's step size.
+    batch_size : int
+        Rows a step.
+    generator : torch.Generator
+        Shuffles the batches.
+    device : torch.device or str
+        Where the module lives; the datasets given to `partial_fit` must live there too.
+    callbacks : list of skorch.callbacks.Callback
+        What happens around a step.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        *,
+        learning_rate: float = 1e-3,
+        batch_size: int = 256,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        callbacks=(),
+        **kwargs,
+    ):
+        self.learning_rate = learning_rate
+        self.generator = generator
+        super().__init__(
+            module,
+            criterion,
+            optimizer=torch.optim.Adam,
+            batch_size=batch_size,
+            device=str(device),
+            callbacks=list(callbacks),
+            train_split=None,
+            iterator_train=TensorBatches,
+            **{"verbose": 0, **kwargs},
+        )
+
+    @property
+    def _default_callbacks(self):
+        return []  # no console table, no epoch timer: the history holds the losses
+
+    def initialize_optimizer(self, *args, **kwargs):  # noqa: ARG002
+        """Give Adam the parameters that are to be learned."""
+        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        # One fused kernel: on the CPU ten times faster than the default loop on large dictionaries.
+        self.optimizer_ = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
+        return self
+
+    def get_iterator(self, dataset, training=False):
+        """Return batches of `dataset`, shuffled in training."""
+        return TensorBatches(dataset, self.batch_size, self.generator if training else None)
+
+    def train_step_single(self, batch, **fit_params):  # noqa: ARG002
+        """Leave the gradients of one batch in the parameters."""
+        loss, codes = self.criterion_.backward(self.module_, *batch)
+        return {"loss": loss, "y_pred": codes}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Pass once over the data; record the mean loss a sample."""
+        if iterator is None:
+            return
+        losses, sizes = [], []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            losses.append(step["loss"])
+            sizes.append(len(batch[0]))
+        losses = torch.stack(losses).tolist()  # the epoch's one synchronization
+        mean_loss = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+        self._check_finite(mean_loss)
+        self.history.record(f"{prefix}_loss", mean_loss)
+        self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):  # noqa: ARG002
+        """Train for up to `max_epochs` further epochs.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            When the user interrupts; the weights of the last finished step are kept.
+        ValueError
+            When the loss is no longer finite.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.converged_ = False
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, **fit_params)
+        except TrainingConverged:
+            self.converged_ = True
+        finally:
+            self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def _check_finite(self, loss):
+        if math.isfinite(loss):
+            return
+        raise ValueError(
+            f"The training loss became {loss} in epoch {len(self.history)}. The step size was "
+            f"learning_rate={self.learning_rate:g}; lower it, or scale the data (StandardScaler)."
+        )
