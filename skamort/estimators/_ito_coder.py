@@ -38,9 +38,9 @@ class ITOCoder(BaseSparseCoder):
         Weight of the L1 penalty, in the units of the data.
     positive_code : bool, default=True
         Whether codes are >= 0.
-    max_iter : int, default=1000
+    transform_max_iter : int, default=1000
         Maximum number of iterations a sample.
-    tol : float, default=1e-4
+    transform_tol : float, default=1e-4
         Duality gap certified for each sample, relative to ``1/2 ||x||^2``.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
@@ -94,8 +94,8 @@ class ITOCoder(BaseSparseCoder):
         "algorithm": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "positive_code": ["boolean"],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "transform_max_iter": [Interval(Integral, 1, None, closed="left")],
+        "transform_tol": [Interval(Real, 0, None, closed="left")],
         "sparse_output": ["boolean"],
         "device": [str],
         "verbose": ["verbose"],
@@ -111,8 +111,8 @@ class ITOCoder(BaseSparseCoder):
         algorithm="fista",
         alpha=0.1,
         positive_code=True,
-        max_iter=1000,
-        tol=1e-4,
+        transform_max_iter=1000,
+        transform_tol=1e-4,
         sparse_output=False,
         device="auto",
         verbose=False,
@@ -124,8 +124,8 @@ class ITOCoder(BaseSparseCoder):
         self.algorithm = algorithm
         self.alpha = alpha
         self.positive_code = positive_code
-        self.max_iter = max_iter
-        self.tol = tol
+        self.transform_max_iter = transform_max_iter
+        self.transform_tol = transform_tol
         self.sparse_output = sparse_output
         self.device = device
         self.verbose = verbose
@@ -204,8 +204,8 @@ class ITOCoder(BaseSparseCoder):
             alpha=self.alpha,
             positive=self.positive_code,
             init=init,
-            max_iter=self.max_iter,
-            tol=self.tol,
+            max_iter=self.transform_max_iter,
+            tol=self.transform_tol,
             check_input=False,
         )
 
