@@ -1,0 +1,28 @@
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skamort.modules import TopK
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**16), n_components=st.integers(1, 12), data=st.data())
+def test_topk_keeps_the_k_largest_and_clips_them(seed, n_components, data):
+    k = data.draw(st.integers(1, n_components))
+    preactivations = torch.randn(6, n_components, generator=torch.Generator().manual_seed(seed))
+    codes = TopK(k)(preactivations)
+    threshold = preactivations.sort(dim=1, descending=True).values[:, k - 1 : k]
+    expected = torch.where(preactivations >= threshold, preactivations, 0).clamp(min=0)
+    assert torch.equal(codes, expected)
+
+
+def test_derivative_is_one_where_a_code_is_positive():
+    preactivations = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, 5.0, -3.0]])
+    preactivations.requires_grad_()
+    codes = TopK(2)(preactivations)
+    codes.sum().backward()
+    assert torch.equal(preactivations.grad, (codes > 0).float())
+
+
+def test_repr_shows_k():
+    assert "k=3" in repr(TopK(3))

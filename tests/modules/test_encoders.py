@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from skamort.modules import make_encoder, output_layer
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_linear_encoder_starts_tied_to_the_dictionary():
+    atoms = torch.randn(5, 3, generator=generator())
+    encoder = make_encoder(3, 5, dictionary=atoms, generator=generator())
+    X = torch.randn(4, 3, generator=generator(1))
+    torch.testing.assert_close(encoder(X), X @ atoms.T)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 4)])
+def test_widths_and_biases(hidden, bias):
+    encoder = make_encoder(3, 5, hidden, bias=bias, generator=generator())
+    layers = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear)]
+    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    assert widths == [3, *hidden, 5]
+    assert all((layer.bias is not None) == bias for layer in layers)
+    assert output_layer(encoder) is layers[-1]
+
+
+def test_pre_activations_are_not_clipped():
+    encoder = make_encoder(3, 50, (20,), generator=generator())
+    assert (encoder(torch.randn(10, 3, generator=generator(1))) < 0).any()
+
+
+def test_weights_come_from_the_generator_alone():
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    first = make_encoder(3, 5, (4,), generator=generator(1))
+    torch.manual_seed(1)
+    second = make_encoder(3, 5, (4,), generator=generator(1))
+    torch.manual_seed(0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    for p, q in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_he_initialization_keeps_the_second_moment():
+    encoder = make_encoder(200, 4000, (3000,), generator=generator())
+    X = torch.randn(100, 200, generator=generator(1))
+    hidden = torch.relu(encoder[0](X))
+    assert hidden.square().mean().item() == pytest.approx(1.0, rel=0.05)

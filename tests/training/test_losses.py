@@ -1,0 +1,104 @@
+"""The gradients written by hand are those of autograd."""
+
+import pytest
+import torch
+from torch import nn
+
+from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
+from skamort.training import CodeRegressionLoss, SparseCodingLoss
+
+
+def make_problem(hidden=(), activation=None, intercept=True, trainable=True, bias=True):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(7, 5, generator=generator, dtype=torch.float64))
+    encoder = make_encoder(5, 7, hidden, bias=bias, dictionary=atoms, generator=generator)
+    center = torch.randn(5, generator=generator, dtype=torch.float64) if intercept else None
+    decoder = Decoder(atoms, center, trainable)
+    module = SparseAutoencoder(encoder, activation or nn.ReLU(), decoder).double()
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    X = torch.randn(11, 5, generator=generator, dtype=torch.float64)
+    return module, X
+
+
+def autograd_loss(module, X, alpha, weights):
+    X_hat, codes = module(X)
+    gamma = torch.ones(X.shape[1]) if weights is None else weights
+    return (0.5 * ((X_hat - X) * gamma).square().sum() + alpha * codes.abs().sum()) / len(X)
+
+
+def gradients(module):
+    return {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"activation": TopK(3)},
+        {"hidden": (6,)},
+        {"hidden": (6, 4), "intercept": False},
+        {"intercept": False},
+        {"bias": False},
+        {"bias": False, "intercept": False},
+        {"trainable": False},
+    ],
+    ids=str,
+)
+def test_gradients_by_hand_equal_autograd(options, alpha, weights):
+    module, X = make_problem(**options)
+    expected_loss = autograd_loss(module, X, alpha, weights)
+    expected_loss.backward()
+    expected = gradients(module)
+    module.zero_grad()
+
+    weights = None if weights is None else weights.double()
+    loss, codes = SparseCodingLoss(alpha, weights).backward(module, X)
+
+    torch.testing.assert_close(loss, expected_loss.detach())
+    torch.testing.assert_close(codes, module.encode(X).detach())
+    actual = gradients(module)
+    assert actual.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(actual[name], gradient, msg=name)
+
+
+def test_forward_is_the_value_that_backward_returns():
+    module, X = make_problem()
+    criterion = SparseCodingLoss(0.2, torch.linspace(0.5, 1.5, 5, dtype=torch.float64))
+    X_hat, codes = module(X)
+    loss, _ = criterion.backward(module, X)
+    torch.testing.assert_close(criterion(X_hat - X, codes).detach(), loss)
+
+
+def test_backward_changes_no_weight():
+    module, X = make_problem()
+    before = [p.clone() for p in module.parameters()]
+    SparseCodingLoss(0.2).backward(module, X)
+    assert all(torch.equal(p, q) for p, q in zip(module.parameters(), before, strict=True))
+
+
+def test_cosine_regression_ignores_each_latents_scale():
+    generator = torch.Generator().manual_seed(0)
+    codes, target = torch.rand(2, 9, 4, generator=generator)
+    loss = CodeRegressionLoss("cosine")
+    scale = torch.tensor([0.1, 1.0, 5.0, 20.0])
+    torch.testing.assert_close(loss(codes * scale, target), loss(codes, target))
+    torch.testing.assert_close(loss(target * scale, target), torch.tensor(-1.0))
+
+
+def test_squared_error_regression():
+    codes, target = torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [2.0, 1.0]])
+    assert CodeRegressionLoss("squared_error")(codes, target) == pytest.approx((2 + 2) / 2)
+
+
+def test_code_regression_leaves_the_encoders_gradients():
+    module, X = make_problem(trainable=False, intercept=False)
+    target = torch.rand(len(X), 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    loss, codes = CodeRegressionLoss("squared_error").backward(module, X, target)
+    residual = (codes - target) / len(X)
+    torch.testing.assert_close(module.encoder.weight.grad, (residual * (codes > 0)).T @ X)
+    torch.testing.assert_close(loss, (codes - target).square().sum() / (2 * len(X)))

@@ -1,0 +1,157 @@
+import pickle
+
+import pytest
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skamort.modules import Decoder, SparseAutoencoder, make_encoder
+from skamort.training import (
+    Progress,
+    SparseCodingLoss,
+    SparseNet,
+    StopOnPlateau,
+    TrainingConverged,
+    UnitNormAtoms,
+)
+
+
+def make_net(callbacks=(), batch_size=16, learning_rate=1e-2, trainable=True):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
+    encoder = make_encoder(4, 6, dictionary=atoms, generator=generator)
+    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, trainable=trainable))
+    net = SparseNet(
+        module,
+        SparseCodingLoss(0.05),
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        generator=generator,
+        callbacks=callbacks,
+        max_epochs=5,
+    )
+    return net.initialize()
+
+
+@pytest.fixture
+def data():
+    return TensorDataset(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
+
+
+def test_a_step_is_adam_on_the_sphere(data):
+    """One full-batch step equals the same step written out with autograd and torch's Adam."""
+    net = make_net([UnitNormAtoms()], batch_size=50)
+    W, b, D = (
+        p.detach().clone()
+        for p in (
+            net.module_.encoder.weight,
+            net.module_.encoder.bias,
+            net.module_.decoder.dictionary,
+        )
+    )
+    for p in (W, b, D):
+        p.requires_grad_()
+    optimizer = torch.optim.Adam([W, b, D], lr=1e-2)
+    X = data.tensors[0]
+    for _ in range(3):
+        optimizer.zero_grad()
+        codes = torch.relu(X @ W.T + b)
+        loss = (0.5 * (codes @ D - X).square().sum() + 0.05 * codes.sum()) / len(X)
+        loss.backward()
+        with torch.no_grad():
+            D.grad -= (D.grad * D).sum(1, keepdim=True) * D
+            optimizer.step()
+            D /= D.norm(dim=1, keepdim=True)
+    net.max_epochs = 3
+    net.partial_fit(data)
+    torch.testing.assert_close(net.module_.decoder.dictionary, D, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(net.module_.encoder.weight, W, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(net.module_.encoder.bias, b, rtol=1e-4, atol=1e-6)
+
+
+def test_atoms_stay_on_the_sphere(data):
+    net = make_net([UnitNormAtoms()]).partial_fit(data)
+    norms = net.module_.decoder.dictionary.norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(6))
+
+
+def test_known_dictionary_does_not_move(data):
+    net = make_net(trainable=False)
+    before = net.module_.decoder.dictionary.clone()
+    net.partial_fit(data)
+    assert torch.equal(net.module_.decoder.dictionary, before)
+
+
+def test_history_holds_the_mean_loss_of_the_samples(data):
+    """With a vanishing step size the loss of an epoch is the loss of the whole data."""
+    net = make_net(batch_size=16, learning_rate=1e-12)
+    X_hat, codes = net.module_(data.tensors[0])
+    expected = SparseCodingLoss(0.05)(X_hat - data.tensors[0], codes)
+    net.partial_fit(data)
+    assert net.history[:, "train_loss"] == pytest.approx([expected.item()] * 5, rel=1e-5)
+    assert net.history[0, "train_batch_count"] == 4
+
+
+def test_plateau_ends_training(data):
+    net = make_net([StopOnPlateau(tol=10.0, n_iter_no_change=2)])
+    net.max_epochs = 100
+    net.partial_fit(data)
+    assert net.converged_
+    assert len(net.history) == 3
+
+
+def test_without_a_plateau_training_has_not_converged(data):
+    net = make_net([StopOnPlateau(tol=0.0, n_iter_no_change=100)]).partial_fit(data)
+    assert not net.converged_
+    assert len(net.history) == 5
+
+
+class Interrupt(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_the_users_interrupt_is_not_swallowed(data):
+    net = make_net([Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        net.partial_fit(data)
+    assert len(net.history) == 2
+    assert not net.converged_
+
+
+def test_convergence_is_an_interrupt_as_in_skorch():
+    assert issubclass(TrainingConverged, KeyboardInterrupt)
+
+
+def test_diverging_loss_is_named(data):
+    net = make_net(learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"loss became (nan|inf) in epoch .* lower it"):
+        net.partial_fit(data)
+
+
+def test_progress_bar_shows_the_loss_and_leaves_no_trace(data, capsys, monkeypatch):
+    from skamort import _progress
+
+    bars = []
+
+    def bar(total, desc, **kwargs):
+        bars.append(original(total=total, desc=desc, **{**kwargs, "delay": 0, "mininterval": 0}))
+        return bars[-1]
+
+    original = _progress.tqdm
+    monkeypatch.setattr(_progress, "tqdm", bar)
+    net = make_net([Progress("SAE")]).partial_fit(data)
+    assert bars[0].n == 5
+    assert "SAE" in capsys.readouterr().err
+    pickle.loads(pickle.dumps(net))
+
+
+def test_pickled_net_goes_on_training(data):
+    net = make_net([UnitNormAtoms()]).partial_fit(data)
+    copy = pickle.loads(pickle.dumps(net))
+    for one in (net, copy):
+        one.partial_fit(data)
+    for p, q in zip(net.module_.parameters(), copy.module_.parameters(), strict=True):
+        assert torch.equal(p, q)
