@@ -91,11 +91,14 @@ def write_api(_app, _config):
         path.write_text(text, encoding="utf-8")
 
 
-def skip_generated_methods(_app, _what, name, _obj, _skip, _options):
-    """scikit-learn generates metadata-routing methods whose links lead into its own manual."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+def skip_member(_app, what, _name, obj, _skip, _options):
+    """Attributes stand in the class's docstring, scikit-learn's methods in its own manual."""
+    if what != "class":
+        return None
+    foreign = not (getattr(obj, "__module__", None) or "skamort").startswith("skamort")
+    return True if foreign or isinstance(obj, property) else None
 
 
 def setup(app):
     app.connect("config-inited", write_api)
-    app.connect("autodoc-skip-member", skip_generated_methods)
+    app.connect("autodoc-skip-member", skip_member)
