@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer
+from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
 from ..solvers._validation import as_tensor
 from ..training import (
     CodeRegressionLoss,
@@ -146,15 +146,16 @@ class BaseTrainedEncoder(BaseSparseCoder):
             len(dictionary),
             self._hidden_layer_sizes(),
             bias=self.encoder_bias,
-            dictionary=dictionary,
             generator=generator,
-        )
+        ).to(X)
         decoder = Decoder(
             dictionary,
             X.mean(0) if self.fit_intercept else None,
             trainable=self.dictionary is None and codes_unknown,
         )
-        return SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
+        module = SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
+        tie_to_dictionary(encoder, module.center(X), dictionary)
+        return module
 
     def _make_callbacks(self, module):
         callbacks = [StopOnPlateau(self.tol, self.n_iter_no_change)]

@@ -2,6 +2,13 @@
 
 from ._activations import TopK
 from ._autoencoder import Decoder, SparseAutoencoder
-from ._encoders import make_encoder, output_layer
+from ._encoders import make_encoder, output_layer, tie_to_dictionary
 
-__all__ = ["Decoder", "SparseAutoencoder", "TopK", "make_encoder", "output_layer"]
+__all__ = [
+    "Decoder",
+    "SparseAutoencoder",
+    "TopK",
+    "make_encoder",
+    "output_layer",
+    "tie_to_dictionary",
+]

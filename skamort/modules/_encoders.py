@@ -12,6 +12,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+_TYING_ROWS = 4096
+_TYING_RIDGE = 1e-3
+
 
 def make_encoder(
     n_features: int,
@@ -19,7 +22,6 @@ def make_encoder(
     hidden_layer_sizes: Sequence[int] = (),
     *,
     bias: bool = True,
-    dictionary: Tensor | None = None,
     generator: torch.Generator,
 ) -> nn.Module:
     """Build an encoder with its weights drawn from `generator`.
@@ -32,8 +34,6 @@ def make_encoder(
         Widths of the ReLU layers between; empty for a linear encoder.
     bias : bool, default=True
         Whether the layers have biases.
-    dictionary : Tensor of shape (n_components, n_features), optional
-        The decoder's atoms. A linear encoder starts tied to them (W = D); an MLP ignores them.
     generator : torch.Generator
         Source of the random weights (on the CPU, so that every device starts alike).
 
@@ -47,13 +47,35 @@ def make_encoder(
     for n_in, n_out in pairwise(widths):
         layers += [_make_linear(n_in, n_out, bias, generator), nn.ReLU()]
     layers.pop()  # the last ReLU is the activation's business
-    if len(layers) > 1:
-        return nn.Sequential(*layers)
-    linear = layers[0]
-    if dictionary is not None:
-        with torch.no_grad():
-            linear.weight.copy_(dictionary)
-    return linear
+    return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
+
+
+@torch.no_grad()
+def tie_to_dictionary(encoder: nn.Module, X: Tensor, dictionary: Tensor) -> None:
+    """Make an encoder start as the decoder's transpose, A = X D^T.
+
+    A linear encoder takes over the atoms as its weights. An MLP's last layer becomes the ridge
+    regression of X D^T on its hidden activations. Latents that start aligned with their atoms
+    rarely die.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        What `make_encoder` built; changed in place.
+    X : Tensor of shape (n_samples, n_features)
+        Centered data; the first few thousand rows are used.
+    dictionary : Tensor of shape (n_components, n_features)
+        The decoder's atoms.
+    """
+    layer = output_layer(encoder)
+    if layer is encoder:
+        layer.weight.copy_(dictionary)
+        return
+    X = X[:_TYING_ROWS]
+    hidden = encoder[:-1](X)
+    gram = hidden.T @ hidden
+    gram.diagonal().add_(_TYING_RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
+    layer.weight.copy_(torch.linalg.solve(gram, hidden.T @ X @ dictionary.T).T)
 
 
 def output_layer(encoder: nn.Module) -> nn.Linear:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder, make_encoder
+from skamort.modules import Decoder, SparseAutoencoder, make_encoder, tie_to_dictionary
 
 
 @pytest.fixture
@@ -13,7 +13,8 @@ def atoms():
 @pytest.mark.parametrize("with_intercept", [False, True])
 def test_forward_is_decode_of_encode(atoms, with_intercept):
     intercept = torch.arange(4.0) if with_intercept else None
-    encoder = make_encoder(4, 6, dictionary=atoms, generator=torch.Generator())
+    encoder = make_encoder(4, 6, generator=torch.Generator())
+    tie_to_dictionary(encoder, atoms, atoms)
     module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, intercept))
     X = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     c = intercept if with_intercept else torch.zeros(4)

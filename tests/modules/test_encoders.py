@@ -1,18 +1,35 @@
 import pytest
 import torch
 
-from skamort.modules import make_encoder, output_layer
+from skamort.modules import make_encoder, output_layer, tie_to_dictionary
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def test_linear_encoder_starts_tied_to_the_dictionary():
+def test_tied_linear_encoder_is_the_decoders_transpose():
     atoms = torch.randn(5, 3, generator=generator())
-    encoder = make_encoder(3, 5, dictionary=atoms, generator=generator())
     X = torch.randn(4, 3, generator=generator(1))
+    encoder = make_encoder(3, 5, generator=generator())
+    tie_to_dictionary(encoder, X, atoms)
     torch.testing.assert_close(encoder(X), X @ atoms.T)
+
+
+def test_tied_mlp_comes_close_to_the_decoders_transpose():
+    atoms = torch.randn(5, 3, generator=generator())
+    X, X_new = torch.randn(2, 500, 3, generator=generator(1))
+    encoder = make_encoder(3, 5, (32, 32), generator=generator())
+    tie_to_dictionary(encoder, X, atoms)
+    target = X_new @ atoms.T
+    error = (encoder(X_new) - target).square().mean() / target.square().mean()
+    assert error.item() < 0.05
+
+
+def test_tying_survives_data_of_zeros():
+    encoder = make_encoder(3, 5, (4,), generator=generator())
+    tie_to_dictionary(encoder, torch.zeros(2, 3), torch.eye(5, 3))
+    assert all(p.isfinite().all() for p in encoder.parameters())
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -11,7 +11,7 @@ from skamort.training import CodeRegressionLoss, SparseCodingLoss
 def make_problem(hidden=(), activation=None, intercept=True, trainable=True, bias=True):
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(7, 5, generator=generator, dtype=torch.float64))
-    encoder = make_encoder(5, 7, hidden, bias=bias, dictionary=atoms, generator=generator)
+    encoder = make_encoder(5, 7, hidden, bias=bias, generator=generator)
     center = torch.randn(5, generator=generator, dtype=torch.float64) if intercept else None
     decoder = Decoder(atoms, center, trainable)
     module = SparseAutoencoder(encoder, activation or nn.ReLU(), decoder).double()

@@ -20,7 +20,7 @@ from skamort.training import (
 def make_net(callbacks=(), batch_size=16, learning_rate=1e-2, trainable=True):
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
-    encoder = make_encoder(4, 6, dictionary=atoms, generator=generator)
+    encoder = make_encoder(4, 6, generator=generator)
     module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, trainable=trainable))
     net = SparseNet(
         module,
