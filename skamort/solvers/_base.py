@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._certificate import certified_gap
+from ._certificate import certified_gap, span_of_atoms
 
 _BLOCK_ELEMENTS = 1 << 20
+_HARMLESS_EXPONENT = 16
 
 
 @dataclass(frozen=True)
@@ -78,29 +79,40 @@ class LassoSolver(ABC):
             Never warns: see its ``converged``.
         """
         n_samples, n_components = len(X), len(dictionary)
-        alpha = torch.as_tensor(alpha, dtype=X.dtype, device=X.device).expand(n_samples)
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=X.device).expand(n_samples)
         codes = X.new_zeros(n_samples, n_components)
         n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-        gap = torch.zeros(n_samples, dtype=torch.float64, device=X.device)
-        energy = torch.zeros_like(gap)
+        gap, energy = torch.zeros(2, n_samples, dtype=torch.float64, device=X.device)
         unit = power_of_two(dictionary.abs().amax())
-        atoms = dictionary / unit
-        gram = None if gram is None else gram / unit / unit
-        if gram is None and gram_pays(n_samples, *atoms.shape):
+        if unit != 1:
+            dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
+        basis = span_of_atoms(dictionary)
+        atoms = dictionary if basis is None else dictionary @ basis
+        if gram is None and self._gram_pays(n_samples, atoms):
             gram = atoms @ atoms.T
 
-        step = max(64, _BLOCK_ELEMENTS // max(atoms.shape))
+        step = max(64, _BLOCK_ELEMENTS // max(dictionary.shape))
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
             size = power_of_two(X[rows].abs().amax(dim=1))
-            x, weight = X[rows] / size[:, None], alpha[rows] / size / unit
-            start_codes = None if init is None else init[rows] / size[:, None] * unit
-            z, n_iter[rows] = self._solve_block(x, atoms, weight, positive, start_codes, gram)
-            weight = weight.clamp(max=torch.finfo(X.dtype).max)
-            size64 = size.double()
-            gap[rows] = certified_gap(x, z, atoms, weight, positive) * size64 * size64
-            energy[rows] = x.double().square().sum(dim=1) * size64 * size64
-            codes[rows] = z * size[:, None] / unit
+            scaled = bool((size != 1).any()) or unit != 1
+            x, z = X[rows], codes[rows]
+            if scaled:
+                x = x / size[:, None]
+            weight = (alpha[rows] / size / unit).clamp(max=torch.finfo(X.dtype).max)
+            weight = weight.to(X.dtype)
+            if init is not None:
+                z.copy_(init[rows] / size[:, None] * unit)
+                if positive:
+                    z.clamp_(min=0)
+            inside = x if basis is None else x @ basis
+            n_iter[rows], bound = self._solve_block(inside, atoms, weight, positive, z, gram)
+            if bound is None or basis is not None:
+                bound = certified_gap(x, z, dictionary, weight, positive)
+            energy[rows] = x.double().square().sum(dim=1) * size.double().square()
+            gap[rows] = bound * size.double().square()
+            if scaled:
+                z.mul_((size / unit)[:, None])
         return SolverResult(codes, gap, n_iter, gap <= self.tol * 0.5 * energy)
 
     @abstractmethod
@@ -110,27 +122,26 @@ class LassoSolver(ABC):
         dictionary: Tensor,
         alpha: Tensor,
         positive: bool,
-        init: Tensor | None,
+        codes: Tensor,
         gram: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Codes and iterations for a block of samples whose largest entry is between 1/2 and 1."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Solve a block of samples in place: ``codes`` holds the start and receives the solution.
+
+        Returns the iterations, and the duality gaps in float64 where the solver has them.
+        """
+
+    @abstractmethod
+    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
+        """Whether to compute D D^T, which costs as much as ``n_components`` samples times D."""
 
 
 def power_of_two(values: Tensor) -> Tensor:
-    """The power of two just above each value (1 for 0): dividing by it is exact and tames "
-    "1e-30 and 1e30."""
+    """The power of two just above each value; 1 for 0 and where the size does no harm.
+
+    Dividing by it is exact, and tames 1e-30 and 1e30.
+    """
     _, exponent = torch.frexp(values)
     limit = 126 if values.dtype == torch.float32 else 1022
     exponent = exponent.clamp(-limit, limit).to(values.dtype)
-    return torch.where(values > 0, torch.exp2(exponent), torch.ones_like(values))
-
-
-def gram_pays(n_samples: int, n_components: int, n_features: int) -> bool:
-    """Whether products with D D^T cost less than products with D and then D^T.
-
-    The Gram matrix itself costs as much as one product with ``n_components`` samples, and is kept
-    below 1 GiB.
-    """
-    cheaper = n_components <= 2 * n_features
-    affordable = n_components <= 4 * n_samples + 256 and n_components <= 1 << 14
-    return cheaper and affordable
+    harmless = (values == 0) | (exponent.abs() < _HARMLESS_EXPONENT)
+    return torch.where(harmless, 1, torch.exp2(exponent))

@@ -48,13 +48,38 @@ def gap_from_residual(
     gap : Tensor of shape (n_samples,)
         In the dtype of the inputs, never negative.
     """
-    peak = (correlations if positive else correlations.abs()).amax(dim=1).clamp(min=0)
     energy = residual.square().sum(dim=1)
-    best = (X * residual).sum(dim=1).clamp(min=0)
-    scale = torch.where(energy > 0, best / energy, 0)
+    return _gap(energy, (X * residual).sum(dim=1), codes, correlations, alpha, positive)
+
+
+def gap_from_gram(
+    energy: Tensor, cov: Tensor, codes: Tensor, correlations: Tensor, alpha: Tensor, positive: bool
+) -> Tensor:
+    """`gap_from_residual` without the residual, to the rounding of ``energy``.
+
+    ``energy`` is ||x||^2, of shape (n_samples,), and ``cov`` is ``X @ dictionary.T``.
+    """
+    residual = energy - (codes * (cov + correlations)).sum(dim=1)
+    fit = residual + (codes * correlations).sum(dim=1)
+    return _gap(residual.clamp(min=0), fit, codes, correlations, alpha, positive)
+
+
+def _gap(
+    energy: Tensor, fit: Tensor, codes: Tensor, correlations: Tensor, alpha: Tensor, positive: bool
+) -> Tensor:
+    """The gap from ``energy`` = ||r||^2 and ``fit`` = <x, r>."""
+    peak = (correlations if positive else correlations.abs()).amax(dim=1).clamp(min=0)
+    scale = torch.where(energy > 0, fit.clamp(min=0) / energy, 0)
     scale = torch.where(scale * peak > alpha, alpha / peak, scale)
     slack = (alpha[:, None] - scale[:, None] * codes.sign() * correlations).clamp_(min=0)
     return 0.5 * (1 - scale).square() * energy + (codes.abs() * slack).sum(dim=1)
+
+
+def is_silent(cov: Tensor, alpha: Tensor, positive: bool) -> Tensor:
+    """Samples whose best codes are zero: no correlation with an atom exceeds ``alpha`` by "
+    "more than rounding."""
+    peak = (cov if positive else cov.abs()).amax(dim=1)
+    return peak <= alpha * (1 + 8 * torch.finfo(cov.dtype).eps)
 
 
 def span_of_atoms(dictionary: Tensor) -> Tensor | None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -57,6 +57,7 @@ def sparse_encode(
     positive=False,
     tol=1e-4,
     return_info=False,
+    engine="auto",
 ):
     """Find sparse codes of samples for a fixed dictionary, to a certified accuracy.
 
@@ -78,8 +79,10 @@ def sparse_encode(
         ``dictionary @ dictionary.T``, computed where it is needed.
     cov : array-like of shape (n_components, n_samples), default=None
         ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
-    algorithm : {"fista", "lasso_cd", "lasso_lars", "lars", "omp", "threshold"}, default="fista"
-        "fista" is our own, with a certificate; the others are scikit-learn's, for NumPy input
+    algorithm : {"fista", "cd", "lasso_cd", "lasso_lars", "lars", "omp", "threshold"}, \
+            default="fista"
+        "cd" and "fista" are our own, with a certificate: `CoordinateDescent` for sparse codes on a
+        CPU, `FISTA` for a GPU and for dense codes. The others are scikit-learn's, for NumPy input
         alone.
     n_nonzero_coefs : int, default=None
         Non-zeros wanted per sample, for "lars" and "omp".
@@ -93,7 +96,8 @@ def sparse_encode(
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None
-        Processes for scikit-learn's algorithms. "fista" uses the threads of torch.
+        Threads of compiled kernels, None for as many as torch uses; processes for scikit-learn's
+        algorithms.
     check_input : bool, default=True
         If False, values are not checked for NaN, infinity and zero atoms.
     verbose : int, default=0
@@ -104,6 +108,9 @@ def sparse_encode(
         A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``.
     return_info : bool, default=False
         Whether to return the certificate as well.
+    engine : {"auto", "numba", "torch"}, default="auto"
+        Compiled kernels (``pip install skamort[fast]``) or torch, for the algorithms that have
+        both. "auto" takes the kernels where numba is installed and the data are on the CPU.
 
     Returns
     -------
@@ -180,7 +187,7 @@ def sparse_encode(
     if gram is not None:
         gram = _check_gram(gram, atoms, check=check_input)
 
-    solver = SOLVERS[algorithm](max_iter=max_iter, tol=tol)
+    solver = _make_solver(algorithm, max_iter=max_iter, tol=tol, engine=engine, n_jobs=n_jobs)
     result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
     _warn_unless_converged(result, data, solver)
     to_output = _identity if isinstance(X, Tensor) else Tensor.numpy
@@ -254,6 +261,23 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
 
 def _identity(tensor: Tensor) -> Tensor:
     return tensor
+
+
+def _make_solver(algorithm: str, *, engine: str, **options: Any) -> Any:
+    """The solver with those of the options that it knows."""
+    known = {field.name for field in fields(SOLVERS[algorithm])}
+    if engine == "numba" and "engine" not in known:
+        compiled = sorted(
+            name
+            for name, solver in SOLVERS.items()
+            if "engine" in {field.name for field in fields(solver)}
+        )
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
+            f"choose engine='torch' or one of {compiled}."
+        )
+    options["engine"] = engine
+    return SOLVERS[algorithm](**{name: options[name] for name in known & options.keys()})
 
 
 def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:

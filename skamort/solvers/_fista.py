@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from ._base import LassoSolver
-from ._certificate import gap_from_residual, span_of_atoms
+from ._certificate import gap_from_gram, gap_from_residual, is_silent
 
 # The loop's own gap may be float32: stop a little past the tolerance, which the certificate then
 # checks in float64.
-_SAFETY = 0.9
+SAFETY = 0.9
 _SHORTEN = 1.5
 # Moves smaller than this many roundings of the codes say nothing about the curvature.
 _NOISE = 100
@@ -62,29 +62,33 @@ class FISTA(LassoSolver):
 
     check_every: int = 10
 
+    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
+        n_components, n_features = dictionary.shape
+        return n_components <= min(2 * n_features, 4 * n_samples + 256, 1 << 14)
+
     def _solve_block(
         self,
         X: Tensor,
         dictionary: Tensor,
         alpha: Tensor,
         positive: bool,
-        init: Tensor | None,
+        codes: Tensor,
         gram: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        basis = span_of_atoms(dictionary)
-        if basis is not None:
-            X, dictionary = X @ basis, dictionary @ basis
+    ) -> tuple[Tensor, None]:
         cov = X @ dictionary.T
-        silent = (cov if positive else cov.abs()).amax(dim=1) <= alpha
-        codes = torch.zeros_like(cov) if init is None else init.clone()
-        if positive:
-            codes.clamp_(min=0)
+        silent = is_silent(cov, alpha, positive)
         codes[silent] = 0
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-
         left = (~silent).nonzero().squeeze(1)
-        target = self.tol * _SAFETY * 0.5 * X.square().sum(dim=1)
-        state = _State(X[left], cov[left], alpha[left], codes[left], dictionary, gram, positive)
+        energy = X.square().sum(dim=1)
+        target = self.tol * SAFETY * 0.5 * energy
+        problem = (
+            Factored(X[left], dictionary)
+            if gram is None
+            else WithGram(energy[left], cov[left], gram)
+        )
+        longest = dictionary.square().sum(dim=1).amax().expand(len(left))
+        state = Iterates(problem, codes[left], alpha[left], longest, positive)
         for iteration in range(self.max_iter + 1):
             if iteration % self.check_every == 0 or iteration == self.max_iter:
                 codes[left], n_iter[left] = state.z, iteration
@@ -96,73 +100,129 @@ class FISTA(LassoSolver):
                     state.keep(busy)
             if iteration < self.max_iter:
                 state.step()
-        return codes, n_iter
+        return n_iter, None
 
 
-class _State:
-    """Iterates of the samples still in the batch: codes ``z``, extrapolated codes ``y`` and their
+class Factored:
+    """Products through the dictionary: the image of codes is ``codes @ dictionary``."""
+
+    def __init__(self, X: Tensor, dictionary: Tensor) -> None:
+        self.X, self.dictionary = X, dictionary
+
+    def keep(self, rows: Tensor) -> None:
+        self.X = self.X[rows]
+
+    def image(self, codes: Tensor) -> Tensor:
+        return codes @ self.dictionary
+
+    def correlations(self, image: Tensor) -> Tensor:
+        return (self.X - image) @ self.dictionary.T
+
+    def curvature(self, change: Tensor, image_change: Tensor) -> Tensor:  # noqa: ARG002
+        return image_change.square().sum(dim=1, keepdim=True)
+
+    def gap(self, codes: Tensor, image: Tensor, alpha: Tensor, positive: bool) -> Tensor:
+        correlations = self.correlations(image)
+        return gap_from_residual(self.X, codes, self.X - image, correlations, alpha, positive)
+
+
+class WithGram:
+    """Products through the Gram matrix: the image of codes is ``codes @ gram``.
+
+    ``gram`` is shared, (n_components, n_components), or each sample's own, (n_samples,
+    n_components, n_components).
+    """
+
+    def __init__(self, energy: Tensor, cov: Tensor, gram: Tensor) -> None:
+        self.energy, self.cov, self.gram = energy, cov, gram
+
+    def keep(self, rows: Tensor) -> None:
+        self.energy, self.cov = self.energy[rows], self.cov[rows]
+        if self.gram.ndim == 3:
+            self.gram = self.gram[rows]
+
+    def image(self, codes: Tensor) -> Tensor:
+        if self.gram.ndim == 3:
+            return torch.bmm(codes[:, None, :], self.gram)[:, 0]
+        return codes @ self.gram
+
+    def correlations(self, image: Tensor) -> Tensor:
+        return self.cov - image
+
+    def curvature(self, change: Tensor, image_change: Tensor) -> Tensor:
+        return (change * image_change).sum(dim=1, keepdim=True)
+
+    def gap(self, codes: Tensor, image: Tensor, alpha: Tensor, positive: bool) -> Tensor:
+        return gap_from_gram(self.energy, self.cov, codes, self.cov - image, alpha, positive)
+
+
+class Iterates:
+    """Codes ``z`` and extrapolated codes ``y`` of the samples still in the batch, with their
     images.
 
-    The image of codes is ``codes @ gram`` with a Gram matrix and ``codes @ dictionary`` without. It
-    is linear, so that of ``y`` costs nothing.
+    The image is linear in the codes, so that of ``y`` costs nothing.
+
+    Parameters
+    ----------
+    problem : Factored or WithGram
+    z : Tensor of shape (n_samples, n_components)
+        Start.
+    alpha : Tensor of shape (n_samples,)
+    longest : Tensor of shape (n_samples,)
+        Lower bound on the curvature: the first step is its inverse.
+    positive : bool
     """
 
     def __init__(
         self,
-        X: Tensor,
-        cov: Tensor,
-        alpha: Tensor,
+        problem: Factored | WithGram,
         z: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,
+        alpha: Tensor,
+        longest: Tensor,
         positive: bool,
     ) -> None:
-        self.X, self.cov, self.alpha = X, cov, alpha[:, None]
-        self.operator = dictionary if gram is None else gram
-        self.dictionary, self.has_gram, self.positive = dictionary, gram is not None, positive
-        self.z, self.image_z = z, z @ self.operator
+        self.problem, self.alpha, self.positive = problem, alpha[:, None], positive
+        self.z, self.image_z = z, problem.image(z)
         self.y, self.image_y = self.z, self.image_z
         self.momentum = torch.ones_like(self.alpha)
-        self.lipschitz = dictionary.square().sum(dim=1).amax().expand_as(self.alpha).clone()
+        self.lipschitz = longest[:, None].clone()
 
     def keep(self, rows: Tensor) -> None:
         """Drop the samples that are done."""
-        for name in ("X", "cov", "alpha", "z", "image_z", "y", "image_y", "momentum", "lipschitz"):
+        self.problem.keep(rows)
+        for name in ("alpha", "z", "image_z", "y", "image_y", "momentum", "lipschitz"):
             setattr(self, name, getattr(self, name)[rows])
 
-    def correlations(self, image: Tensor) -> Tensor:
-        return self.cov - image if self.has_gram else (self.X - image) @ self.dictionary.T
-
     def gap(self) -> Tensor:
-        residual = self.X - (self.z @ self.dictionary if self.has_gram else self.image_z)
-        correlations = self.correlations(self.image_z)
-        return gap_from_residual(
-            self.X, self.z, residual, correlations, self.alpha[:, 0], self.positive
-        )
+        return self.problem.gap(self.z, self.image_z, self.alpha[:, 0], self.positive)
 
     def step(self) -> None:
-        z = self.y + self.correlations(self.image_y) / self.lipschitz
+        """One proximal gradient step, momentum, and the step length for the next."""
+        z = self.y + self.problem.correlations(self.image_y) / self.lipschitz
         threshold = self.alpha / self.lipschitz
         z = (z - threshold).clamp_(min=0) if self.positive else _soft_threshold(z, threshold)
-        image = z @ self.operator
-        change, image_change = z - self.y, image - self.image_y
-        length = change.square().sum(dim=1, keepdim=True)
-        stretch = (change if self.has_gram else image_change) * image_change
-        eps, tiny = torch.finfo(z.dtype).eps, torch.finfo(z.dtype).tiny
-        curvature = stretch.sum(dim=1, keepdim=True) / length.clamp(min=tiny)
-        telling = length > (_NOISE * eps) ** 2 * z.square().sum(dim=1, keepdim=True)
+        image = self.problem.image(z)
+        change, move, image_move = z - self.y, z - self.z, image - self.image_z
 
-        rejected = telling & (curvature > self.lipschitz * 1.001)
-        self.lipschitz = torch.where(rejected, _SHORTEN * curvature, self.lipschitz)
-        move, image_move = z - self.z, image - self.image_z
-        uphill = (change * move).sum(dim=1, keepdim=True) < 0
+        rejected = self._shorten_step(z, change, image - self.image_y)
+        restart = rejected | ((change * move).sum(dim=1, keepdim=True) < 0)
         momentum = 0.5 + (0.25 + self.momentum.square()).sqrt()
-        push = torch.where(uphill | rejected, 0, (self.momentum - 1) / momentum)
-        self.momentum = torch.where(uphill | rejected, 1, momentum)
+        push = torch.where(restart, 0, (self.momentum - 1) / momentum)
+        self.momentum = torch.where(restart, 1, momentum)
         if rejected.any():
             z, image = torch.where(rejected, self.z, z), torch.where(rejected, self.image_z, image)
         self.y, self.image_y = torch.addcmul(z, push, move), torch.addcmul(image, push, image_move)
         self.z, self.image_z = z, image
+
+    def _shorten_step(self, z: Tensor, change: Tensor, image_change: Tensor) -> Tensor:
+        """Raise ``lipschitz`` where the quadratic model is violated; the samples concerned."""
+        length = change.square().sum(dim=1, keepdim=True)
+        eps, tiny = torch.finfo(z.dtype).eps, torch.finfo(z.dtype).tiny
+        curvature = self.problem.curvature(change, image_change) / length.clamp(min=tiny)
+        telling = length > (_NOISE * eps) ** 2 * z.square().sum(dim=1, keepdim=True)
+        rejected = telling & (curvature > self.lipschitz * 1.001)
+        self.lipschitz = torch.where(rejected, _SHORTEN * curvature, self.lipschitz)
+        return rejected
 
 
 def _soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ._cd import CoordinateDescent
 from ._fista import FISTA
 
 SOLVERS = {
+    "cd": CoordinateDescent,
     "fista": FISTA,
 }

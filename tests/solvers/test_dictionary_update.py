@@ -59,7 +59,7 @@ def test_leaves_unused_atoms_alone():
 
 
 def test_survives_data_without_content():
-    dictionary, codes, X = problem(0, 6, 4)
+    dictionary, _, X = problem(0, 6, 4)
     update_dictionary(dictionary, torch.eye(6, dtype=X.dtype), torch.zeros_like(dictionary))
     assert dictionary.isfinite().all()
     torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(6, dtype=X.dtype))

@@ -1,0 +1,55 @@
+"""Which engine runs a solver: torch everywhere, or compiled numba kernels on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+ENGINES = ("auto", "numba", "torch")
+
+
+def resolve_engine(engine: str, X: Tensor) -> str:
+    """``"numba"`` or ``"torch"``; "auto" takes numba where it is installed and ``X`` is on "
+    "the CPU."""
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r} is unknown; choose one of {list(ENGINES)}.")
+    installed, on_cpu = find_spec("numba") is not None, X.device.type == "cpu"
+    if engine == "auto":
+        return "numba" if installed and on_cpu else "torch"
+    if engine == "numba" and not installed:
+        raise ImportError(
+            "engine='numba' needs numba, which is not installed; "
+            "run `pip install skamort[fast]` or choose engine='torch'."
+        )
+    if engine == "numba" and not on_cpu:
+        raise ValueError(
+            f"engine='numba' runs on the CPU, but X is on {X.device}; choose engine='torch'."
+        )
+    return engine
+
+
+def resolve_n_jobs(n_jobs: int | None) -> int:
+    """Threads for compiled kernels: as many as torch uses where None, -1 for as many, or a "
+    "number."""
+    if n_jobs is None or n_jobs == -1:
+        return torch.get_num_threads()
+    if n_jobs < -1 or n_jobs == 0:
+        raise ValueError(f"n_jobs must be None, -1 or a positive integer, got {n_jobs!r}.")
+    return n_jobs
+
+
+def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) -> None:
+    """Run a kernel that releases the GIL over consecutive slices of rows."""
+    n_slices = min(n_jobs, n_rows)
+    bounds = [n_rows * i // n_slices for i in range(n_slices + 1)]
+    slices = [slice(a, b) for a, b in pairwise(bounds)]
+    if n_slices == 1:
+        kernel(slices[0])
+        return
+    with ThreadPoolExecutor(n_slices) as pool:
+        list(pool.map(kernel, slices))

@@ -1,0 +1,73 @@
+"""Coordinate descent: its two engines, its threads."""
+
+import numpy as np
+import pytest
+import torch
+
+from skamort.solvers import CoordinateDescent, sparse_encode
+
+
+def problem(n_samples=40, n_components=60, n_features=20, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    dictionary = torch.randn(n_components, n_features, generator=generator, dtype=dtype)
+    X = torch.randn(n_samples, n_features, generator=generator, dtype=dtype)
+    return X, dictionary / dictionary.norm(dim=1, keepdim=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("positive", [False, True])
+def test_engines_give_the_same_codes(dtype, positive):
+    X, dictionary = problem(dtype=dtype)
+    tol = 1e-5 if dtype == torch.float32 else 1e-10
+    results = [
+        CoordinateDescent(tol=tol, engine=engine).solve(X, dictionary, alpha=0.3, positive=positive)
+        for engine in ("torch", "numba")
+    ]
+    assert all(result.converged.all() for result in results)
+    torch.testing.assert_close(results[0].codes, results[1].codes, atol=0.02, rtol=0)
+
+
+def test_number_of_threads_changes_nothing():
+    X, dictionary = problem()
+    one, four = (
+        CoordinateDescent(engine="numba", n_jobs=n_jobs).solve(
+            X, dictionary, alpha=0.3, positive=False
+        )
+        for n_jobs in (1, 4)
+    )
+    assert torch.equal(one.codes, four.codes)
+    assert torch.equal(one.gap, four.gap)
+
+
+def test_working_set_that_grows_large():
+    X, dictionary = problem(n_samples=5, n_components=300, n_features=200)
+    result = CoordinateDescent(engine="numba").solve(X, dictionary, alpha=1e-3, positive=False)
+    assert result.converged.all()
+    assert (result.codes != 0).sum(dim=1).min() > 100
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_few_rounds_are_enough(engine):
+    X, dictionary = problem(n_components=200)
+    result = CoordinateDescent(engine=engine).solve(X, dictionary, alpha=0.5, positive=True)
+    assert result.n_iter.max() <= 12
+
+
+def test_refuses_unknown_engines_and_thread_counts():
+    X, dictionary = problem()
+    with pytest.raises(ValueError, match="engine='cuda' is unknown"):
+        sparse_encode(X, dictionary, algorithm="cd", engine="cuda")
+    with pytest.raises(ValueError, match="n_jobs must be"):
+        sparse_encode(X, dictionary, algorithm="cd", n_jobs=0)
+    with pytest.raises(ValueError, match="has no compiled kernel"):
+        sparse_encode(X, dictionary, algorithm="fista", engine="numba")
+
+
+def test_without_numba_the_answer_is_the_same(monkeypatch):
+    X, dictionary = problem()
+    with_numba = sparse_encode(X, dictionary, algorithm="cd", alpha=0.3)
+    monkeypatch.setattr("skamort.solvers._engine.find_spec", lambda name: None)
+    without = sparse_encode(X, dictionary, algorithm="cd", alpha=0.3)
+    np.testing.assert_allclose(without, with_numba, atol=0.05)
+    with pytest.raises(ImportError, match=r"pip install skamort\[fast\]"):
+        sparse_encode(X, dictionary, algorithm="cd", engine="numba")
