@@ -21,7 +21,6 @@ _BATCH = 8
 # Rounds without new atoms and without progress: the dtype holds no more.
 _PATIENCE = 5
 _SWEEPS = 3
-_POLISHES = 4
 _INNER_ROUNDS = 50
 _SAFETY = 0.9
 
@@ -201,7 +200,7 @@ def _minimize_on_working_set(
             _sweep(z, u, block, size, alpha, positive)
         if _gap(energy, z, b, u, size, alpha, _peak(u[:size], positive)) <= target:
             break
-        for _ in range(_POLISHES):
+        for _ in range(size):
             if _polish(z, u, block, size, alpha, support, factor, step):
                 break
         if _gap(energy, z, b, u, size, alpha, _peak(u[:size], positive)) <= target:
@@ -300,7 +299,7 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
                     break
                 goal *= 0.1
             before = size
-            size = _add_violators(c, alpha, positive, member, working, size, max(_BATCH, size // 2))
+            size = _add_violators(c, alpha, positive, member, working, size, _BATCH)
             if size > before:
                 stalled = 0
             else:
