@@ -1,1 +1,19 @@
-__all__ = []
+"""What encoders are judged by: recovery, reconstruction, sparsity, and the amortization gap."""
+
+from ._amortization import AmortizationGap, amortization_gap
+from ._monosemanticity import semantic_consistency
+from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
+from ._recovery import dictionary_mcc, latent_mcc
+from ._sparsity import dead_fraction, mean_l0
+
+__all__ = [
+    "AmortizationGap",
+    "amortization_gap",
+    "dead_fraction",
+    "dictionary_mcc",
+    "fraction_variance_unexplained",
+    "latent_mcc",
+    "mean_l0",
+    "semantic_consistency",
+    "sparse_coding_objective",
+]

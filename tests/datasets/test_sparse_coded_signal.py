@@ -71,13 +71,13 @@ def test_noise_has_the_standard_deviation_asked_for():
 
 def test_zipf_weights_frequency_and_magnitude():
     _, _, codes = make_sparse_coded_signal(
-        50_000, n_components=6, n_features=2, n_nonzero_coefs=1, zipf_exponent=1, random_state=0
+        20_000, n_components=6, n_features=2, n_nonzero_coefs=1, zipf_exponent=1, random_state=0
     )
     rank = np.arange(1, 7)
     fired = codes != 0
-    assert_allclose(fired.mean(axis=0), (1 / rank) / (1 / rank).sum(), rtol=0.05)
+    assert_allclose(fired.mean(axis=0), (1 / rank) / (1 / rank).sum(), rtol=0.1)
     rms = np.sqrt((codes**2).sum(axis=0) / fired.sum(axis=0))
-    assert_allclose(rms, 1 / rank, rtol=0.05)
+    assert_allclose(rms, 1 / rank, rtol=0.1)
 
 
 def test_more_non_zeros_than_atoms():

@@ -1,0 +1,107 @@
+"""What a fitted estimator says of itself, ours or any other: decoder, L1 weight, sign of codes.
+
+A decoder is linear: X_hat = codes @ dictionary + intercept, with dictionary (n_components,
+n_features) and intercept (n_features,) or 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from ._validation import Codes, check_matrix
+
+# scikit-learn's algorithms whose `transform_alpha` is not the weight of an L1 norm.
+_NO_L1_WEIGHT = ("omp", "lars")
+_ROWS_CHECKED = 5
+
+
+def dictionary_of(estimator: Any) -> np.ndarray:
+    """The atoms that the estimator has learned or was given."""
+    dictionary = getattr(estimator, "components_", getattr(estimator, "dictionary", None))
+    if dictionary is None:
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
+        raise TypeError(
+            f"{type(estimator).__name__} has no dictionary: neither components_ nor dictionary; "
+            "pass the fitted coder, and transform the data beforehand where it stands in a "
+            "pipeline."
+        )
+    return check_matrix(dictionary, "dictionary")
+
+
+def decoder_of(estimator: Any, codes: Codes) -> tuple[np.ndarray, np.ndarray | float]:
+    """Dictionary and intercept that decode the codes the estimator gave."""
+    dictionary = dictionary_of(estimator)
+    if getattr(estimator, "split_sign", False):
+        dictionary = np.concatenate([dictionary, -dictionary])
+    intercept = getattr(estimator, "intercept_", getattr(estimator, "mean_", None))
+    intercept = 0.0 if intercept is None else np.asarray(intercept)
+    _check_decodes(estimator, codes, dictionary, intercept)
+    return dictionary, intercept
+
+
+def alpha_of(estimator: Any) -> float:
+    """The weight of the L1 norm at which the estimator finds codes."""
+    if getattr(estimator, "transform_algorithm", None) not in _NO_L1_WEIGHT:
+        transform_alpha = getattr(estimator, "transform_alpha", None)
+        if transform_alpha is not None:
+            return transform_alpha
+    alpha = getattr(estimator, "alpha", None)
+    if alpha is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} has no L1 weight of its own, got alpha=None; pass alpha=.")
+    return alpha
+
+
+def positive_of(estimator: Any, codes: Codes) -> bool:
+    """Whether codes are >= 0 by rule; where there is no rule, whether they happen to be."""
+    smallest = codes.min()
+    declared = getattr(estimator, "positive_code", None)
+    if declared and smallest < 0:
+        raise ValueError(
+            f"{type(estimator).__name__} has positive_code=True but gave negative codes, down to "
+            f"{smallest:.3g}; mend its transform or set positive_code=False."
+        )
+    if declared is None or getattr(estimator, "split_sign", False):
+        return bool(smallest >= 0)
+    return bool(declared)
+
+
+def n_parameters_of(estimator: Any) -> int:
+    """Numbers learned: those of the net, or else of dictionary and intercept, and of the estimator
+    inside that gives the first guess."""
+    if hasattr(estimator, "net_"):
+        return sum(parameter.numel() for parameter in estimator.net_.module_.parameters())
+    inner = getattr(estimator, "estimator_", None)
+    if inner is not None:
+        return n_parameters_of(inner)
+    arrays = [
+        getattr(estimator, "components_", getattr(estimator, "dictionary", None)),
+        getattr(estimator, "intercept_", getattr(estimator, "mean_", None)),
+    ]
+    return sum(np.size(array) for array in arrays if array is not None)
+
+
+def _check_decodes(
+    estimator: Any, codes: Codes, dictionary: np.ndarray, intercept: np.ndarray | float
+) -> None:
+    """`components_` is not a dictionary everywhere: in FastICA it unmixes."""
+    few = codes[:_ROWS_CHECKED]
+    name = type(estimator).__name__
+    if codes.shape[1] != len(dictionary):
+        raise ValueError(
+            f"{name}: transform gives {codes.shape[1]} codes a sample, but the dictionary has "
+            f"{len(dictionary)} atoms; components_ is not what its codes weigh."
+        )
+    if not hasattr(estimator, "inverse_transform"):
+        return
+    expected = np.asarray(estimator.inverse_transform(few))
+    found = few @ dictionary + intercept
+    if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):
+        raise ValueError(
+            f"{name}: inverse_transform(codes) is not codes @ components_ + intercept; its "
+            "components_ is not the dictionary that its codes weigh."
+        )

@@ -1,0 +1,135 @@
+"""How well codes explain data: with the price of the codes, and without.
+
+    J   = mean_i [ 1/2 ||x_i - z_i D||^2 + alpha ||z_i||_1 ]
+    FVU = sum_i ||x_i - x_hat_i||^2 / sum_i ||x_i - mean(x)||^2
+
+X, X_hat (n_samples, n_features); Z (n_samples, n_components); D (n_components, n_features).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import gen_batches
+
+from ..solvers._validation import check_real
+from ._validation import Codes, check_codes, check_matrix, check_shapes_fit
+
+# Elements of a block of dense codes or residuals: 32 MB in float64.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -> float:
+    """Mean sparse coding objective of codes for a dictionary.
+
+    J = mean_i [ 1/2 ||x_i - z_i D||^2 + alpha ||z_i||_1 ], the objective of every L1 estimator
+    here and of scikit-learn's dictionary learning. Lower is better.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Data, less the intercept where the model has one.
+    codes : {array-like, sparse matrix} of shape (n_samples, n_components)
+        Sparse codes; CSR codes are not made dense.
+    dictionary : array-like of shape (n_components, n_features)
+        Atoms, one a row, as they are. For a fair comparison they have unit norm, because longer
+        atoms make codes cheaper.
+    alpha : float
+        Weight of the L1 norm, >= 0.
+
+    Returns
+    -------
+    objective : float
+        In the squared units of X, computed in float64.
+
+    Raises
+    ------
+    ValueError
+        NaN or infinity, shapes that do not fit, a negative `alpha`.
+    TypeError
+        If `alpha` is not a number.
+
+    See Also
+    --------
+    amortization_gap : How far an encoder's objective is from the best one for its dictionary.
+
+    Examples
+    --------
+    >>> from skamort.metrics import sparse_coding_objective
+    >>> X, codes, dictionary = [[3.0, 4.0]], [[2.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> sparse_coding_objective(X, codes, dictionary, alpha=0.5)  # (1 + 16) / 2 + 0.5 * 2
+    9.5
+    """
+    alpha = check_real(alpha, "alpha")
+    X, codes = check_matrix(X, "X"), check_codes(codes)
+    dictionary = check_matrix(dictionary, "dictionary")
+    check_shapes_fit(X, codes, dictionary)
+    total = sum(
+        objective_samples(X[rows], codes[rows], dictionary, alpha).sum()
+        for rows in row_blocks(len(X), X.shape[1])
+    )
+    return float(total / len(X))
+
+
+def objective_samples(
+    X: np.ndarray, codes: Codes, dictionary: np.ndarray, alpha: float
+) -> np.ndarray:
+    """The objective of each of the checked samples, (n_samples,), in float64."""
+    codes = codes.astype(np.float64)
+    residual = X - codes @ dictionary.astype(np.float64)
+    l1 = np.asarray(abs(codes).sum(axis=1)).ravel()
+    return 0.5 * np.einsum("ij,ij->i", residual, residual) + alpha * l1
+
+
+def row_blocks(n_samples: int, width: int):
+    """Slices of rows, so that a block of `width` columns stays small."""
+    return gen_batches(n_samples, max(1, _BLOCK_ELEMENTS // width))
+
+
+def fraction_variance_unexplained(X: Any, X_reconstructed: Any) -> float:
+    """Fraction of the variance of data that a reconstruction leaves unexplained (FVU).
+
+    Also known as normalized mean squared error: the mean squared error, divided by that of
+    predicting the mean of X. It is 1 less the R^2 score that weighs features by their variance.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Data.
+    X_reconstructed : array-like of shape (n_samples, n_features)
+        Reconstruction of the data, ``inverse_transform(transform(X))``.
+
+    Returns
+    -------
+    fvu : float
+        0 for a perfect reconstruction, 1 for one no better than the mean, more if it is worse.
+        Where X does not vary at all, 1 for any error.
+
+    Raises
+    ------
+    ValueError
+        NaN or infinity, or different shapes.
+
+    See Also
+    --------
+    sklearn.metrics.r2_score : With ``multioutput="variance_weighted"``, 1 less this.
+
+    Examples
+    --------
+    >>> from skamort.metrics import fraction_variance_unexplained
+    >>> fraction_variance_unexplained([[0.0, 1.0], [4.0, 1.0]], [[1.0, 1.0], [3.0, 1.0]])
+    0.25
+    """
+    X, X_hat = check_matrix(X, "X"), check_matrix(X_reconstructed, "X_reconstructed")
+    if X.shape != X_hat.shape:
+        raise ValueError(f"X_reconstructed must have the shape of X, {X.shape}, got {X_hat.shape}.")
+    unexplained = _sum_of_squares(X - X_hat)
+    total = _sum_of_squares(X - X.mean(axis=0))
+    if total == 0:
+        return float(unexplained > 0)
+    return float(unexplained / total)
+
+
+def _sum_of_squares(values: np.ndarray) -> np.float64:
+    return np.einsum("ij,ij->", values, values, dtype=np.float64)

@@ -1,0 +1,41 @@
+"""What comes in becomes finite matrices that fit each other, or a clear error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_array
+
+Codes = np.ndarray | sparse.csr_array | sparse.csr_matrix
+
+
+def check_matrix(values: Any, name: str) -> np.ndarray:
+    """A finite dense matrix, float32 or float64."""
+    return check_array(values, dtype=[np.float64, np.float32], input_name=name)
+
+
+def check_codes(codes: Any, name: str = "codes") -> Codes:
+    """A finite matrix of codes, dense or, where it was sparse, in CSR form."""
+    return check_array(codes, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
+
+
+def check_shapes_fit(X: np.ndarray, codes: Codes, dictionary: np.ndarray) -> None:
+    """X ~ codes @ dictionary must be possible."""
+    expected = (len(X), len(dictionary))
+    if X.shape[1] != dictionary.shape[1] or codes.shape != expected:
+        raise ValueError(
+            f"X {X.shape}, codes {codes.shape} and dictionary {dictionary.shape} do not fit "
+            "together; they must have shapes (n_samples, n_features), (n_samples, n_components) "
+            "and (n_components, n_features)."
+        )
+
+
+def check_same_length(first: Any, second: Any, names: str) -> None:
+    """Both must describe the same samples."""
+    if first.shape[0] != second.shape[0]:
+        raise ValueError(
+            f"{names} must have the same number of rows, got {first.shape[0]} and "
+            f"{second.shape[0]}."
+        )

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from skamort.metrics import semantic_consistency
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4), st.integers(1, 40))
+def test_definition(seed, n_samples, n_classes, n_top):
+    rng = np.random.default_rng(seed)
+    codes = rng.random((n_samples, 3))  # no ties
+    y = rng.integers(n_classes, size=n_samples)
+    expected = []
+    for column in codes.T:
+        top = [i for i in np.argsort(-column)[:n_top] if column[i] > column.min()]
+        counts = np.bincount(y[top], minlength=1)
+        expected.append(counts.max() / len(top) if top else 0)
+    assert_allclose(semantic_consistency(codes, y, n_top=n_top), expected)
+
+
+def test_silent_samples_are_never_top():
+    codes = np.zeros((100, 3))
+    codes[:4, 0] = 1  # fires for one class alone
+    codes[[0, 99], 1] = 1  # fires for two
+    y = np.repeat(["a", "b"], 50)
+    assert_allclose(semantic_consistency(codes, y), [1, 0.5, 0])
+
+
+def test_order_of_samples_does_not_matter():
+    rng = np.random.default_rng(0)
+    codes, y = rng.normal(size=(200, 5)), rng.integers(4, size=200)
+    order = rng.permutation(200)
+    assert_allclose(semantic_consistency(codes, y), semantic_consistency(codes[order], y[order]))
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="codes and y must have the same number of rows"):
+        semantic_consistency(np.ones((3, 2)), [0, 1])
+    with pytest.raises(ValueError, match="codes contains NaN"):
+        semantic_consistency([[np.nan]], [0])
+    with pytest.raises(ValueError, match="'n_top' parameter of semantic_consistency"):
+        semantic_consistency([[1.0]], [0], n_top=0)

@@ -1,0 +1,118 @@
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import sparse
+from scipy.stats import pearsonr
+
+from skamort.metrics import dictionary_mcc, latent_mcc
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def absolute_correlations(first, second):
+    return np.array([[abs(pearsonr(a, b).statistic) for b in second.T] for a in first.T])
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS)
+def test_best_of_all_permutations(seed):
+    truth, codes = np.random.default_rng(seed).normal(size=(2, 9, 4))
+    similarity = absolute_correlations(truth, codes)
+    best = max(similarity[range(4), order].mean() for order in permutations(range(4)))
+    assert latent_mcc(truth, codes) == pytest.approx(best)
+
+
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.integers(1, 6), st.integers(1, 6))
+def test_greedy_where_widths_differ(seed, n_true, n_learned):
+    if n_true == n_learned:
+        n_learned += 1
+    rng = np.random.default_rng(seed)
+    truth, codes = rng.normal(size=(9, n_true)), rng.normal(size=(9, n_learned))
+    similarity = absolute_correlations(truth, codes)
+    taken = []
+    for _ in range(min(n_true, n_learned)):
+        row, column = np.unravel_index(similarity.argmax(), similarity.shape)
+        taken.append(similarity[row, column])
+        similarity[row] = similarity[:, column] = -1
+    assert latent_mcc(truth, codes) == pytest.approx(np.mean(taken))
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(1, 5), st.integers(1, 5))
+def test_order_sign_scale_and_shift_do_not_matter(seed, n_true, n_learned):
+    rng = np.random.default_rng(seed)
+    truth, codes = rng.normal(size=(20, n_true)), rng.normal(size=(20, n_learned))
+    factors = rng.choice([-1, 1], n_learned) * rng.uniform(0.1, 10, n_learned)
+    moved = rng.permutation((codes * factors + rng.normal(size=n_learned)).T).T
+    assert latent_mcc(truth, moved) == pytest.approx(latent_mcc(truth, codes))
+    assert latent_mcc(truth, codes) == pytest.approx(latent_mcc(codes, truth))
+    assert 0 <= latent_mcc(truth, codes) <= 1
+    shuffled = (rng.permutation(truth.T) * rng.choice([-1, 1], n_true)[:, None]).T
+    assert latent_mcc(truth, shuffled) == pytest.approx(1)
+
+
+@settings(deadline=None)
+@given(SEEDS, st.booleans(), st.booleans())
+def test_sparse_codes_as_dense_ones(seed, sparse_truth, sparse_codes):
+    rng = np.random.default_rng(seed)
+    truth, codes = rng.normal(size=(2, 30, 5)) * (rng.random((2, 30, 5)) < 0.3)
+    codes[:, 2] = 0
+    as_given = (
+        sparse.csr_array(truth) if sparse_truth else truth,
+        sparse.csr_array(codes) if sparse_codes else codes,
+    )
+    for matched in (False, True):
+        assert latent_mcc(*as_given, matched=matched) == pytest.approx(
+            latent_mcc(truth, codes, matched=matched)
+        )
+
+
+def test_dead_latents_correlate_with_nothing():
+    truth = np.random.default_rng(0).normal(size=(50, 4))
+    codes = truth.copy()
+    codes[:, 1] = 3.0
+    codes[:, 3] = 1e-7 * codes[:, 3]  # variance 1e-14
+    assert latent_mcc(truth, codes) == pytest.approx(0.5)
+    assert latent_mcc(truth, np.zeros((50, 4))) == 0
+    assert latent_mcc(truth, np.zeros((50, 7))) == 0
+
+
+def test_matched_keeps_order_and_sign():
+    truth = np.random.default_rng(0).normal(size=(1000, 2))
+    codes = truth * [2.0, -3.0]
+    assert latent_mcc(truth, codes, matched=True) == pytest.approx(0, abs=1e-12)
+    assert latent_mcc(truth, np.abs(codes), matched=True) < 0.2
+    expected = np.mean([pearsonr(truth[:, j], truth[:, j] ** 3).statistic for j in range(2)])
+    assert latent_mcc(truth, truth**3, matched=True) == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(SEEDS)
+def test_dictionary_mcc_is_latent_mcc_across_coordinates(seed):
+    true_atoms, atoms = np.random.default_rng(seed).normal(size=(2, 5, 12))
+    assert_allclose(dictionary_mcc(true_atoms, atoms), latent_mcc(true_atoms.T, atoms.T))
+    assert dictionary_mcc(true_atoms, -2 * true_atoms[::-1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("n_learned", [40, 41])
+def test_a_wide_dead_dictionary_is_no_trouble(n_learned):
+    truth = np.random.default_rng(0).normal(size=(100, 40))
+    codes = np.zeros((100, n_learned))
+    codes[:, :3] = truth[:, :3]
+    assert latent_mcc(truth, codes) == pytest.approx(3 / 40)
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="codes_true and codes must have the same number of rows"):
+        latent_mcc(np.ones((3, 2)), np.ones((4, 2)))
+    with pytest.raises(ValueError, match=r"codes_true has 2 columns and codes has 3; matched=True"):
+        latent_mcc(np.ones((3, 2)), np.ones((3, 3)), matched=True)
+    with pytest.raises(ValueError, match="codes_true contains NaN"):
+        latent_mcc([[np.nan]], [[1.0]])
+    with pytest.raises(ValueError, match=r"have 2 features, those of dictionary 3"):
+        dictionary_mcc(np.ones((3, 2)), np.ones((3, 3)))
