@@ -80,7 +80,12 @@ class BaseTrainedEncoder(BaseSparseCoder):
         X, codes = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(X, y, codes)
-        self._train(X, codes, self.max_iter)
+        try:
+            self._train(X, codes, self.max_iter)
+        except ValueError:  # diverged: a fresh net without a single good weight is no fit
+            if fresh:
+                del self.net_
+            raise
         if not self.net_.converged_:
             self._warn_not_converged()
         return self

@@ -1,0 +1,220 @@
+"""What every public estimator promises, found by discovery."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from discovery import fast_estimators
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+N_COMPONENTS = 12
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.RandomState(0).randn(60, 6)
+
+
+@pytest.fixture(params=fast_estimators(), ids=lambda e: type(e).__name__)
+def estimator(request):
+    return clone(request.param).set_params(n_components=N_COMPONENTS, random_state=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_float_types_are_kept(estimator, X, dtype):
+    codes = estimator.fit_transform(X.astype(dtype))
+    assert codes.dtype == estimator.components_.dtype == dtype
+    assert estimator.inverse_transform(codes).dtype == dtype
+
+
+def test_half_precision_becomes_single(estimator, X):
+    assert estimator.fit_transform(X.astype(np.float16)).dtype == np.float32
+
+
+def test_integers_become_double(estimator, X):
+    assert estimator.fit_transform(np.round(5 * X).astype(int)).dtype == np.float64
+
+
+def test_codes_are_non_negative_and_reconstruct(estimator, X):
+    codes = estimator.fit_transform(X)
+    assert codes.shape == (60, N_COMPONENTS)
+    assert codes.min() >= 0
+    X_hat = estimator.inverse_transform(codes)
+    intercept = getattr(estimator, "intercept_", None)
+    assert_allclose(X_hat, codes @ estimator.components_ + (0 if intercept is None else intercept))
+    fvu = ((X - X_hat) ** 2).sum() / ((X - X.mean(axis=0)) ** 2).sum()
+    assert estimator.score(X) == pytest.approx(1 - fvu)
+
+
+def test_atoms_have_unit_norm(estimator, X):
+    assert_allclose(np.linalg.norm(estimator.fit(X).components_, axis=1), 1)
+
+
+def test_sparse_output_is_the_same_codes_as_csr(estimator, X, monkeypatch):
+    from skamort.estimators import _base
+
+    dense = estimator.fit(X).transform(X)
+    monkeypatch.setattr(_base, "_BLOCK_ELEMENTS", 7 * N_COMPONENTS)  # several blocks
+    codes = estimator.set_params(sparse_output=True).transform(X)
+    assert isinstance(codes, sparse.csr_array)
+    assert codes.nnz == np.count_nonzero(dense)
+    assert_allclose(codes.toarray(), dense, atol=1e-4)
+    assert_allclose(estimator.inverse_transform(codes), codes @ estimator.components_)
+
+
+def test_a_row_is_encoded_by_itself(estimator, X):
+    codes = estimator.fit(X).transform(X)
+    assert_allclose(np.vstack([estimator.transform(row[None]) for row in X]), codes, atol=1e-4)
+    order = np.random.RandomState(1).permutation(60)
+    assert_allclose(estimator.transform(X[order]), codes[order], atol=1e-4)
+
+
+def test_same_seed_same_bits_and_global_streams_untouched(estimator, X):
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    before = np.random.get_state()[1].copy(), torch.random.get_rng_state()  # noqa: NPY002
+    first = estimator.fit(X).components_
+    second = clone(estimator).fit(X).components_
+    after = np.random.get_state()[1], torch.random.get_rng_state()  # noqa: NPY002
+    assert_array_equal(first, second)
+    for state_before, state_after in zip(before, after, strict=True):
+        assert_array_equal(state_after, state_before)
+    assert not np.array_equal(clone(estimator).set_params(random_state=1).fit(X).components_, first)
+
+
+def test_pickled_estimator_gives_the_same_codes(estimator, X):
+    estimator.fit(X)
+    copy = pickle.loads(pickle.dumps(estimator))
+    assert_array_equal(copy.transform(X), estimator.transform(X))
+
+
+def test_data_frames_in_and_out(estimator, X):
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=[f"row{i}" for i in range(60)])
+    codes = estimator.set_output(transform="pandas").fit_transform(frame)
+    assert list(codes.index) == list(frame.index)
+    prefix = type(estimator).__name__.lower()
+    assert list(codes.columns) == [f"{prefix}{i}" for i in range(N_COMPONENTS)]
+    assert list(estimator.get_feature_names_out()) == list(codes.columns)
+    assert list(estimator.feature_names_in_) == list("abcdef")
+    with pytest.raises(ValueError, match="feature names should match"):
+        estimator.transform(frame.rename(columns={"a": "z"}))
+
+
+def test_lists_and_read_only_memmaps(estimator, X, tmp_path):
+    expected = clone(estimator).fit_transform(X)
+    assert_array_equal(clone(estimator).fit_transform(X.tolist()), expected)
+    np.save(tmp_path / "X.npy", X)
+    memmap = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert_array_equal(estimator.fit_transform(memmap), expected)
+    assert_array_equal(memmap, X)
+
+
+def test_works_in_a_pipeline_and_a_grid_search_with_workers(estimator, X):
+    y = (X[:, 0] > 0).astype(int)
+    pipeline = make_pipeline(StandardScaler(), estimator)
+    grid = {f"{type(estimator).__name__.lower()}__n_components": [4, 8]}
+    with config_context(enable_metadata_routing=False):
+        search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(X, y)
+    assert search.best_params_ == {next(iter(grid)): 8}
+
+
+def test_one_sample_and_constant_columns(estimator, X):
+    with_constant = np.hstack([X, np.ones((60, 1)), np.zeros((60, 1))])
+    assert np.isfinite(clone(estimator).fit_transform(with_constant)).all()
+    if "feature_weights" in estimator.get_params():  # one sample has no variance to weigh by
+        with pytest.raises(ValueError, match=r"feature weights .* not all zero.*n_samples=1"):
+            estimator.fit(X[:1])
+    else:
+        assert estimator.fit_transform(X[:1]).shape == (1, N_COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: np.where(X[3, 2] == X, np.nan, X), "NaN"),
+        (lambda X: np.where(X[3, 2] == X, np.inf, X), "infinity"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X[:, :0], r"0 feature|at least one array or dtype"),
+        (lambda X: X[0], "1D array"),
+        (lambda X: X[None], "3"),
+        (lambda X: X.astype(complex), "[Cc]omplex"),
+        (lambda X: np.full(X.shape, "word"), "could not convert"),
+        (lambda X: sparse.csr_array(X), "[Ss]parse"),
+    ],
+    ids=["nan", "inf", "no rows", "no columns", "1d", "3d", "complex", "text", "sparse"],
+)
+def test_bad_data_is_refused(estimator, X, spoil, message):
+    bad = spoil(X)
+    with pytest.raises((ValueError, TypeError), match=message):
+        clone(estimator).fit(bad)
+    with pytest.raises((ValueError, TypeError), match=message):
+        estimator.fit(X).transform(bad)
+
+
+def test_wrong_width_is_refused(estimator, X):
+    estimator.fit(X)
+    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 6"):
+        estimator.transform(X[:, :5])
+    with pytest.raises(ValueError, match="11 columns, the dictionary has 12 atoms"):
+        estimator.inverse_transform(np.ones((2, 11)))
+
+
+def test_missing_or_unknown_device_is_refused(estimator, X):
+    with pytest.raises(ValueError, match="device must be 'auto'"):
+        clone(estimator).set_params(device="gpu").fit(X)
+    missing = f"cuda:{torch.cuda.device_count()}"
+    with pytest.raises(ValueError, match=rf"device='{missing}' is not there.*choose"):
+        clone(estimator).set_params(device=missing).fit(X)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_codes_of_the_cpu(estimator, X):
+    on_cpu = clone(estimator).set_params(device="cpu").fit(X)
+    on_gpu = clone(estimator).set_params(device="cuda").fit(X)
+    assert_allclose(on_gpu.transform(X), on_cpu.transform(X), atol=1e-3)
+    assert_allclose(on_gpu.components_, on_cpu.components_, atol=1e-3)
+    pickle.loads(pickle.dumps(on_gpu)).transform(X)
+
+
+def with_parameter(*names):
+    """Return every pair of an estimator and one of these parameters that it has."""
+    pairs = [(e, name) for e in fast_estimators() for name in names if name in e.get_params()]
+    return pytest.mark.parametrize(
+        ("estimator", "name"), pairs, ids=[f"{type(e).__name__}-{name}" for e, name in pairs]
+    )
+
+
+@with_parameter("alpha", "k", "n_components", "max_iter", "batch_size", "transform_max_iter")
+def test_parameters_out_of_range_are_refused(estimator, X, name):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(estimator).__name__}"):
+        clone(estimator).set_params(**{name: -1}).fit(X)
+
+
+BAD_ATOMS = {
+    "a zero atom": (lambda D: np.vstack([D[:-1], 0 * D[-1:]]), "zero atom"),
+    "NaN": (lambda D: np.where(np.eye(*D.shape) == 1, np.nan, D), "NaN"),
+    "wrong width": (lambda D: D[:, :-1], "different numbers of features"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD_ATOMS.values(), ids=BAD_ATOMS)
+@with_parameter("dictionary", "dict_init")
+def test_bad_dictionaries_are_refused(estimator, X, name, spoil, message):
+    atoms = spoil(np.random.RandomState(0).randn(N_COMPONENTS, 6))
+    with pytest.raises(ValueError, match=message):
+        clone(estimator).set_params(**{name: atoms}).fit(X)
+
+
+def test_n_components_must_agree_with_the_dictionary(estimator, X):
+    with pytest.raises(ValueError, match=r"12.*leave n_components=None|n_components=12 .* 5"):
+        estimator.set_params(dictionary=np.eye(6)[:5]).fit(X)

@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.decomposition import DictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import GradSparseCoder
+from skamort.datasets import make_published_signal
+from skamort.metrics import dictionary_mcc, latent_mcc, sparse_coding_objective
+from skamort.solvers import duality_gap
+
+
+@pytest.fixture(scope="module")
+def signal():
+    return make_published_signal(20240926, n_samples=1024)
+
+
+def test_recovers_dictionary_and_codes_of_the_base_case(signal):
+    X, dictionary, codes = signal
+    coder = GradSparseCoder(n_components=16, alpha=0.03, n_init=5, random_state=0).fit(X)
+    assert dictionary_mcc(dictionary, coder.components_) > 0.999
+    assert latent_mcc(codes, coder.transform(X)) > 0.975
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_objective_is_at_most_that_of_scikit_learn(positive):
+    X = np.random.RandomState(0).randn(200, 8)
+    ours = GradSparseCoder(n_components=12, alpha=0.3, positive_code=positive, random_state=0)
+    theirs = DictionaryLearning(
+        n_components=12,
+        alpha=0.3,
+        fit_algorithm="cd",
+        transform_algorithm="lasso_cd",
+        positive_code=positive,
+        max_iter=50,
+        transform_max_iter=5000,
+        random_state=0,
+    )
+    objectives = [
+        sparse_coding_objective(X, model.fit_transform(X), model.components_, 0.3)
+        for model in (ours, theirs)
+    ]
+    assert objectives[0] <= 1.02 * objectives[1]
+
+
+def test_the_objective_falls_and_is_recorded(signal):
+    coder = GradSparseCoder(n_components=16, alpha=0.1, random_state=0).fit(signal[0])
+    curve = np.array(coder.loss_curve_)
+    assert len(curve) == coder.n_iter_
+    assert curve[-1] < 0.7 * curve[0]
+    assert np.mean(np.diff(curve) <= 1e-9) > 0.8  # momentum may overshoot now and then
+    codes = coder.transform(signal[0])
+    assert sparse_coding_objective(signal[0], codes, coder.components_, 0.1) <= curve[-1] * 1.001
+
+
+def test_transform_is_certified(signal):
+    X = signal[0].astype(np.float64)
+    coder = GradSparseCoder(n_components=16, random_state=0, transform_tol=1e-6).fit(X)
+    gap = duality_gap(X, coder.transform(X), coder.components_, coder.alpha, positive=True)
+    assert (gap <= 1.01e-6 * 0.5 * (X**2).sum(axis=1)).all()
+
+
+def test_transform_alpha_is_independent(signal):
+    X = signal[0]
+    coder = GradSparseCoder(n_components=16, alpha=0.1, random_state=0).fit(X)
+    dense = np.count_nonzero(coder.transform(X))
+    assert np.count_nonzero(coder.set_params(transform_alpha=1.0).transform(X)) < dense
+
+
+def test_signed_codes(signal):
+    coder = GradSparseCoder(n_components=16, positive_code=False, random_state=0).fit(signal[0])
+    assert coder.transform(signal[0]).min() < 0
+    with pytest.raises(ValueError, match="got positive_code=False; choose algorithm='fista'"):
+        coder.set_params(algorithm="adam").fit(signal[0])
+
+
+def test_more_starts_are_never_worse(signal):
+    objectives = [
+        GradSparseCoder(16, alpha=0.03, n_init=n, random_state=0).fit(signal[0]).loss_curve_[-1]
+        for n in (1, 4)
+    ]
+    assert objectives[1] <= objectives[0]
+
+
+def test_published_descent_lowers_the_objective(signal):
+    coder = GradSparseCoder(
+        16, algorithm="adam", learning_rate=1e-2, max_iter=3000, random_state=0
+    ).fit(signal[0])
+    assert coder.n_iter_ == 3000
+    assert coder.loss_curve_[-1] < 0.5 * coder.loss_curve_[0]
+    assert_allclose(np.linalg.norm(coder.components_, axis=1), 1, rtol=1e-5)
+
+
+def test_dead_atoms_are_replaced():
+    """Atoms that point away from all data would never be used by non-negative codes."""
+    X = np.abs(np.random.RandomState(0).randn(100, 4))
+    coder = GradSparseCoder(dict_init=-np.abs(np.random.RandomState(1).randn(6, 4))).fit(X)
+    assert (coder.transform(X) > 0).any(axis=0).sum() >= 4
+
+
+def test_known_dictionary_is_kept(signal):
+    X, dictionary, _ = signal
+    coder = GradSparseCoder(dictionary=2 * dictionary).fit(X)
+    assert_allclose(coder.components_, dictionary, rtol=1e-5)
+    assert coder.loss_curve_ == []
+
+
+def test_known_codes_give_the_dictionary(signal):
+    X, dictionary, codes = signal
+    coder = GradSparseCoder(n_components=16).fit(X, codes=codes)
+    assert_allclose(coder.components_, dictionary, atol=1e-4)
+    with pytest.raises(
+        ValueError, match=r"codes must have shape .* \(1024, 16\), got \(1024, 15\)"
+    ):
+        coder.fit(X, codes=codes[:, :15])
+
+
+def test_warm_start_goes_on(signal):
+    coder = GradSparseCoder(16, max_iter=5, warm_start=True, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="still falling after 5 iterations; raise max_iter"):
+        first = coder.fit(signal[0]).loss_curve_[-1]
+    with pytest.warns(ConvergenceWarning):
+        assert coder.fit(signal[0]).loss_curve_[0] < first
+
+
+def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
+    from skamort.estimators import _alternation
+
+    update, n_calls = _alternation.update_dictionary, []
+
+    def interrupted(*args):
+        n_calls.append(1)
+        if len(n_calls) == 4:
+            raise KeyboardInterrupt
+        return update(*args)
+
+    monkeypatch.setattr(_alternation, "update_dictionary", interrupted)
+    with pytest.warns(UserWarning, match="GradSparseCoder: the fit was interrupted in iteration"):
+        coder = GradSparseCoder(16, n_init=3, random_state=0).fit(signal[0])
+    assert coder.n_iter_ == 4
+    assert np.isfinite(coder.transform(signal[0])).all()
+
+
+def test_data_of_zeros():
+    coder = GradSparseCoder(n_components=3, random_state=0).fit(np.zeros((5, 4)))
+    assert_array_equal(coder.transform(np.zeros((2, 4))), np.zeros((2, 3)))

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder, sparse_encode
+from sklearn.preprocessing import StandardScaler
+
+from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
+from skamort.datasets import make_published_signal
+from skamort.metrics import latent_mcc, sparse_coding_objective
+
+
+@pytest.fixture(scope="module")
+def signal():
+    return tuple(a.astype(np.float64) for a in make_published_signal(20240625, n_samples=256))
+
+
+def test_known_dictionary_recovers_the_codes(signal):
+    X, dictionary, codes = signal
+    found = ITOCoder(dictionary=dictionary, alpha=0.0025).fit_transform(X)
+    assert latent_mcc(codes, found, matched=True) > 0.99
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_agrees_with_scikit_learn(signal, positive):
+    X, dictionary, _ = signal
+    ours = ITOCoder(
+        dictionary=dictionary, positive_code=positive, transform_tol=1e-10
+    ).fit_transform(X)
+    theirs = sparse_encode(
+        X, dictionary, algorithm="lasso_cd", alpha=0.1, positive=positive, max_iter=10_000
+    )
+    objectives = [sparse_coding_objective(X, z, dictionary, 0.1) for z in (ours, theirs)]
+    assert objectives[0] == pytest.approx(objectives[1], rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_by_default_it_fits_a_sparse_autoencoder(signal):
+    X = signal[0]
+    ito = ITOCoder(n_components=16, alpha=0.05, random_state=0).fit(X)
+    sae = SAEEncoder(n_components=16, alpha=0.05, random_state=0).fit(X)
+    assert_array_equal(ito.components_, sae.components_)
+    args = (ito.components_, 0.05)
+    better = sparse_coding_objective(X, ito.transform(X), *args)
+    assert better < 0.99 * sparse_coding_objective(X, sae.transform(X), *args)
+
+
+def test_fitted_estimators_are_used_as_they_are_and_others_cloned(signal):
+    X = signal[0]
+    coder = GradSparseCoder(n_components=16, random_state=0)
+    ito = ITOCoder(estimator=coder).fit(X)
+    assert not hasattr(coder, "components_")
+    assert ito.estimator_ is not coder
+    fitted = clone(coder).fit(X)
+    assert ITOCoder(estimator=fitted).fit(X[:50]).estimator_ is fitted
+
+
+def test_scikit_learns_estimators_give_dictionaries(signal):
+    X, dictionary, _ = signal
+    for estimator in (
+        SparseCoder(dictionary, transform_algorithm="lasso_cd"),
+        DictionaryLearning(8, max_iter=3, transform_algorithm="lasso_cd", random_state=0),
+        PCA(4),
+    ):
+        ito = ITOCoder(estimator=estimator, positive_code=False).fit(X)
+        expected = sparse_encode(
+            X, ito.components_, algorithm="lasso_cd", alpha=0.1, max_iter=10_000
+        )
+        codes = ito.transform(X)
+        objectives = [
+            sparse_coding_objective(X, z, ito.components_, 0.1) for z in (codes, expected)
+        ]
+        assert objectives[0] == pytest.approx(objectives[1], rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_an_intercept_is_honoured(signal):
+    X = signal[0] + 10
+    sae = SAEEncoder(n_components=16, fit_intercept=True, max_iter=200, random_state=0).fit(X)
+    ito = ITOCoder(estimator=sae).fit(X)
+    assert_array_equal(ito.intercept_, sae.intercept_)
+    assert ito.score(X) > sae.score(X) - 0.02
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_warm_start_does_not_change_the_answer(signal):
+    X = signal[0]
+    topk = TopKSAE(n_components=16, max_iter=20, sparse_output=True, random_state=0).fit(X)
+    warm = ITOCoder(estimator=topk, transform_tol=1e-9).fit(X).transform(X)
+    cold = ITOCoder(dictionary=topk.components_, transform_tol=1e-9).fit(X).transform(X)
+    assert_allclose(warm, cold, atol=1e-3)
+
+
+def test_conflicts_and_missing_dictionaries_are_refused(signal):
+    X, dictionary, _ = signal
+    with pytest.raises(ValueError, match="dictionary and estimator both give a dictionary"):
+        ITOCoder(dictionary=dictionary, estimator=PCA()).fit(X)
+    with pytest.raises(ValueError, match="StandardScaler has no components_"):
+        ITOCoder(estimator=StandardScaler()).fit(X)
+    with pytest.raises(ValueError, match="n_components=3 but the dictionary has 16 atoms"):
+        ITOCoder(n_components=3, dictionary=dictionary).fit(X)
+    with pytest.raises(ValueError, match="The 'algorithm' parameter of ITOCoder"):
+        ITOCoder(algorithm="guess", dictionary=dictionary).fit(X)
+
+
+def test_dictionary_is_taken_as_it_is(signal):
+    X, dictionary, _ = signal
+    assert_array_equal(ITOCoder(dictionary=3 * dictionary).fit(X).components_, 3 * dictionary)

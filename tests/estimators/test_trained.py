@@ -1,0 +1,188 @@
+"""What the encoders with a net have in common."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.datasets import make_sparse_coded_signal
+from skamort.metrics import latent_mcc
+
+ENCODERS = [
+    SAEEncoder(max_iter=60, tol=0.0),
+    MLPEncoder(max_iter=60, hidden_layer_sizes=(24,), tol=0.0),
+    TopKSAE(k=3, max_iter=60, tol=0.0),
+    WeightedSAE(max_iter=60, tol=0.0),
+]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(params=ENCODERS, ids=lambda e: type(e).__name__)
+def encoder(request):
+    return clone(request.param).set_params(
+        n_components=16, random_state=0, learning_rate=3e-3, batch_size=64
+    )
+
+
+@pytest.fixture(scope="module")
+def signal():
+    return make_sparse_coded_signal(
+        n_samples=500,
+        n_components=16,
+        n_features=8,
+        n_nonzero_coefs=3,
+        positive=True,
+        random_state=0,
+    )
+
+
+def test_training_lowers_the_loss_and_records_it(encoder, signal):
+    encoder.fit(signal[0])
+    assert len(encoder.loss_curve_) == encoder.n_iter_ == 60
+    assert encoder.loss_curve_[-1] < 0.8 * encoder.loss_curve_[0]
+    assert encoder.net_.module_ is not None
+
+
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, TopKSAE])
+def test_the_loss_is_the_objective(Estimator, signal):
+    X = signal[0]
+    encoder = Estimator(n_components=16, max_iter=1, learning_rate=1e-12, random_state=0).fit(X)
+    codes = encoder.transform(X)
+    error = 0.5 * ((X - encoder.inverse_transform(codes)) ** 2).sum(axis=1)
+    penalty = getattr(encoder, "alpha", 0) * codes.sum(axis=1)
+    assert encoder.loss_curve_[0] == pytest.approx((error + penalty).mean(), rel=1e-5)
+
+
+def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
+    X, D, _ = signal
+    encoder.set_params(dictionary=3 * D).fit(X)
+    assert_allclose(encoder.components_, D, atol=1e-6)
+    assert encoder.loss_curve_[-1] < encoder.loss_curve_[0]
+
+
+def test_dict_init_is_where_training_starts(encoder, signal):
+    X, D, _ = signal
+    start = clone(encoder).set_params(dict_init=D, max_iter=1, learning_rate=1e-9).fit(X)
+    assert_allclose(start.components_, D, atol=1e-5)
+
+
+@pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
+def test_known_codes_are_regressed_on(encoder, signal, code_loss):
+    X, D, Z = signal
+    encoder.set_params(code_loss=code_loss, max_iter=200)
+    untrained = clone(encoder).set_params(max_iter=1, learning_rate=1e-9).fit(X, codes=Z)
+    encoder.fit(X, codes=Z)
+    codes = encoder.transform(X)
+    assert latent_mcc(Z, codes, matched=True) > latent_mcc(Z, untrained.transform(X), matched=True)
+    # The dictionary is what explains X from the codes: here, exactly the true one.
+    assert_allclose(encoder.components_, D, atol=1e-3)
+
+
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder])
+def test_regressed_codes_have_the_scale_of_their_targets(Estimator, signal):
+    X, _, Z = signal
+    encoder = Estimator(n_components=16, max_iter=30, random_state=0).fit(X, codes=5 * Z)
+    codes = encoder.transform(X)
+    # Least squares, latent by latent: no factor brings the codes closer to their targets.
+    assert_allclose((codes * (codes - 5 * Z)).sum(axis=0), 0, atol=1e-3 * (codes**2).sum())
+
+
+def test_codes_of_the_wrong_shape_are_refused(encoder, signal):
+    X, _, Z = signal
+    for codes in (Z[:-1], Z[:, :-1]):
+        with pytest.raises(ValueError, match=r"codes must have shape .* = \(500, 16\), got"):
+            encoder.fit(X, codes=codes)
+    with pytest.raises(ValueError, match="NaN"):
+        encoder.fit(X, codes=np.full(Z.shape, np.nan))
+
+
+def test_intercept_takes_up_the_mean(encoder, signal):
+    X = signal[0] + 100
+    with_intercept = clone(encoder).set_params(fit_intercept=True).fit(X)
+    assert with_intercept.score(X) > 0.5
+    assert_allclose(with_intercept.intercept_, 100, atol=5)
+    assert_array_equal(encoder.fit(signal[0]).intercept_, np.zeros(8))
+
+
+def test_encoder_bias_can_be_left_out(encoder, signal):
+    encoder.set_params(encoder_bias=False).fit(signal[0])
+    names = [name for name, _ in encoder.net_.module_.encoder.named_parameters()]
+    assert all("bias" not in name for name in names)
+
+
+def test_partial_fit_is_one_epoch(encoder, signal):
+    X = signal[0]
+    whole = clone(encoder).set_params(max_iter=3).fit(X)
+    for _ in range(3):
+        encoder.partial_fit(X)
+    assert encoder.n_iter_ == 3
+    assert_array_equal(encoder.components_, whole.components_)
+    assert encoder.loss_curve_ == whole.loss_curve_
+
+
+def test_partial_fit_checks_the_width_of_later_chunks(encoder, signal):
+    X = signal[0]
+    encoder.partial_fit(X)
+    with pytest.raises(ValueError, match="X has 7 features"):
+        encoder.partial_fit(X[:, :7])
+
+
+def test_warm_start_goes_on_where_fit_stopped(encoder, signal):
+    X = signal[0]
+    encoder.set_params(max_iter=30)
+    whole = clone(encoder).set_params(max_iter=60).fit(X)
+    encoder.set_params(warm_start=True).fit(X).fit(X)
+    assert encoder.n_iter_ == 60
+    assert_array_equal(encoder.components_, whole.components_)
+    assert encoder.set_params(warm_start=False).fit(X).n_iter_ == 30
+
+
+def test_attributes_do_not_change_under_later_training(encoder, signal):
+    X = signal[0]
+    before = encoder.partial_fit(X).components_
+    copy = before.copy()
+    encoder.partial_fit(X)
+    assert_array_equal(before, copy)
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_convergence_is_reported(encoder, signal):
+    encoder.set_params(max_iter=5)
+    with pytest.warns(ConvergenceWarning, match="still falling after max_iter=5.*raise max_iter"):
+        encoder.fit(signal[0])
+    encoder.set_params(tol=10.0, n_iter_no_change=2, max_iter=100).fit(signal[0])
+    assert encoder.n_iter_ == 3
+
+
+def test_divergence_is_named_and_leaves_no_fitted_estimator(encoder, signal):
+    encoder.set_params(learning_rate=1e200)
+    with pytest.raises(ValueError, match=r"epoch \d+.*learning_rate=1e\+200; lower it"):
+        encoder.fit(signal[0])
+    assert not hasattr(encoder, "components_")
+
+
+def test_interrupt_keeps_what_was_learned(encoder, signal, monkeypatch):
+    from skamort.training import SparseNet
+
+    step, n_steps = SparseNet.train_step, []
+
+    def interrupted(self, batch, **params):
+        n_steps.append(1)
+        if len(n_steps) == 20:
+            raise KeyboardInterrupt
+        return step(self, batch, **params)
+
+    monkeypatch.setattr(SparseNet, "train_step", interrupted)
+    with pytest.warns(UserWarning, match="interrupted in epoch 3; what was learned so far is kept"):
+        encoder.fit(signal[0])
+    assert np.isfinite(encoder.transform(signal[0])).all()
+    assert encoder.loss_curve_ == encoder.loss_curve_[:2]
+
+
+def test_verbose_draws_a_bar_and_stays_picklable(encoder, signal, capsys):
+    import pickle
+
+    encoder.set_params(verbose=True, max_iter=2).fit(signal[0])
+    assert pickle.loads(pickle.dumps(encoder)).n_iter_ == 2
