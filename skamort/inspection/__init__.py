@@ -1,1 +1,8 @@
-__all__ = []
+"""Encoders side by side: one table of figures, and pictures of them and of their dictionaries."""
+
+from ._compare import compare_encoders
+from ._comparison_display import ComparisonDisplay
+from ._dictionary_display import DictionaryDisplay
+from ._gram_display import GramDisplay
+
+__all__ = ["ComparisonDisplay", "DictionaryDisplay", "GramDisplay", "compare_encoders"]

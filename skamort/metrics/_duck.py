@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from ._validation import Codes, check_matrix
@@ -89,7 +90,6 @@ def _check_decodes(
     estimator: Any, codes: Codes, dictionary: np.ndarray, intercept: np.ndarray | float
 ) -> None:
     """`components_` is not a dictionary everywhere: in FastICA it unmixes."""
-    few = codes[:_ROWS_CHECKED]
     name = type(estimator).__name__
     if codes.shape[1] != len(dictionary):
         raise ValueError(
@@ -98,6 +98,8 @@ def _check_decodes(
         )
     if not hasattr(estimator, "inverse_transform"):
         return
+    few = codes[:_ROWS_CHECKED]
+    few = few.toarray() if sparse.issparse(few) else few
     expected = np.asarray(estimator.inverse_transform(few))
     found = few @ dictionary + intercept
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):

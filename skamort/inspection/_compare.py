@@ -1,0 +1,214 @@
+"""One row of figures an encoder, under one objective and on the same data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from ..metrics import dead_fraction, dictionary_mcc, latent_mcc, mean_l0
+from ..metrics import fraction_variance_unexplained as fvu
+from ..metrics._amortization import gap_of_codes
+from ..metrics._duck import decoder_of, dictionary_of, n_parameters_of
+from ..metrics._validation import check_codes, check_matrix, check_same_length
+from ..solvers._validation import check_real
+from ._table import make_table
+
+# A fast transform is repeated until it has run for so long in all, or so often; the fastest counts.
+_SECONDS_TO_TIME = 0.2
+_REPEATS = 10
+
+
+def compare_encoders(
+    estimators: Any,
+    X_train: Any,
+    X_test: Any,
+    *,
+    alpha: float,
+    codes: Any = None,
+    dictionary: Any = None,
+    return_estimators: bool = False,
+) -> Any:
+    """Fit encoders and compare them on the same data, under the same objective.
+
+    Parameters
+    ----------
+    estimators : dict, list of (str, estimator) tuples or list of estimators
+        Transformers with `components_` (or `dictionary`), of this package or any other, by name;
+        without names they take those of their classes. What is fitted already is taken as it is;
+        the others are cloned and fitted on `X_train`.
+    X_train : array-like of shape (n_train_samples, n_features)
+        Data to fit on.
+    X_test : array-like of shape (n_samples, n_features)
+        Data to encode; every figure but `fit_seconds` and `n_parameters` is measured on it.
+    alpha : float
+        Weight of the L1 norm in the objective that judges all, whatever each was fitted with.
+    codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
+        True codes of `X_test`, where they are known.
+    dictionary : array-like of shape (n_components_true, n_features), default=None
+        True dictionary, where it is known.
+    return_estimators : bool, default=False
+        Whether to return the fitted estimators as well.
+
+    Returns
+    -------
+    table : DataFrame
+        One row an estimator, with the columns below. Where pandas is not installed, a dict of
+        columns with the names of the rows in ``table.index``.
+
+        - `fvu`: fraction of variance unexplained;
+        - `l0`: mean number of non-zero codes of a sample;
+        - `dead_fraction`: share of atoms that no sample uses;
+        - `objective`: mean sparse coding objective at `alpha`;
+        - `gap`, `gap_upper`: the amortization gap at `alpha` lies between these;
+        - `latent_mcc`: mean correlation with the true codes, if `codes` is given;
+        - `dictionary_mcc`: mean correlation with the true atoms, if `dictionary` is given;
+        - `fit_seconds`: time to fit, NaN where it was fitted already;
+        - `samples_per_second`: speed of `transform` on the whole of `X_test`;
+        - `n_parameters`: numbers learned.
+    estimators : dict
+        The fitted estimators by name. Only if `return_estimators`.
+
+    Raises
+    ------
+    ValueError
+        No estimators, a name that comes twice, data that do not fit each other, NaN or infinity, a
+        negative `alpha`.
+    TypeError
+        An estimator without `transform`, or without a dictionary once it is fitted.
+
+    See Also
+    --------
+    ComparisonDisplay : Draws the table.
+    skamort.metrics.amortization_gap : The gap of one estimator, by sample.
+
+    Examples
+    --------
+    >>> from sklearn.decomposition import PCA, DictionaryLearning
+    >>> from skamort.datasets import make_sparse_coded_signal
+    >>> from skamort.inspection import compare_encoders
+    >>> X, dictionary, codes = make_sparse_coded_signal(
+    ...     200, n_components=10, n_features=6, n_nonzero_coefs=2, random_state=0)
+    >>> learner = DictionaryLearning(10, alpha=0.1, fit_algorithm="cd",
+    ...     transform_algorithm="lasso_cd", transform_max_iter=10_000, random_state=0)
+    >>> table = compare_encoders([learner, PCA(6)], X[:100], X[100:], alpha=0.1,
+    ...     codes=codes[100:], dictionary=dictionary)
+    >>> bool(table["gap"]["DictionaryLearning"] < 1e-4 < table["gap"]["PCA"])
+    True
+    """
+    named = _name(estimators)
+    alpha = check_real(alpha, "alpha")
+    data = check_matrix(X_test, "X_test")
+    width = check_matrix(X_train, "X_train").shape[1]
+    if width != data.shape[1]:
+        raise ValueError(
+            f"X_train has {width} features and X_test {data.shape[1]}; they must have the same."
+        )
+    if codes is not None:
+        codes = check_codes(codes)
+        check_same_length(codes, data, "codes and X_test")
+    if dictionary is not None:
+        dictionary = check_matrix(dictionary, "dictionary")
+        if dictionary.shape[1] != data.shape[1]:
+            raise ValueError(
+                f"dictionary has shape {dictionary.shape}, but X_test has {data.shape[1]} "
+                "features; atoms are rows, of the width of X_test."
+            )
+
+    rows, fitted = {}, {}
+    for name, estimator in named.items():
+        try:
+            fitted[name], seconds = _fit(estimator, X_train)
+            rows[name] = _measure(fitted[name], X_test, data, alpha, codes, dictionary, seconds)
+        except Exception as error:
+            error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
+            raise
+    table = make_table(rows)
+    return (table, fitted) if return_estimators else table
+
+
+def _name(estimators: Any) -> dict[str, Any]:
+    """Estimators by name; classes that come more than once are numbered."""
+    if isinstance(estimators, Mapping):
+        pairs = list(estimators.items())
+    else:
+        pairs = [item if isinstance(item, tuple) else (None, item) for item in estimators]
+    classes = Counter(type(estimator).__name__ for name, estimator in pairs if name is None)
+    numbers: Counter[str] = Counter()
+    named: dict[str, Any] = {}
+    for name, estimator in pairs:
+        if isinstance(estimator, type) or not hasattr(estimator, "transform"):
+            raise TypeError(
+                f"compare_encoders: {estimator!r} has no transform; pass instances of estimators."
+            )
+        class_name = type(estimator).__name__
+        if name is None:
+            numbers[class_name] += 1
+            name = class_name if classes[class_name] == 1 else f"{class_name}-{numbers[class_name]}"
+        if name in named:
+            raise ValueError(f"compare_encoders: the name {name!r} comes twice; choose another.")
+        named[name] = estimator
+    if not named:
+        raise ValueError("compare_encoders: estimators is empty; pass at least one.")
+    return named
+
+
+def _fit(estimator: Any, X_train: Any) -> tuple[Any, float]:
+    """The fitted estimator, and the seconds that took."""
+    try:
+        if hasattr(estimator, "fit"):
+            check_is_fitted(estimator)
+    except NotFittedError:
+        estimator = clone(estimator)
+        start = perf_counter()
+        estimator.fit(X_train)
+        return estimator, perf_counter() - start
+    return estimator, float("nan")
+
+
+def _measure(
+    estimator: Any,
+    X_test: Any,
+    data: np.ndarray,
+    alpha: float,
+    codes_true: Any,
+    dictionary_true: Any,
+    fit_seconds: float,
+) -> dict[str, float]:
+    codes, seconds = _timed_transform(estimator, X_test)
+    dictionary, intercept = decoder_of(estimator, codes)
+    found = gap_of_codes(estimator, data, codes, alpha)
+    row = {
+        "fvu": fvu(data, codes @ dictionary + intercept),
+        "l0": mean_l0(codes),
+        "dead_fraction": dead_fraction(codes),
+        "objective": found.objective,
+        "gap": found.gap,
+        "gap_upper": found.gap_upper,
+    }
+    if codes_true is not None:
+        row["latent_mcc"] = latent_mcc(codes_true, codes)
+    if dictionary_true is not None:
+        row["dictionary_mcc"] = dictionary_mcc(dictionary_true, dictionary_of(estimator))
+    return {
+        **row,
+        "fit_seconds": fit_seconds,
+        "samples_per_second": len(data) / seconds,
+        "n_parameters": n_parameters_of(estimator),
+    }
+
+
+def _timed_transform(estimator: Any, X: Any) -> tuple[Any, float]:
+    """Codes, and the seconds of the fastest of a few runs."""
+    runs: list[float] = []
+    while not runs or (sum(runs) < _SECONDS_TO_TIME and len(runs) < _REPEATS):
+        start = perf_counter()
+        codes = estimator.transform(X)
+        runs.append(perf_counter() - start)
+    return check_codes(codes), min(runs)

@@ -1,0 +1,201 @@
+"""Atoms of a dictionary as images, side by side."""
+
+from __future__ import annotations
+
+from math import ceil, isqrt
+from typing import Any
+
+import numpy as np
+
+from ..metrics._duck import dictionary_of
+from ..metrics._validation import check_codes, check_matrix
+from ..solvers._validation import check_integer
+from ._matplotlib import import_pyplot
+
+
+class DictionaryDisplay:
+    """Atoms of a dictionary as images.
+
+    Each atom is scaled by its largest absolute value, and zero is mid-grey.
+
+    Parameters
+    ----------
+    dictionary : array-like of shape (n_components, n_features)
+        Atoms, one a row, in the order in which to show them.
+    image_shape : tuple of two ints, default=None
+        Height and width of an atom. None for a square.
+    name : str, default=None
+        What the title calls the dictionary.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure that holds the picture.
+    ax_ : matplotlib Axes
+        The axes that hold it.
+    im_ : matplotlib AxesImage
+        All atoms in one image.
+
+    See Also
+    --------
+    GramDisplay : How atoms correlate.
+
+    Examples
+    --------
+    >>> from sklearn.decomposition import PCA
+    >>> from skamort.datasets import load_image_patches
+    >>> from skamort.inspection import DictionaryDisplay
+    >>> pca = PCA(20).fit(load_image_patches(1000, patch_size=8, random_state=0))
+    >>> DictionaryDisplay.from_estimator(pca).ax_.get_title()
+    'PCA: 20 atoms'
+    """
+
+    def __init__(self, dictionary: Any, *, image_shape: Any = None, name: str | None = None):
+        self.dictionary = dictionary
+        self.image_shape = image_shape
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        image_shape: Any = None,
+        name: str | None = None,
+        ax: Any = None,
+        n_atoms: int = 144,
+        cmap: Any = "gray",
+    ) -> DictionaryDisplay:
+        """Draw the atoms of an estimator.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted estimator with `components_` or `dictionary`.
+        X : array-like of shape (n_samples, n_features), default=None
+            Data to sort atoms by: those that code the most of it come first. None keeps their
+            order.
+        image_shape : tuple of two ints, default=None
+            Height and width of an atom. None for a square.
+        name : str, default=None
+            What the title calls the dictionary. None for the class of the estimator.
+        ax, n_atoms, cmap : object
+            As in `plot`.
+
+        Returns
+        -------
+        display : DictionaryDisplay
+            Drawn.
+        """
+        dictionary = dictionary_of(estimator)
+        if X is not None:
+            codes = check_codes(estimator.transform(X))
+            usage = np.asarray(abs(codes).sum(axis=0)).reshape(-1, len(dictionary)).sum(axis=0)
+            dictionary = dictionary[np.argsort(-usage, kind="stable")]
+        display = cls(dictionary, image_shape=image_shape, name=name or type(estimator).__name__)
+        return display.plot(ax, n_atoms=n_atoms, cmap=cmap)
+
+    @classmethod
+    def from_dictionary(
+        cls,
+        dictionary: Any,
+        *,
+        image_shape: Any = None,
+        name: str | None = None,
+        ax: Any = None,
+        n_atoms: int = 144,
+        cmap: Any = "gray",
+    ) -> DictionaryDisplay:
+        """Draw the atoms of a dictionary.
+
+        Parameters
+        ----------
+        dictionary : array-like of shape (n_components, n_features)
+            Atoms, one a row.
+        image_shape : tuple of two ints, default=None
+            Height and width of an atom. None for a square.
+        name : str, default=None
+            What the title calls the dictionary.
+        ax, n_atoms, cmap : object
+            As in `plot`.
+
+        Returns
+        -------
+        display : DictionaryDisplay
+            Drawn.
+        """
+        display = cls(dictionary, image_shape=image_shape, name=name)
+        return display.plot(ax, n_atoms=n_atoms, cmap=cmap)
+
+    def plot(self, ax: Any = None, *, n_atoms: int = 144, cmap: Any = "gray") -> DictionaryDisplay:
+        """Draw the atoms.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        n_atoms : int, default=144
+            Most atoms to show, the first ones.
+        cmap : str or matplotlib Colormap, default="gray"
+            Colours, from negative to positive.
+
+        Returns
+        -------
+        display : DictionaryDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            NaN or infinity, or atoms that do not have the shape of the images.
+        """
+        plt = import_pyplot(type(self).__name__)
+        dictionary = check_matrix(self.dictionary, "dictionary")
+        shape = _check_image_shape(self.image_shape, dictionary.shape[1])
+        atoms = dictionary[: check_integer(n_atoms, "n_atoms", 1)]
+        if ax is None:
+            _, ax = plt.subplots(figsize=(5, 5.2), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        colours = plt.get_cmap(cmap).with_extremes(bad="white")
+        self.im_ = ax.imshow(
+            _mosaic(atoms.reshape(-1, *shape)), cmap=colours, vmin=-1, vmax=1, interpolation="none"
+        )
+        ax.set_axis_off()
+        shown = f"{len(atoms)} of {len(dictionary)}" if len(atoms) < len(dictionary) else len(atoms)
+        ax.set_title(f"{self.name + ': ' if self.name else ''}{shown} atoms")
+        return self
+
+
+def _check_image_shape(image_shape: Any, n_features: int) -> tuple[int, int]:
+    if image_shape is None:
+        side = isqrt(n_features)
+        if side**2 != n_features:
+            raise ValueError(
+                f"DictionaryDisplay: atoms of {n_features} features are no square images; pass "
+                "image_shape=(height, width)."
+            )
+        return side, side
+    shape = tuple(image_shape)
+    if len(shape) != 2 or shape[0] * shape[1] != n_features:
+        raise ValueError(
+            f"DictionaryDisplay: image_shape={image_shape!r} does not hold {n_features} features; "
+            "choose (height, width) with height * width = n_features."
+        )
+    return shape
+
+
+def _mosaic(images: np.ndarray) -> np.ndarray:
+    """Images (n, height, width) in rows and columns, each from -1 to 1, NaN between them."""
+    n_images, height, width = images.shape
+    peak = np.abs(images).max(axis=(1, 2), keepdims=True)
+    images = images / np.where(peak > 0, peak, 1)
+    # About as high as wide.
+    n_columns = min(n_images, max(1, round((n_images * height / width) ** 0.5)))
+    n_rows = ceil(n_images / n_columns)
+    tiles = np.full((n_rows * n_columns, height + 1, width + 1), np.nan)
+    tiles[:n_images, :-1, :-1] = images
+    grid = tiles.reshape(n_rows, n_columns, height + 1, width + 1).swapaxes(1, 2)
+    return grid.reshape(n_rows * (height + 1), n_columns * (width + 1))[:-1, :-1]

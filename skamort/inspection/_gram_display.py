@@ -1,0 +1,148 @@
+"""Inner products of the atoms of a dictionary: D D^T."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..metrics._duck import dictionary_of
+from ..metrics._validation import check_matrix
+from ._matplotlib import import_pyplot
+
+
+class GramDisplay:
+    """Inner products of the atoms of a dictionary, D D^T.
+
+    The title tells the mutual coherence, the largest absolute cosine between two atoms: the lower,
+    the easier the right atoms are to find.
+
+    Parameters
+    ----------
+    gram : array-like of shape (n_components, n_components)
+        ``dictionary @ dictionary.T``.
+    name : str, default=None
+        What the title calls the dictionary.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure that holds the picture.
+    ax_ : matplotlib Axes
+        The axes that hold it.
+    im_ : matplotlib AxesImage
+        The matrix.
+
+    See Also
+    --------
+    DictionaryDisplay : The atoms themselves.
+
+    Examples
+    --------
+    >>> from skamort.inspection import GramDisplay
+    >>> display = GramDisplay.from_dictionary([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> display.ax_.get_title()
+    'mutual coherence 0.80'
+    """
+
+    def __init__(self, gram: Any, *, name: str | None = None):
+        self.gram = gram
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, name: str | None = None, ax: Any = None, cmap: Any = "RdBu_r"
+    ) -> GramDisplay:
+        """Draw the inner products of an estimator's atoms.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted estimator with `components_` or `dictionary`.
+        name : str, default=None
+            What the title calls the dictionary. None for the class of the estimator.
+        ax, cmap : object
+            As in `plot`.
+
+        Returns
+        -------
+        display : GramDisplay
+            Drawn.
+        """
+        name = name or type(estimator).__name__
+        return cls.from_dictionary(dictionary_of(estimator), name=name, ax=ax, cmap=cmap)
+
+    @classmethod
+    def from_dictionary(
+        cls, dictionary: Any, *, name: str | None = None, ax: Any = None, cmap: Any = "RdBu_r"
+    ) -> GramDisplay:
+        """Draw the inner products of the atoms of a dictionary.
+
+        Parameters
+        ----------
+        dictionary : array-like of shape (n_components, n_features)
+            Atoms, one a row.
+        name : str, default=None
+            What the title calls the dictionary.
+        ax, cmap : object
+            As in `plot`.
+
+        Returns
+        -------
+        display : GramDisplay
+            Drawn.
+        """
+        dictionary = check_matrix(dictionary, "dictionary")
+        return cls(dictionary @ dictionary.T, name=name).plot(ax, cmap=cmap)
+
+    def plot(self, ax: Any = None, *, cmap: Any = "RdBu_r", colorbar: bool = True) -> GramDisplay:
+        """Draw the matrix.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        cmap : str or matplotlib Colormap, default="RdBu_r"
+            Colours, from negative to positive.
+        colorbar : bool, default=True
+            Whether to draw a scale beside the matrix.
+
+        Returns
+        -------
+        display : GramDisplay
+            Itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            NaN or infinity, or a matrix that is not square.
+        """
+        plt = import_pyplot(type(self).__name__)
+        gram = check_matrix(self.gram, "gram")
+        if gram.shape[0] != gram.shape[1]:
+            raise ValueError(
+                f"GramDisplay: gram must be square, got {gram.shape}; pass a dictionary to "
+                "from_dictionary."
+            )
+        if ax is None:
+            _, ax = plt.subplots(figsize=(5, 4.4), layout="constrained")
+        self.ax_, self.figure_ = ax, ax.figure
+        limit = np.abs(gram).max() or 1.0
+        self.im_ = ax.imshow(gram, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest")
+        if colorbar:
+            self.figure_.colorbar(self.im_, ax=ax, label="inner product", shrink=0.85)
+        ax.set(xlabel="atom", ylabel="atom")
+        coherence = f"mutual coherence {_mutual_coherence(gram):.2f}"
+        ax.set_title(f"{self.name}: {coherence}" if self.name else coherence)
+        return self
+
+
+def _mutual_coherence(gram: np.ndarray) -> float:
+    """Largest absolute cosine between two different atoms."""
+    norms = np.sqrt(np.diagonal(gram))
+    norms = np.where(norms > 0, norms, 1)
+    cosines = np.abs(gram / np.outer(norms, norms))
+    np.fill_diagonal(cosines, 0)
+    return float(cosines.max())

@@ -1,0 +1,40 @@
+"""Rows of figures as a pandas DataFrame, or as the next best thing where there is no pandas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Table(dict):
+    """Columns by name, each an array, with the names of the rows in `index`.
+
+    What a pandas DataFrame does with ``table[column]``, ``column in table`` and ``table.index``,
+    this does as well.
+    """
+
+    def __init__(self, rows: dict[str, dict[str, float]]):
+        columns = next(iter(rows.values()))
+        super().__init__({c: np.array([row[c] for row in rows.values()]) for c in columns})
+        self.index = list(rows)
+
+    def __repr__(self) -> str:
+        cells = [["", *self], *([name, *self._row(i)] for i, name in enumerate(self.index))]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in cells
+        )
+
+    def _row(self, i: int) -> list[str]:
+        return [f"{column[i]:.6g}" for column in self.values()]
+
+
+def make_table(rows: dict[str, dict[str, float]]) -> Any:
+    """A DataFrame with one row a name."""
+    try:
+        import pandas as pd
+    except ImportError:
+        return Table(rows)
+    return pd.DataFrame.from_dict(rows, orient="index")
