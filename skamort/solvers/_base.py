@@ -27,12 +27,15 @@ class SolverResult:
         Iterations spent on each sample, int64.
     converged : Tensor of shape (n_samples,)
         Whether ``gap <= tol * 1/2 ||x||^2``, bool.
+    residual : Tensor of shape (n_samples,) or None
+        ||x - z D||^2, float64, of the k-sparse solvers, which have no gap.
     """
 
     codes: Tensor
     gap: Tensor
     n_iter: Tensor
     converged: Tensor
+    residual: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ settled, by solving
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-_FAST = {"reassoc", "contract", "nsz"}
+from ._numba_tools import kernel, largest
+
 # Most atoms that join the working set at a time: fewer take more passes over all atoms, more cost
 # longer sweeps.
 _BATCH = 8
@@ -25,19 +25,7 @@ _INNER_ROUNDS = 50
 _SAFETY = 0.9
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
-def _peak(c, positive):
-    peak = c.dtype.type(0)
-    if positive:
-        for j in range(len(c)):
-            peak = max(peak, c[j])
-    else:
-        for j in range(len(c)):
-            peak = max(peak, abs(c[j]))
-    return peak
-
-
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _add_violators(c, threshold, positive, member, working, size, limit):
     """Append to the working set the ``limit`` atoms outside it with the largest c above "
     "threshold."""
@@ -65,7 +53,7 @@ def _add_violators(c, threshold, positive, member, working, size, limit):
     return size
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _gap(energy, z, b, u, size, alpha, peak):
     """Duality gap from the working set alone; ``peak`` is the largest correlation of any atom."""
     explained, l1, fit = 0.0, 0.0, 0.0
@@ -81,13 +69,13 @@ def _gap(energy, z, b, u, size, alpha, peak):
     return 0.5 * (1 - scale) ** 2 * residual + max(alpha * l1 - scale * fit, 0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _subtract(target, weight, row):
     for q in range(len(target)):
         target[q] -= weight * row[q]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _sweep(z, u, block, size, alpha, positive):
     """One pass of coordinate descent over the working set; u = (b - z G)_S follows."""
     zero = z.dtype.type(0)
@@ -109,7 +97,7 @@ def _sweep(z, u, block, size, alpha, positive):
                 u[q] -= change * row[q]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _direction(z, u, block, size, alpha, support, factor, step):
     """Direction in which to move the non-zeros, as far as no sign changes.
 
@@ -156,7 +144,7 @@ def _direction(z, u, block, size, alpha, support, factor, step):
     return k, True
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _back_substitute(factor, step, k):
     for i in range(k - 1, -1, -1):
         step[i] *= factor[i, i]
@@ -164,7 +152,7 @@ def _back_substitute(factor, step, k):
             step[m] -= factor[i, m] * step[i]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _polish(z, u, block, size, alpha, support, factor, step):
     """Move along `_direction` to its end or to the first change of sign; whether the end was "
     "reached."""
@@ -190,7 +178,7 @@ def _polish(z, u, block, size, alpha, support, factor, step):
     return blocking < 0
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _minimize_on_working_set(
     energy, z, b, u, block, size, alpha, positive, target, support, factor, step
 ):
@@ -198,16 +186,16 @@ def _minimize_on_working_set(
     for _ in range(_INNER_ROUNDS):
         for _ in range(_SWEEPS):
             _sweep(z, u, block, size, alpha, positive)
-        if _gap(energy, z, b, u, size, alpha, _peak(u[:size], positive)) <= target:
+        if _gap(energy, z, b, u, size, alpha, largest(u, 0, size, positive)) <= target:
             break
         for _ in range(size):
             if _polish(z, u, block, size, alpha, support, factor, step):
                 break
-        if _gap(energy, z, b, u, size, alpha, _peak(u[:size], positive)) <= target:
+        if _gap(energy, z, b, u, size, alpha, largest(u, 0, size, positive)) <= target:
             break
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _certify(x, dictionary, c, z, working, size, alpha, positive, peak, residual):
     """Duality gap in float64; only atoms that rounding could have hidden from ``peak`` are "
     "recomputed."""
@@ -245,7 +233,7 @@ def _certify(x, dictionary, c, z, working, size, alpha, positive, peak, residual
     return gap
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def _dot(atom, residual):
     total = 0.0
     for k in range(len(atom)):
@@ -253,7 +241,7 @@ def _dot(atom, residual):
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@kernel
 def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, codes, n_iter, gaps):
     """Solve every row; ``codes`` holds the start and receives the solution."""
     n_samples, n_components = cov.shape
@@ -275,7 +263,7 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
         limit = tol * 0.5 * energy
         goal, inner = _SAFETY * limit, 0.3 * limit
         size, grown, best, stalled = 0, 0, np.inf, 0
-        silent = _peak(cov[i], positive) <= alpha * (1 + 8 * np.finfo(dtype).eps)
+        silent = largest(cov[i], 0, n_components, positive) <= alpha * (1 + 8 * np.finfo(dtype).eps)
         for j in range(n_components):
             if codes[i, j] != 0:
                 if not silent:
@@ -289,7 +277,7 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
                     _subtract(c, z[p], gram[working[p]])
             for p in range(size):
                 u[p], b[p] = c[working[p]], cov[i, working[p]]
-            peak = _peak(c, positive)
+            peak = largest(c, 0, len(c), positive)
             gap = _gap(energy, z, b, u, size, alpha, peak)
             if gap <= goal or n_iter[i] == max_iter or stalled == _PATIENCE:
                 gaps[i] = _certify(

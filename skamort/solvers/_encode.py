@@ -14,10 +14,12 @@ from torch import Tensor
 
 from ._base import SolverResult
 from ._certificate import certified_gap
+from ._ksparse import KSparseSolver
 from ._registry import SOLVERS
 from ._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 
-_SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "omp", "threshold")
+_SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
+_MANY_ATOMS = 1024
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,23 @@ class EncodingInfo:
 
     Attributes
     ----------
+    algorithm : str
+        The solver that ran, also where "auto" picked it.
     gap : array of shape (n_samples,)
-        Duality gap, float64.
+        Duality gap, float64; NaN for k-sparse solvers.
     n_iter : array of shape (n_samples,)
         Iterations spent on each sample.
     converged : array of shape (n_samples,)
-        Whether the gap met the tolerance.
+        Whether the gap met the tolerance; True for k-sparse solvers.
+    residual : array of shape (n_samples,) or None
+        ||x - z D||^2, float64, of k-sparse solvers.
     """
 
+    algorithm: str
     gap: Any
     n_iter: Any
     converged: Any
+    residual: Any
 
 
 def sparse_encode(
@@ -79,20 +87,24 @@ def sparse_encode(
         ``dictionary @ dictionary.T``, computed where it is needed.
     cov : array-like of shape (n_components, n_samples), default=None
         ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
-    algorithm : {"fista", "cd", "lasso_cd", "lasso_lars", "lars", "omp", "threshold"}, \
-            default="fista"
-        "cd" and "fista" are our own, with a certificate: `CoordinateDescent` for sparse codes on a
-        CPU, `FISTA` for a GPU and for dense codes. The others are scikit-learn's, for NumPy input
-        alone.
+    algorithm : str, default="fista"
+        With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes on a CPU)
+        or "fista" (`FISTA`, for a GPU and for dense codes). With a given number of non-zeros:
+        "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
+        (`IHT`) or "topk_refined" (`TopKRefined`). "auto" picks by problem: "omp" where
+        ``n_nonzero_coefs`` is given and ``alpha`` is not; else "cd" on a CPU or for more than 1024
+        atoms, and "fista". Scikit-learn's own, for NumPy input alone: "lasso_lars", "lasso_cd",
+        "lars", "threshold".
     n_nonzero_coefs : int, default=None
-        Non-zeros wanted per sample, for "lars" and "omp".
+        Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
+        features.
     alpha : float, default=None
-        Weight of the L1 norm; for "threshold" the threshold, for "omp" the squared error aimed at.
-        None means 1.
+        Weight of the L1 norm; for "threshold" the threshold. None means 1. The k-sparse solvers
+        ignore it.
     copy_cov : bool, default=True
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
-        Codes to start from, for "fista" and "lasso_cd".
+        Codes to start from, for "cd", "fista", "iht", "topk_refined" and "lasso_cd".
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None
@@ -101,7 +113,7 @@ def sparse_encode(
     check_input : bool, default=True
         If False, values are not checked for NaN, infinity and zero atoms.
     verbose : int, default=0
-        Verbosity of scikit-learn's algorithms.
+        Above 0, print what "auto" picked; verbosity of scikit-learn's algorithms.
     positive : bool, default=False
         Whether codes must be >= 0.
     tol : float, default=1e-4
@@ -117,7 +129,8 @@ def sparse_encode(
     codes : ndarray or Tensor of shape (n_samples, n_components)
         Sparse codes.
     info : EncodingInfo
-        ``gap``, ``n_iter`` and ``converged``, each of shape (n_samples,). Only if ``return_info``.
+        ``gap``, ``n_iter``, ``converged`` and ``residual``, each of shape (n_samples,), and the
+        ``algorithm`` that ran. Only if ``return_info``.
 
     Raises
     ------
@@ -172,30 +185,57 @@ def sparse_encode(
             verbose=verbose,
             positive=positive,
         )
-    if algorithm not in SOLVERS:
+    if algorithm not in ("auto", *SOLVERS):
         raise ValueError(
             f"sparse_encode: algorithm={algorithm!r} is unknown; "
-            f"choose one of {sorted([*SOLVERS, *_SKLEARN_ALGORITHMS])}."
+            f"choose one of {sorted(['auto', *SOLVERS, *_SKLEARN_ALGORITHMS])}."
         )
+    k_sparse = alpha is None and n_nonzero_coefs is not None
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
     max_iter = check_integer(max_iter, "max_iter", 0)
     tol = check_real(tol, "tol")
     data = as_tensor(X, "X", check=check_input)
     atoms = check_dictionary(dictionary, data, check=check_input)
+    if n_nonzero_coefs is not None:
+        n_nonzero_coefs = check_integer(n_nonzero_coefs, "n_nonzero_coefs", 1)
+        if n_nonzero_coefs > len(atoms):
+            raise ValueError(
+                f"sparse_encode: n_nonzero_coefs={n_nonzero_coefs} exceeds the {len(atoms)} "
+                "atoms of "
+                f"the dictionary; choose n_nonzero_coefs <= {len(atoms)}."
+            )
     if init is not None:
         init = check_codes(init, "init", data, atoms, check=check_input)
     if gram is not None:
         gram = _check_gram(gram, atoms, check=check_input)
+    if algorithm == "auto":
+        algorithm = _pick(data, atoms, k_sparse)
+        if verbose:
+            print(f"sparse_encode: picked algorithm={algorithm!r}.")
 
-    solver = _make_solver(algorithm, max_iter=max_iter, tol=tol, engine=engine, n_jobs=n_jobs)
+    solver = _make_solver(
+        algorithm,
+        engine,
+        n_nonzero_coefs=n_nonzero_coefs,
+        max_iter=max_iter,
+        tol=tol,
+        n_jobs=n_jobs,
+    )
     result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
     _warn_unless_converged(result, data, solver)
-    to_output = _identity if isinstance(X, Tensor) else Tensor.numpy
+
+    def to_output(tensor: Tensor | None) -> Any:
+        return tensor if tensor is None or isinstance(X, Tensor) else tensor.numpy()
+
     codes = to_output(result.codes)
     if not return_info:
         return codes
     return codes, EncodingInfo(
-        to_output(result.gap), to_output(result.n_iter), to_output(result.converged)
+        algorithm,
+        to_output(result.gap),
+        to_output(result.n_iter),
+        to_output(result.converged),
+        to_output(result.residual),
     )
 
 
@@ -259,25 +299,32 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
     return gap if isinstance(X, Tensor) else gap.numpy()
 
 
-def _identity(tensor: Tensor) -> Tensor:
-    return tensor
+def _pick(X: Tensor, dictionary: Tensor, k_sparse: bool) -> str:
+    """The algorithm that "auto" stands for."""
+    if k_sparse:
+        return "omp"
+    return "cd" if X.device.type == "cpu" or len(dictionary) > _MANY_ATOMS else "fista"
 
 
-def _make_solver(algorithm: str, *, engine: str, **options: Any) -> Any:
+def _make_solver(algorithm: str, engine: str, **options: Any) -> Any:
     """The solver with those of the options that it knows."""
-    known = {field.name for field in fields(SOLVERS[algorithm])}
-    if engine == "numba" and "engine" not in known:
-        compiled = sorted(
-            name
-            for name, solver in SOLVERS.items()
-            if "engine" in {field.name for field in fields(solver)}
-        )
+    solver = SOLVERS[algorithm]
+    if engine == "numba" and not _has_engine(solver):
+        compiled = sorted(name for name in SOLVERS if _has_engine(SOLVERS[name]))
         raise ValueError(
             f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
             f"choose engine='torch' or one of {compiled}."
         )
     options["engine"] = engine
-    return SOLVERS[algorithm](**{name: options[name] for name in known & options.keys()})
+    if issubclass(solver, KSparseSolver):
+        # Its tolerance, where a k-sparse solver has one, is not that of a duality gap.
+        del options["tol"]
+    known = {field.name for field in fields(solver)}
+    return solver(**{name: options[name] for name in known & options.keys()})
+
+
+def _has_engine(solver: Any) -> bool:
+    return "engine" in {field.name for field in fields(solver)}
 
 
 def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:

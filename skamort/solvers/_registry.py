@@ -1,11 +1,22 @@
-"""Every solver by name."""
+"""Every solver by name: one line each."""
 
 from __future__ import annotations
 
 from ._cd import CoordinateDescent
 from ._fista import FISTA
+from ._gradient_pursuit import GradientPursuit
+from ._iht import IHT
+from ._mp import MP
+from ._omp import OMP, ORMP
+from ._topk_refined import TopKRefined
 
 SOLVERS = {
     "cd": CoordinateDescent,
     "fista": FISTA,
+    "gradient_pursuit": GradientPursuit,
+    "iht": IHT,
+    "mp": MP,
+    "omp": OMP,
+    "ormp": ORMP,
+    "topk_refined": TopKRefined,
 }

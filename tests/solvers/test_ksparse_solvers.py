@@ -1,0 +1,234 @@
+"""Every k-sparse solver: sparsity, residuals, optimality on the support, agreement with "
+"scikit-learn and of engines."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import orthogonal_mp
+
+from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
+
+EXAMPLES = settings(max_examples=300, deadline=None)
+NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
+SOLVER_CHOICES = [(name, "auto") for name in NAMES] + [("omp", "torch"), ("ormp", "torch")]
+each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
+any_solver = st.sampled_from(SOLVER_CHOICES)
+PURSUITS = [("omp", "numba"), ("ormp", "numba"), ("omp", "torch"), ("ormp", "torch")]
+any_pursuit = st.sampled_from(PURSUITS)
+
+
+@st.composite
+def problems(draw):
+    """X, a dictionary of unit atoms, k and the sign constraint."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    n_features, n_components = draw(st.integers(1, 10)), draw(st.integers(1, 20))
+    dictionary = rng.standard_normal((n_components, n_features))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    X = rng.standard_normal((draw(st.integers(1, 4)), n_features))
+    return X, dictionary, draw(st.integers(1, n_components)), draw(st.booleans())
+
+
+def encode(X, dictionary, k, positive, solver, **options):
+    algorithm, engine = solver
+    return sparse_encode(
+        X,
+        dictionary,
+        algorithm=algorithm,
+        n_nonzero_coefs=k,
+        positive=positive,
+        engine=engine,
+        return_info=True,
+        **options,
+    )
+
+
+@EXAMPLES
+@given(problems(), any_solver)
+def test_codes_are_k_sparse_and_explain_data(problem, solver):
+    X, dictionary, k, positive = problem
+    codes, info = encode(X, dictionary, k, positive, solver)
+    assert ((codes != 0).sum(axis=1) <= k).all()
+    if positive:
+        assert (codes >= 0).all()
+    residual = ((X - codes @ dictionary) ** 2).sum(axis=1)
+    np.testing.assert_allclose(info.residual, residual, atol=1e-9)
+    assert (residual <= (X**2).sum(axis=1) * (1 + 1e-9)).all()
+    assert info.algorithm == solver[0]
+
+
+@EXAMPLES
+@given(problems(), any_pursuit)
+def test_residual_is_orthogonal_to_the_support(problem, solver):
+    X, dictionary, k, positive = problem
+    codes, _ = encode(X, dictionary, k, positive, solver)
+    correlations = (X - codes @ dictionary) @ dictionary.T
+    assert np.abs(correlations[codes != 0]).max(initial=0) < 1e-6
+
+
+@EXAMPLES
+@given(problems(), any_pursuit)
+def test_residual_does_not_rise_with_k(problem, solver):
+    X, dictionary, _, positive = problem
+    residuals = [
+        encode(X, dictionary, k, positive, solver)[1].residual
+        for k in range(1, len(dictionary) + 1)
+    ]
+    assert (np.diff(residuals, axis=0) <= 1e-9).all()
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from(["numba", "torch"]))
+def test_omp_agrees_with_scikit_learn(problem, engine):
+    X, dictionary, k, _ = problem
+    # Beyond the rank scikit-learn's answer is arbitrary.
+    k = min(k, *dictionary.shape, max(dictionary.shape[1] - 1, 1))
+    codes, info = encode(X, dictionary, k, False, ("omp", engine))
+    reference = orthogonal_mp(dictionary.T, X.T, n_nonzero_coefs=k).reshape(len(dictionary), -1).T
+    theirs = ((X - reference @ dictionary) ** 2).sum(axis=1)
+    np.testing.assert_allclose(info.residual, theirs, atol=1e-8)
+    np.testing.assert_allclose(codes, reference, atol=1e-5)
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from(["omp", "ormp"]))
+def test_engines_agree(problem, algorithm):
+    X, dictionary, k, positive = problem
+    k = min(k, max(dictionary.shape[1] - 1, 1))
+    compiled, _ = encode(X, dictionary, k, positive, (algorithm, "numba"))
+    plain, _ = encode(X, dictionary, k, positive, (algorithm, "torch"))
+    np.testing.assert_allclose(compiled, plain, atol=1e-5)
+
+
+@EXAMPLES
+@given(problems(), any_solver)
+def test_row_alone_equals_row_in_batch(problem, solver):
+    X, dictionary, k, positive = problem
+    k = min(k, max(dictionary.shape[1] - 1, 1))
+    together, _ = encode(X, dictionary, k, positive, solver)
+    alone = np.vstack([encode(x[None], dictionary, k, positive, solver)[0] for x in X])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+@EXAMPLES
+@given(problems(), any_solver, st.sampled_from([0.125, 4.0]))
+def test_scaling_data_scales_codes(problem, solver, factor):
+    X, dictionary, k, positive = problem
+    k = min(k, max(dictionary.shape[1] - 1, 1))
+    codes, _ = encode(X, dictionary, k, positive, solver)
+    scaled, _ = encode(factor * X, dictionary, k, positive, solver)
+    np.testing.assert_allclose(scaled, factor * codes, atol=1e-9)
+
+
+@each_solver
+@pytest.mark.parametrize("positive", [False, True])
+def test_recovers_sparse_codes_of_an_orthonormal_dictionary(solver, positive):
+    rng = np.random.default_rng(0)
+    dictionary = np.linalg.qr(rng.standard_normal((12, 12)))[0]
+    truth = rng.uniform(1, 2, (20, 12)) * (rng.random((20, 12)).argsort(axis=1) < 3)
+    if not positive:
+        truth *= rng.choice([-1, 1], truth.shape)
+    codes, info = encode(truth @ dictionary, dictionary, 3, positive, solver)
+    np.testing.assert_allclose(codes, truth, atol=1e-6)
+    assert (info.residual < 1e-9).all()
+
+
+def test_ormp_finds_the_exact_support_more_often():
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((16, 8))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    truth = rng.standard_normal((500, 16)) * (rng.random((500, 16)).argsort(axis=1) < 3)
+    exact = {
+        name: (encode(truth @ dictionary, dictionary, 3, False, (name, "auto"))[1].residual < 1e-9)
+        for name in ("omp", "ormp")
+    }
+    assert exact["ormp"].mean() > exact["omp"].mean() + 0.05
+
+
+@each_solver
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("positive", [False, True])
+def test_degenerate_inputs(solver, dtype, positive):
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((4, 6))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    dictionary = np.vstack([atoms, atoms, -atoms]).astype(dtype)
+    X = np.vstack([np.zeros(6), rng.standard_normal((3, 6)), atoms[0]]).astype(dtype)
+    for size in (1e-30, 1.0, 1e30):
+        codes, info = encode((size * X).astype(dtype), dictionary, 12, positive, solver)
+        assert np.isfinite(codes).all()
+        assert not codes[0].any()
+        assert np.isfinite(info.residual).all()
+    assert (info.residual <= 1e60 * (X.astype(float) ** 2).sum(axis=1) * (1 + 1e-5)).all()
+
+
+@each_solver
+@pytest.mark.parametrize("positive", [False, True])
+def test_one_sample_and_one_atom(solver, positive):
+    codes, _ = encode([[2.0, 0.0]], [[0.6, 0.8]], 1, positive, solver)
+    np.testing.assert_allclose(codes, [[1.2]])
+
+
+@pytest.mark.parametrize("algorithm", ["iht", "topk_refined"])
+@pytest.mark.parametrize("positive", [False, True])
+def test_an_encoders_codes_are_only_improved(algorithm, positive):
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))
+    encoded = rng.standard_normal((30, 20)) * (rng.random((30, 20)).argsort(axis=1) < 4)
+    if positive:
+        encoded = np.abs(encoded)
+    codes, info = encode(X, dictionary, 4, positive, (algorithm, "auto"), init=encoded)
+    assert (info.residual <= ((X - encoded @ dictionary) ** 2).sum(axis=1) + 1e-9).all()
+    if algorithm == "topk_refined":
+        assert (encoded[codes != 0] != 0).all()
+
+
+def test_topk_refined_solves_nnls_on_the_support():
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))
+    encoded = np.abs(rng.standard_normal((30, 20))) * (rng.random((30, 20)).argsort(axis=1) < 6)
+    codes, _ = encode(X, dictionary, 6, True, ("topk_refined", "auto"), init=encoded)
+    gradient = (X - codes @ dictionary) @ dictionary.T
+    assert np.abs(gradient[codes > 0]).max() < 1e-8
+    assert gradient[(encoded > 0) & (codes == 0)].max() < 1e-8
+
+
+@pytest.mark.parametrize("solver", [OMP, ORMP])
+def test_number_of_threads_changes_nothing(solver):
+    generator = torch.Generator().manual_seed(0)
+    X, dictionary = torch.randn(2, 30, 10, generator=generator)
+    one, three = (
+        solver(4, engine="numba", n_jobs=n_jobs).solve(X, dictionary, positive=False)
+        for n_jobs in (1, 3)
+    )
+    assert torch.equal(one.codes, three.codes)
+
+
+def test_number_of_non_zeros_defaults_to_a_tenth_of_the_features():
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((2, 40, 30))
+    codes = sparse_encode(X, dictionary, algorithm="omp")
+    assert ((codes != 0).sum(axis=1) == 3).all()
+
+
+def test_refuses_impossible_numbers_of_non_zeros():
+    X, dictionary = np.ones((3, 4)), np.eye(4)
+    with pytest.raises(ValueError, match="n_nonzero_coefs=5 exceeds the 4 atoms"):
+        sparse_encode(X, dictionary, algorithm="omp", n_nonzero_coefs=5)
+    with pytest.raises(ValueError, match="n_nonzero_coefs must be >= 1"):
+        sparse_encode(X, dictionary, algorithm="omp", n_nonzero_coefs=0)
+    with pytest.raises(TypeError, match="n_nonzero_coefs must be an integer"):
+        sparse_encode(X, dictionary, algorithm="omp", n_nonzero_coefs=1.5)
+
+
+def test_auto_says_what_it_picked(capsys):
+    X, dictionary = np.ones((3, 4)), np.eye(4)
+    _, info = sparse_encode(
+        X, dictionary, algorithm="auto", n_nonzero_coefs=2, return_info=True, verbose=1
+    )
+    assert info.algorithm == "omp"
+    assert "picked algorithm='omp'" in capsys.readouterr().out
+    _, info = sparse_encode(X, dictionary, algorithm="auto", alpha=0.1, return_info=True)
+    assert info.algorithm == "cd"
+    assert set(NAMES) < set(SOLVERS)
