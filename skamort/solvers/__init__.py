@@ -1,5 +1,6 @@
 """Sparse inference for a fixed dictionary: codes, and how good they are."""
 
+from ._adam import Adam
 from ._base import SolverResult
 from ._cd import CoordinateDescent
 from ._dictionary_update import update_dictionary
@@ -7,23 +8,30 @@ from ._encode import duality_gap, sparse_encode
 from ._fista import FISTA
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
+from ._lca import LCA
 from ._mp import MP
 from ._omp import OMP, ORMP
+from ._path import EncodingPath, alpha_max, sparse_encode_path
 from ._registry import SOLVERS
 from ._topk_refined import TopKRefined
 
 __all__ = [
     "FISTA",
     "IHT",
+    "LCA",
     "MP",
     "OMP",
     "ORMP",
     "SOLVERS",
+    "Adam",
     "CoordinateDescent",
+    "EncodingPath",
     "GradientPursuit",
     "SolverResult",
     "TopKRefined",
+    "alpha_max",
     "duality_gap",
     "sparse_encode",
+    "sparse_encode_path",
     "update_dictionary",
 ]

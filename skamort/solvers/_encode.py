@@ -89,7 +89,8 @@ def sparse_encode(
         ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
     algorithm : str, default="fista"
         With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes on a CPU)
-        or "fista" (`FISTA`, for a GPU and for dense codes). With a given number of non-zeros:
+        or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
+        "adam" (`Adam`). With a given number of non-zeros:
         "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
         (`IHT`) or "topk_refined" (`TopKRefined`). "auto" picks by problem: "omp" where
         ``n_nonzero_coefs`` is given and ``alpha`` is not; else "cd" on a CPU or for more than 1024

@@ -200,7 +200,7 @@ class Iterates:
         """One proximal gradient step, momentum, and the step length for the next."""
         z = self.y + self.problem.correlations(self.image_y) / self.lipschitz
         threshold = self.alpha / self.lipschitz
-        z = (z - threshold).clamp_(min=0) if self.positive else _soft_threshold(z, threshold)
+        z = soft_threshold(z, threshold, self.positive)
         image = self.problem.image(z)
         change, move, image_move = z - self.y, z - self.z, image - self.image_z
 
@@ -225,5 +225,8 @@ class Iterates:
         return rejected
 
 
-def _soft_threshold(values: Tensor, threshold: Tensor) -> Tensor:
+def soft_threshold(values: Tensor, threshold: Tensor, positive: bool) -> Tensor:
+    """Proximal operator of the L1 norm, with z >= 0 where positive."""
+    if positive:
+        return (values - threshold).clamp_(min=0)
     return values - values.clamp(-threshold, threshold)

@@ -1,8 +1,9 @@
-"""Gradient pursuit: after every atom that joins, one exact gradient step on all coefficients of the
-support.
+"""Gradient pursuit: every time an atom joins, one exact gradient step on the whole support.
 
-j = argmax |<d_j, r>| joins the support S,   g = <d_j, r> for j in S,   c = g D
-z <- z + g <c, r> / <c, c>                    (the step is 0 where c = 0; z is clipped at 0 where positive)
+    j = argmax |<d_j, r>| joins the support S,   g = <d_j, r> for j in S,   c = g D
+    z <- z + g <c, r> / <c, c>
+
+The step is 0 where c = 0, and z is clipped at 0 where positive.
 """
 
 from __future__ import annotations

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from ._adam import Adam
 from ._cd import CoordinateDescent
 from ._fista import FISTA
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
+from ._lca import LCA
 from ._mp import MP
 from ._omp import OMP, ORMP
 from ._topk_refined import TopKRefined
 
 SOLVERS = {
+    "adam": Adam,
     "cd": CoordinateDescent,
     "fista": FISTA,
     "gradient_pursuit": GradientPursuit,
     "iht": IHT,
+    "lca": LCA,
     "mp": MP,
     "omp": OMP,
     "ormp": ORMP,

@@ -14,6 +14,7 @@ from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 EXAMPLES = settings(max_examples=300, deadline=None)
 # Algorithm and engine.
 SOLVER_CHOICES = [("fista", "auto"), ("cd", "torch"), ("cd", "numba")]
+SLOW_CHOICES = [("lca", "auto"), ("adam", "auto")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
 
@@ -261,3 +262,20 @@ def test_float32_does_not_fake_accuracy_it_cannot_hold(solver):
     )
     assert (info.gap >= excess - 1e-12).all()
     assert not info.converged.all()
+
+
+@pytest.mark.parametrize("solver", SLOW_CHOICES, ids="-".join)
+@pytest.mark.parametrize("positive", [False, True])
+def test_solvers_for_reproduction_reach_the_same_objective(solver, positive):
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((16, 8)), rng.standard_normal((10, 8))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    codes, info = encode(X, dictionary, 0.3, positive, solver, tol=1e-3)
+    best, _ = encode(X, dictionary, 0.3, positive)
+    assert info.converged.all()
+    assert (info.n_iter > 0).all()
+    excess = objective(X, codes, dictionary, 0.3) - objective(X, best, dictionary, 0.3)
+    assert (excess <= 1e-3 * (X**2).sum(axis=1)).all()
+    again, info = encode(X, dictionary, 0.3, positive, solver, tol=2e-3, init=codes)
+    assert not info.n_iter.any()
+    np.testing.assert_allclose(again, codes, atol=1e-4)
