@@ -16,10 +16,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._engine import resolve_engine
+
 _BLOCK = 64
 
 
-def update_dictionary(dictionary: Tensor, gram_codes: Tensor, cross: Tensor) -> Tensor:
+def update_dictionary(
+    dictionary: Tensor, gram_codes: Tensor, cross: Tensor, *, engine: str = "auto"
+) -> Tensor:
     """Update every atom once, in place, to the best unit vector given the codes and the other
     atoms.
 
@@ -33,6 +37,9 @@ def update_dictionary(dictionary: Tensor, gram_codes: Tensor, cross: Tensor) -> 
         ``codes.T @ codes``, or any positive multiple if ``cross`` has it too.
     cross : Tensor of shape (n_components, n_features)
         ``codes.T @ X``.
+    engine : {"auto", "numba", "torch"}, default="auto"
+        Compiled kernel on the CPU, or torch. "auto" takes numba where it is installed and the
+        dictionary is on the CPU.
 
     Returns
     -------
@@ -51,18 +58,30 @@ def update_dictionary(dictionary: Tensor, gram_codes: Tensor, cross: Tensor) -> 
     tensor([[0., 1.],
             [0., 1.]])
     """
+    update_block = _update_block
+    if resolve_engine(engine, dictionary) == "numba" and dictionary.is_contiguous():
+        update_block = _update_block_compiled
     usage = gram_codes.diagonal()
-    used = (usage > 0).tolist()
     for start in range(0, len(dictionary), _BLOCK):
         block = slice(start, start + _BLOCK)
-        atoms, gram = dictionary[block], gram_codes[block, block]
+        atoms = dictionary[block]
         targets = cross[block] - gram_codes[block] @ dictionary
         targets.addcmul_(usage[block, None], atoms)
-        for j, in_use in enumerate(used[block]):
-            if not in_use:
-                continue
+        update_block(atoms, targets, gram_codes[block, block], usage[block])
+    return (usage <= 0).nonzero().flatten()
+
+
+def _update_block(atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor) -> None:
+    """Normalize each target in turn into its atom, and correct the targets that follow."""
+    for j, used in enumerate((usage > 0).tolist()):
+        if used:
             length = targets[j].norm()
             atom = torch.where(length > 0, targets[j] / length, atoms[j])
             targets[j + 1 :].addr_(gram[j + 1 :, j], atoms[j] - atom)
             atoms[j] = atom
-    return (usage <= 0).nonzero().flatten()
+
+
+def _update_block_compiled(atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor) -> None:
+    from ._dictionary_update_numba import update_block
+
+    update_block(*(a.contiguous().numpy() for a in (atoms, targets, gram, usage)))

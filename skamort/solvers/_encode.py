@@ -1,5 +1,4 @@
-"""Sparse codes for a fixed dictionary, and the certificate of their quality, for NumPy and "
-"for torch."""
+"""Sparse codes for a fixed dictionary and the certificate of their quality, in NumPy and torch."""
 
 from __future__ import annotations
 

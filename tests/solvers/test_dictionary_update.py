@@ -29,24 +29,39 @@ def one_by_one(dictionary, codes, X):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 12), st.integers(1, 8), st.floats(0.02, 1))
-def test_follows_the_definition(seed, n_components, n_features, density):
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.floats(0.02, 1),
+    st.sampled_from(["torch", "numba"]),
+)
+def test_follows_the_definition(seed, n_components, n_features, density, engine):
     dictionary, codes, X = problem(seed, n_components, n_features, density)
     expected = one_by_one(dictionary, codes, X)
     before = (X - codes @ dictionary).square().sum()
-    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X, engine=engine)
     torch.testing.assert_close(dictionary, expected, atol=1e-6, rtol=0)
     assert (X - codes @ dictionary).square().sum() <= before * (1 + 1e-9)
     assert unused.tolist() == [j for j in range(n_components) if not codes[:, j].any()]
 
 
+@pytest.mark.parametrize("engine", ["torch", "numba"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_blocks_change_nothing(dtype):
+def test_blocks_change_nothing(dtype, engine):
     dictionary, codes, X = problem(0, 150, 20, dtype=dtype)
     expected = one_by_one(dictionary, codes, X)
-    update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    update_dictionary(dictionary, codes.T @ codes, codes.T @ X, engine=engine)
     torch.testing.assert_close(dictionary, expected, atol=1e-3, rtol=0)
     torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(150, dtype=dtype))
+
+
+def test_dictionaries_with_strides_are_updated_in_place():
+    dictionary, codes, X = problem(0, 6, 4)
+    expected = one_by_one(dictionary, codes, X)
+    strided = dictionary.T.contiguous().T
+    update_dictionary(strided, codes.T @ codes, codes.T @ X)
+    torch.testing.assert_close(strided, expected, atol=1e-6, rtol=0)
 
 
 def test_leaves_unused_atoms_alone():
@@ -58,8 +73,11 @@ def test_leaves_unused_atoms_alone():
     assert torch.equal(dictionary[unused], before[unused])
 
 
-def test_survives_data_without_content():
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_survives_data_without_content(engine):
     dictionary, _, X = problem(0, 6, 4)
-    update_dictionary(dictionary, torch.eye(6, dtype=X.dtype), torch.zeros_like(dictionary))
+    update_dictionary(
+        dictionary, torch.eye(6, dtype=X.dtype), torch.zeros_like(dictionary), engine=engine
+    )
     assert dictionary.isfinite().all()
     torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(6, dtype=X.dtype))

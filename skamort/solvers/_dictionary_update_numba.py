@@ -1,0 +1,30 @@
+"""The part of the dictionary's update that is sequential, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._numba_tools import kernel
+
+
+@kernel
+def update_block(atoms, targets, gram, usage):
+    """Normalize each target in turn into its atom, and correct the targets that follow."""
+    n_atoms, n_features = atoms.shape
+    change = np.empty(n_features, atoms.dtype)
+    for j in range(n_atoms):
+        energy = 0.0
+        for f in range(n_features):
+            energy += np.float64(targets[j, f]) ** 2
+        if usage[j] <= 0 or energy <= 0:
+            continue
+        inverse = atoms.dtype.type(1 / np.sqrt(energy))
+        for f in range(n_features):
+            new = targets[j, f] * inverse
+            change[f] = atoms[j, f] - new
+            atoms[j, f] = new
+        for i in range(j + 1, n_atoms):
+            weight = gram[i, j]
+            if weight != 0:
+                for f in range(n_features):
+                    targets[i, f] += weight * change[f]
