@@ -3,7 +3,7 @@
 Both minimize J(Z, D) = mean_i [ 1/2 ||x_i - z_i D||^2 + alpha ||z_i||_1 ] over codes Z and atoms D
 of unit norm, from a given dictionary:
 
-    alternate:  Z <- FISTA on J(., D) from Z, D <- exact block-coordinate update for Z
+    alternate:  Z <- a solver on J(., D), from Z; D <- exact block-coordinate update for Z
     adam:       Z = exp(U), one Adam over U and D together (O'Neill et al., 2025, section 3)
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..solvers import FISTA, update_dictionary
+from ..solvers import FISTA, CoordinateDescent, update_dictionary
 from ..training import Plateau
 
-# Inference need not be more exact than the dictionary: a few warm-started steps an iteration win
-# more time than they lose in the objective's fall.
-_INFERENCE = FISTA(max_iter=10, tol=1e-5)
+# Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
+# win more time an iteration than they lose in the objective's fall.
+INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(max_iter=10, tol=1e-5)}
 _MOST_MOMENTUM = 0.9
 # Iterations over which the objective must fall by `tol` of itself to go on.
 _PATIENCE = 10
@@ -45,7 +45,7 @@ class LearnedDictionary:
         return self.loss_curve[-1] if self.loss_curve else float("inf")
 
 
-def alternate(X, learned, *, alpha, positive, max_iter, tol, generator, on_iteration):
+def alternate(X, learned, *, solver, alpha, positive, max_iter, tol, generator, on_iteration):
     """Alternate sparse inference and exact dictionary updates until neither gains.
 
     The dictionary that inference sees is extrapolated along its last move, as in accelerated
@@ -57,6 +57,8 @@ def alternate(X, learned, *, alpha, positive, max_iter, tol, generator, on_itera
         Data.
     learned : LearnedDictionary
         Where to start; holds the latest state at every moment, also when interrupted.
+    solver : LassoSolver
+        Finds the codes, warm-started.
     alpha : float
         Weight of the L1 penalty.
     positive : bool
@@ -73,7 +75,7 @@ def alternate(X, learned, *, alpha, positive, max_iter, tol, generator, on_itera
     codes, atoms, n_accelerated = None, learned.atoms, 0
     plateau = Plateau(tol, _PATIENCE)
     for _ in range(max_iter):
-        codes = _INFERENCE.solve(X, atoms, alpha=alpha, positive=positive, init=codes).codes
+        codes = solver.solve(X, atoms, alpha=alpha, positive=positive, init=codes).codes
         residual = torch.addmm(X, codes, atoms, beta=-1)
         loss = 0.5 * residual.square().sum(1) + alpha * codes.abs().sum(1)
         objective = float(loss.mean())

@@ -12,12 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import progress_bar
 from ..solvers import sparse_encode
+from ..solvers._engine import resolve_engine
 from ..solvers._validation import as_tensor
-from ._alternation import LearnedDictionary, alternate, descend
+from ._alternation import INFERENCE, LearnedDictionary, alternate, descend
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 
-_DEFAULT_MAX_ITER = {"fista": 300, "adam": 40_000}
+_DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 
 
 class GradSparseCoder(BaseSparseCoder):
@@ -34,10 +35,12 @@ class GradSparseCoder(BaseSparseCoder):
         Number of atoms. None: that of `dictionary` or `dict_init`, else ``n_features``.
     alpha : float, default=0.1
         Weight of the L1 penalty, in the units of the data.
-    algorithm : {"fista", "adam"}, default="fista"
-        "fista" alternates sparse inference, by accelerated proximal gradient with restart, with an
-        exact block-coordinate update of the atoms. "adam" is the published joint gradient descent
-        on codes ``exp(u)`` and dictionary; it is slow and here for comparison.
+    algorithm : {"auto", "cd", "fista", "adam"}, default="auto"
+        "cd" and "fista" alternate sparse inference, by coordinate descent or by accelerated
+        proximal gradient with restart, with an exact block-coordinate update of the atoms. "auto"
+        takes "cd" on a CPU with numba installed and "fista" elsewhere, the fastest for each. "adam"
+        is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
+        here for comparison.
     n_init : int, default=1
         Number of random starts; the one with the lowest objective wins.
     dictionary : array-like of shape (n_components, n_features), default=None
@@ -49,10 +52,10 @@ class GradSparseCoder(BaseSparseCoder):
     learning_rate : float, default=0.001
         Step size of ``algorithm="adam"``.
     max_iter : int, default=None
-        Maximum number of iterations of a start. None: 300 with "fista", 40,000 with "adam".
+        Maximum number of iterations of a start. None: 40,000 with "adam", 300 with the others.
     tol : float, default=0.001
-        Converged when the objective of "fista" has not fallen by this share of itself for ten
-        iterations.
+        Converged when the objective has not fallen by this share of itself for ten iterations;
+        "adam" does not stop early.
     transform_alpha : float, default=None
         Weight of the L1 penalty in `transform`. None: `alpha`.
     transform_max_iter : int, default=1000
@@ -112,7 +115,7 @@ class GradSparseCoder(BaseSparseCoder):
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
-        "algorithm": [StrOptions(set(_DEFAULT_MAX_ITER))],
+        "algorithm": [StrOptions({"auto", *_DEFAULT_MAX_ITER})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "dictionary": ["array-like", None],
         "dict_init": ["array-like", None],
@@ -135,7 +138,7 @@ class GradSparseCoder(BaseSparseCoder):
         n_components=None,
         *,
         alpha=0.1,
-        algorithm="fista",
+        algorithm="auto",
         n_init=1,
         dictionary=None,
         dict_init=None,
@@ -201,7 +204,7 @@ class GradSparseCoder(BaseSparseCoder):
         if self.algorithm == "adam" and not self.positive_code:
             raise ValueError(
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
-                "positive_code=False; choose algorithm='fista' for signed codes."
+                "positive_code=False; choose another algorithm for signed codes."
             )
         n_components = len(self.components_) if again else resolve_n_components(self)
         if codes is not None:
@@ -227,11 +230,12 @@ class GradSparseCoder(BaseSparseCoder):
             return LearnedDictionary(dictionary_from_codes(X, codes, start), converged=True)
         n_init = 1 if again or self.dict_init is not None else self.n_init
         best = LearnedDictionary(start)
-        max_iter = self.max_iter or _DEFAULT_MAX_ITER[self.algorithm]
+        algorithm = self._resolve_algorithm(X)
+        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
         with progress_bar(max_iter * n_init, "GradSparseCoder", disable=not self.verbose) as bar:
             for index in range(n_init):
                 learned = LearnedDictionary(start.clone())
-                finished = self._run(X, learned, max_iter, generator, bar)
+                finished = self._run(X, learned, algorithm, max_iter, generator, bar)
                 if learned.objective < best.objective:
                     best = learned
                 if not finished:
@@ -240,7 +244,12 @@ class GradSparseCoder(BaseSparseCoder):
                     start = initial_dictionary(self, X, generator)
         return best
 
-    def _run(self, X, learned, max_iter, generator, bar):
+    def _resolve_algorithm(self, X):
+        if self.algorithm != "auto":
+            return self.algorithm
+        return "cd" if resolve_engine("auto", X) == "numba" else "fista"
+
+    def _run(self, X, learned, algorithm, max_iter, generator, bar):
         """Run one start; return whether the user let it end."""
 
         def advance(objective):
@@ -249,11 +258,18 @@ class GradSparseCoder(BaseSparseCoder):
 
         shared = {"alpha": self.alpha, "max_iter": max_iter, "on_iteration": advance}
         try:
-            if self.algorithm == "adam":
+            if algorithm == "adam":
                 descend(X, learned, learning_rate=self.learning_rate, **shared)
             else:
-                options = {"positive": self.positive_code, "tol": self.tol, "generator": generator}
-                alternate(X, learned, **options, **shared)
+                alternate(
+                    X,
+                    learned,
+                    solver=INFERENCE[algorithm],
+                    positive=self.positive_code,
+                    tol=self.tol,
+                    generator=generator,
+                    **shared,
+                )
         except KeyboardInterrupt:
             learned.converged = True  # the user's verdict: no second warning
             warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")

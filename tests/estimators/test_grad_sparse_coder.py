@@ -70,7 +70,7 @@ def test_transform_alpha_is_independent(signal):
 def test_signed_codes(signal):
     coder = GradSparseCoder(n_components=16, positive_code=False, random_state=0).fit(signal[0])
     assert coder.transform(signal[0]).min() < 0
-    with pytest.raises(ValueError, match="got positive_code=False; choose algorithm='fista'"):
+    with pytest.raises(ValueError, match="got positive_code=False; choose another algorithm"):
         coder.set_params(algorithm="adam").fit(signal[0])
 
 

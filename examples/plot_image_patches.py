@@ -1,0 +1,94 @@
+"""
+Six encoders and scikit-learn on photographs
+============================================
+
+Sparse codes of image patches: our six estimators beside scikit-learn's dictionary learning, with
+the same number of atoms and judged by the same objective. Which encoder explains most, with how
+many codes, how far are its codes from the best ones for its dictionary, and what does it cost?
+
+Run as a script it writes ``results/comparison.csv``, ``results/comparison.png`` and
+``results/atoms.png``.
+"""
+
+# %%
+# Patches of 12 x 12 pixels of the two photographs that ship with scikit-learn, in grey, their mean
+# removed and their contrast normalized, with a mean squared norm of 1.
+
+from pathlib import Path
+from time import perf_counter
+
+import matplotlib.pyplot as plt
+from sklearn.decomposition import DictionaryLearning, MiniBatchDictionaryLearning
+
+from skamort import GradSparseCoder, ITOCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.datasets import load_image_patches
+from skamort.inspection import ComparisonDisplay, DictionaryDisplay, compare_encoders
+
+N_COMPONENTS, ALPHA, N_LARS = 196, 0.1, 1000
+common = {"n_components": N_COMPONENTS, "random_state": 0}
+
+X = load_image_patches(12_000, random_state=0)
+X_train, X_test = X[:10_000], X[10_000:]
+
+# %%
+# scikit-learn's LARS learns from 1,000 patches only, because it is slow, and with signed codes,
+# because it knows no others. Everything else sees all 10,000 and finds non-negative codes.
+
+estimators = {
+    "SAEEncoder": SAEEncoder(alpha=ALPHA, **common),
+    "MLPEncoder": MLPEncoder(alpha=ALPHA, **common),
+    "TopKSAE": TopKSAE(k=8, **common),
+    "WeightedSAE": WeightedSAE(alpha=ALPHA, **common),
+    "GradSparseCoder": GradSparseCoder(alpha=ALPHA, **common),
+    "ITOCoder": ITOCoder(alpha=ALPHA, **common),
+    "MiniBatchDictionaryLearning": MiniBatchDictionaryLearning(
+        alpha=ALPHA,
+        batch_size=256,
+        max_iter=20,
+        fit_algorithm="cd",
+        transform_algorithm="lasso_cd",
+        transform_max_iter=10_000,
+        positive_code=True,
+        **common,
+    ),
+}
+lars_name = f"DictionaryLearning (LARS, {N_LARS:,} patches)"
+lars = DictionaryLearning(
+    alpha=ALPHA,
+    max_iter=10,
+    fit_algorithm="lars",
+    transform_algorithm="lasso_lars",
+    **common,
+)
+start = perf_counter()
+lars.fit(X_train[:N_LARS])
+lars_seconds = perf_counter() - start
+
+table, fitted = compare_encoders(
+    {**estimators, lars_name: lars}, X_train, X_test, alpha=ALPHA, return_estimators=True
+)
+table.loc[lars_name, "fit_seconds"] = lars_seconds
+print(table.to_string(float_format=lambda value: f"{value:.4g}"))
+
+# %%
+# The gap is what better inference alone would win over an encoder's own codes, with its dictionary
+# as it is. It is certified: the bar ends at a bound that nothing can exceed.
+
+comparison = ComparisonDisplay(table).plot()
+plt.show()
+
+# %%
+# The atoms are the oriented edges that the literature shows.
+
+figure, axes = plt.subplots(1, 3, figsize=(13, 4.8), layout="constrained")
+for ax, name in zip(axes, ["GradSparseCoder", "SAEEncoder", "TopKSAE"], strict=True):
+    DictionaryDisplay.from_estimator(fitted[name], name=name).plot(ax=ax, n_atoms=100)
+plt.show()
+
+# %%
+
+results = Path("results")
+results.mkdir(exist_ok=True)
+table.to_csv(results / "comparison.csv", index_label="encoder")
+comparison.figure_.savefig(results / "comparison.png", dpi=120)
+figure.savefig(results / "atoms.png", dpi=120)
