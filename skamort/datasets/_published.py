@@ -31,7 +31,7 @@ def make_published_signal(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reproduce the synthetic data of the published amortization-gap experiments.
 
-    Codes are half-normal, |N(0, 1)|, on `n_nonzero_coefs` atoms chosen uniformly; atoms are
+    Codes are half-normal, ``|N(0, 1)|``, on `n_nonzero_coefs` atoms chosen uniformly; atoms are
     Gaussian directions; there is no noise. In the base case, which is the default, the first 1024
     samples are for training and the last 1024 for testing.
 

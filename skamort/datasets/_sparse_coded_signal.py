@@ -56,7 +56,7 @@ def make_sparse_coded_signal(
     n_nonzero_coefs : int
         Number of non-zero codes of each sample, at most `n_components`.
     positive : bool, default=False
-        Whether codes are drawn from the half-normal distribution |N(0, 1)|, as a ReLU can find
+        Whether codes are drawn from the half-normal distribution ``|N(0, 1)|``, as a ReLU can find
         them, and not from N(0, 1).
     noise : float, default=0.0
         Standard deviation of Gaussian noise added to the data.

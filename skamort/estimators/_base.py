@@ -39,7 +39,8 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         blocks = self._encode_blocks(self._check_data(X, reset=False))
         if self.sparse_output:
-            return sparse.vstack([_to_csr(block) for block in blocks], format="csr")
+            # csr_array: SciPy before 1.12 stacks arrays into a matrix
+            return sparse.csr_array(sparse.vstack([_to_csr(b) for b in blocks], format="csr"))
         return _stack([block.cpu().numpy() for block in blocks])
 
     def inverse_transform(self, X):

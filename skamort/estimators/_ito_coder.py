@@ -61,7 +61,7 @@ class ITOCoder(BaseSparseCoder):
         The fitted estimator that gives dictionary and warm start; None with `dictionary`.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X had names.
 
     See Also

@@ -91,7 +91,7 @@ class WeightedSAE(BaseTrainedEncoder):
         The skorch net; ``net_.module_`` is the torch module.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X had names.
 
     See Also

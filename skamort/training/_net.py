@@ -1,5 +1,6 @@
 """The skorch net that trains a sparse autoencoder."""
 
+import io
 import math
 
 import torch
@@ -120,6 +121,17 @@ class SparseNet(NeuralNet):
         finally:
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def __getstate__(self):
+        buffer = io.BytesIO()
+        torch.save(self.__dict__, buffer)
+        return {"net": buffer.getvalue()}
+
+    def __setstate__(self, state):
+        # Not skorch's own: before 1.2 it asks torch for weights only, which refuses the module.
+        map_location = None if torch.cuda.is_available() else "cpu"
+        buffer = io.BytesIO(state["net"])
+        self.__dict__.update(torch.load(buffer, map_location=map_location, weights_only=False))
 
     def _check_finite(self, loss):
         if math.isfinite(loss):
