@@ -27,12 +27,12 @@ from skamort.inspection import ComparisonDisplay, DictionaryDisplay, compare_enc
 N_COMPONENTS, ALPHA, N_LARS = 196, 0.1, 1000
 common = {"n_components": N_COMPONENTS, "random_state": 0}
 
-X = load_image_patches(12_000, random_state=0)
-X_train, X_test = X[:10_000], X[10_000:]
+X = load_image_patches(9000, random_state=0)
+X_train, X_test = X[:8000], X[8000:]
 
 # %%
 # scikit-learn's LARS learns from 1,000 patches only, because it is slow, and with signed codes,
-# because it knows no others. Everything else sees all 10,000 and finds non-negative codes.
+# because it knows no others. Everything else sees all 8,000 and finds non-negative codes.
 
 estimators = {
     "SAEEncoder": SAEEncoder(alpha=ALPHA, **common),
@@ -78,11 +78,11 @@ comparison = ComparisonDisplay(table).plot()
 plt.show()
 
 # %%
-# The atoms are the oriented edges that the literature shows.
+# The atoms are the oriented edges that the literature shows. The most used come first.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.8), layout="constrained")
 for ax, name in zip(axes, ["GradSparseCoder", "SAEEncoder", "TopKSAE"], strict=True):
-    DictionaryDisplay.from_estimator(fitted[name], name=name).plot(ax=ax, n_atoms=100)
+    DictionaryDisplay.from_estimator(fitted[name], X_test, name=name).plot(ax=ax, n_atoms=100)
 plt.show()
 
 # %%

@@ -39,7 +39,11 @@ grid = [
     {
         "encode": [
             DictionaryLearning(
-                max_iter=10, fit_algorithm="cd", transform_algorithm="lasso_cd", **common
+                max_iter=10,
+                fit_algorithm="cd",
+                transform_algorithm="lasso_cd",
+                transform_max_iter=10_000,
+                **common,
             )
         ],
         "encode__alpha": [2.0],

@@ -220,7 +220,7 @@ def gap_of_codes(
     dictionary, intercept = decoder_of(estimator, codes)
     check_dictionary(dictionary, as_tensor(X, "X"))
     positive = positive_of(estimator, codes)
-    solver = SOLVERS["fista"](max_iter=max_iter, tol=tol)
+    solver = SOLVERS["cd"](max_iter=max_iter, tol=tol)
     samples = [
         _gap_of_block(solver, X[rows] - intercept, codes[rows], dictionary, alpha, positive)
         for rows in row_blocks(len(X), max(dictionary.shape))
