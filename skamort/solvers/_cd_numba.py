@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._numba_tools import kernel, largest
+from ._numba_tools import kernel, largest, subtract_rows
 
 # Most atoms that join the working set at a time: fewer take more passes over all atoms, more cost
 # longer sweeps.
@@ -23,6 +23,8 @@ _PATIENCE = 5
 _SWEEPS = 3
 _INNER_ROUNDS = 50
 _SAFETY = 0.9
+# Early working sets lack atoms: solving them to a share of the whole gap is enough.
+_LOOSE = 0.05
 
 
 @kernel
@@ -67,12 +69,6 @@ def _gap(energy, z, b, u, size, alpha, peak):
     if scale * peak > alpha:
         scale = alpha / peak
     return 0.5 * (1 - scale) ** 2 * residual + max(alpha * l1 - scale * fit, 0.0)
-
-
-@kernel
-def _subtract(target, weight, row):
-    for q in range(len(target)):
-        target[q] -= weight * row[q]
 
 
 @kernel
@@ -196,7 +192,9 @@ def _minimize_on_working_set(
 
 
 @kernel
-def _certify(x, dictionary, c, z, working, size, alpha, positive, peak, residual):
+def _certify(
+    x, dictionary, c, z, working, member, size, alpha, positive, peak, residual, correlations
+):
     """Duality gap in float64; only atoms that rounding could have hidden from ``peak`` are "
     "recomputed."""
     n_features = len(x)
@@ -218,17 +216,19 @@ def _certify(x, dictionary, c, z, working, size, alpha, positive, peak, residual
     exact_peak = 0.0
     for j in range(len(c)):
         value = np.float64(c[j]) if positive else abs(np.float64(c[j]))
-        if value >= peak - doubt:
+        if value >= peak - doubt and not member[j]:
             exact = _dot(dictionary[j], residual)
             exact_peak = max(exact_peak, exact if positive else abs(exact))
+    for p in range(size):
+        correlations[p] = _dot(dictionary[working[p]], residual)
+        exact_peak = max(exact_peak, correlations[p] if positive else abs(correlations[p]))
     scale = max(fit, 0.0) / energy if energy > 0 else 0.0
     if scale * exact_peak > alpha:
         scale = alpha / exact_peak
     gap = 0.5 * (1 - scale) ** 2 * energy
     for p in range(size):
         if z[p] != 0:
-            exact = _dot(dictionary[working[p]], residual)
-            slack = alpha - scale * (exact if z[p] > 0 else -exact)
+            slack = alpha - scale * (correlations[p] if z[p] > 0 else -correlations[p])
             gap += abs(np.float64(z[p])) * max(slack, 0.0)
     return gap
 
@@ -247,7 +247,7 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
     n_samples, n_components = cov.shape
     dtype = cov.dtype
     capacity = n_components
-    residual = np.empty(X.shape[1], np.float64)
+    residual, correlations = np.empty(X.shape[1]), np.empty(n_components)
     member = np.zeros(n_components, dtype=np.bool_)
     working = np.empty(capacity, dtype=np.int64)
     z, b, u, step = np.zeros((4, capacity), dtype)
@@ -272,16 +272,30 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
                 codes[i, j] = 0
         while not silent:
             c[:] = cov[i]
+            used = 0
             for p in range(size):
                 if z[p] != 0:
-                    _subtract(c, z[p], gram[working[p]])
+                    step[used], support[used] = z[p], working[p]
+                    used += 1
+            subtract_rows(c, step, gram, support, used)
             for p in range(size):
                 u[p], b[p] = c[working[p]], cov[i, working[p]]
             peak = largest(c, 0, len(c), positive)
             gap = _gap(energy, z, b, u, size, alpha, peak)
             if gap <= goal or n_iter[i] == max_iter or stalled == _PATIENCE:
                 gaps[i] = _certify(
-                    X[i], dictionary, c, z, working, size, alpha, positive, peak, residual
+                    X[i],
+                    dictionary,
+                    c,
+                    z,
+                    working,
+                    member,
+                    size,
+                    alpha,
+                    positive,
+                    peak,
+                    residual,
+                    correlations,
                 )
                 if gaps[i] <= limit or n_iter[i] == max_iter or stalled == _PATIENCE:
                     break
@@ -305,7 +319,18 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
                     z[p], u[p], b[p] = 0, c[working[p]], cov[i, working[p]]
             grown = size
             _minimize_on_working_set(
-                energy, z, b, u, block, size, alpha, positive, inner, support, factor, step
+                energy,
+                z,
+                b,
+                u,
+                block,
+                size,
+                alpha,
+                positive,
+                max(inner, _LOOSE * gap),
+                support,
+                factor,
+                step,
             )
             n_iter[i] += 1
         for p in range(size):

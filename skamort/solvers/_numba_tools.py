@@ -1,13 +1,16 @@
 """What the compiled kernels share.
 
 Finding a maximum is half of a greedy solver's work. Compilers do not vectorize it for
-floating-point numbers, whose maximum depends on the order where NaN is about; eight independent
-maxima run at the speed of memory.
+floating-point numbers, whose maximum depends on the order where NaN is about. The bits of numbers
+>= 0, read as integers, are in the same order, and the maximum of integers runs at the speed of
+memory.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
+from numba.extending import overload
 
 # Sums may be reordered and fused. Kernels get finite numbers only; infinity may arise, NaN may not.
 kernel = njit(
@@ -16,45 +19,79 @@ kernel = njit(
     error_model="numpy",
     fastmath={"reassoc", "contract", "nsz", "nnan"},
 )
-_LANES = 8
-_CHUNK = 64
+
+
+def _bits(values):
+    raise NotImplementedError
+
+
+def _number(values, bits):
+    raise NotImplementedError
+
+
+def _mask(values, positive):
+    raise NotImplementedError
+
+
+def _integer(values):
+    return np.int32 if values.dtype.bitwidth == 32 else np.int64
+
+
+@overload(_bits)
+def _compile_bits(values):
+    integer = _integer(values)
+    return lambda values: values.view(integer)
+
+
+@overload(_number)
+def _compile_number(values, bits):  # noqa: ARG001
+    integer = _integer(values)
+    real = np.float32 if values.dtype.bitwidth == 32 else np.float64
+    return lambda values, bits: integer(bits).view(real)  # noqa: ARG005
+
+
+@overload(_mask)
+def _compile_mask(values, positive):  # noqa: ARG001
+    everything = _integer(values)(-1)
+    without_sign = _integer(values)(np.iinfo(_integer(values)).max)
+    return lambda values, positive: everything if positive else without_sign  # noqa: ARG005
 
 
 @kernel
 def largest(values, start, stop, positive):
     """Largest of values[start:stop], or of their absolute values unless positive; at least 0."""
-    zero = values.dtype.type(0)
-    a = b = c = d = e = f = g = h = zero
-    whole = start + (stop - start) // _LANES * _LANES
-    if positive:
-        for j in range(start, whole, _LANES):
-            a, b = max(a, values[j]), max(b, values[j + 1])
-            c, d = max(c, values[j + 2]), max(d, values[j + 3])
-            e, f = max(e, values[j + 4]), max(f, values[j + 5])
-            g, h = max(g, values[j + 6]), max(h, values[j + 7])
-        for j in range(whole, stop):
-            a = max(a, values[j])
-    else:
-        for j in range(start, whole, _LANES):
-            a, b = max(a, abs(values[j])), max(b, abs(values[j + 1]))
-            c, d = max(c, abs(values[j + 2])), max(d, abs(values[j + 3]))
-            e, f = max(e, abs(values[j + 4])), max(f, abs(values[j + 5]))
-            g, h = max(g, abs(values[j + 6])), max(h, abs(values[j + 7]))
-        for j in range(whole, stop):
-            a = max(a, abs(values[j]))
-    return max(max(max(a, b), max(c, d)), max(max(e, f), max(g, h)))
+    bits, mask = _bits(values), _mask(values, positive)
+    top = mask & 0
+    for j in range(start, stop):
+        top = max(top, bits[j] & mask)
+    return _number(values, top)
 
 
 @kernel
-def argmax(values):
-    """Index of the largest of values that are >= 0; -1 if all are 0."""
-    best, chunk = values.dtype.type(0), -1
-    for start in range(0, len(values), _CHUNK):
-        top = largest(values, start, min(start + _CHUNK, len(values)), True)
-        if top > best:
-            best, chunk = top, start
-    if chunk >= 0:
-        for j in range(chunk, min(chunk + _CHUNK, len(values))):
-            if values[j] == best:
+def argmax(values, positive):
+    """Index of the largest value, or absolute value unless positive; -1 if none is above 0."""
+    top = largest(values, 0, len(values), positive)
+    if top > 0:
+        for j in range(len(values)):
+            if values[j] == top or (values[j] == -top and not positive):
                 return j
     return -1
+
+
+@kernel
+def subtract_rows(out, weights, matrix, indices, k):
+    """out -= sum of weights[i] matrix[indices[i]] over i < k, four rows at a time."""
+    n = len(out)
+    i = 0
+    while i + 4 <= k:
+        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        w, x = matrix[indices[i]], matrix[indices[i + 1]]
+        y, z = matrix[indices[i + 2]], matrix[indices[i + 3]]
+        for j in range(n):
+            out[j] -= a * w[j] + b * x[j] + c * y[j] + d * z[j]
+        i += 4
+    while i < k:
+        a, w = weights[i], matrix[indices[i]]
+        for j in range(n):
+            out[j] -= a * w[j]
+        i += 1

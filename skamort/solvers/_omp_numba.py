@@ -13,58 +13,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._numba_tools import argmax, kernel
-
-
-@kernel
-def _combine(gram_row, rows, weights, k, inverse, out):
-    """out = (gram_row - weights @ rows) * inverse, four rows at a time."""
-    n = len(out)
-    for j in range(n):
-        out[j] = gram_row[j]
-    i = 0
-    while i + 4 <= k:
-        a, b, c, d = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        w, x, y, z = rows[i], rows[i + 1], rows[i + 2], rows[i + 3]
-        for j in range(n):
-            out[j] -= a * w[j] + b * x[j] + c * y[j] + d * z[j]
-        i += 4
-    while i < k:
-        a, w = weights[i], rows[i]
-        for j in range(n):
-            out[j] -= a * w[j]
-        i += 1
-    for j in range(n):
-        out[j] *= inverse
+from ._numba_tools import argmax, kernel, subtract_rows
 
 
 @kernel
 def _best_atom(c, left, least, positive, recursive, score):
     """The atom that OMP, or ORMP where recursive, adds next; -1 if no correlation is left."""
+    if not recursive:
+        return argmax(c, positive)
     for j in range(len(c)):
         value = c[j] if c[j] > 0 or not positive else c.dtype.type(0)
-        score[j] = value * value
-    if recursive:
-        for j in range(len(c)):
-            score[j] /= left[j] if left[j] > least[j] else least[j]
-    return argmax(score)
+        score[j] = value * value / (left[j] if left[j] > least[j] else least[j])
+    return argmax(score, True)
 
 
 @kernel
-def _push(j, k, gram, c, left, rows, factor, y, support):
-    """Let atom j join as the k-th of the support."""
+def _push(j, k, gram, least, c, left, rows, factor, y, support, order, recursive):
+    """Let atom j join as the k-th of the support; False if it depends on the others."""
+    length = gram[j, j]
     for i in range(k):
         factor[k, i] = rows[i, j]
-    length = np.sqrt(left[j])
+        length -= rows[i, j] * rows[i, j]
+    if length <= least[j]:
+        return False
+    length = np.sqrt(length)
     factor[k, k] = length
-    support[k] = j
+    inverse = c.dtype.type(1) / length
+    share = c[j] * inverse
+    support[k], y[k] = j, share
     row = rows[k]
-    _combine(gram[j], rows, factor[k], k, c.dtype.type(1) / length, row)
-    y[k] = c[j] / length
-    share = y[k]
+    row[:] = gram[j]
+    subtract_rows(row, factor[k], rows, order, k)
     for m in range(len(c)):
+        row[m] *= inverse
         c[m] -= share * row[m]
-        left[m] = max(left[m] - row[m] * row[m], c.dtype.type(0))
+    if recursive:
+        for m in range(len(c)):
+            left[m] -= row[m] * row[m]
+    return True
 
 
 @kernel
@@ -120,7 +106,7 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
     support, spent = np.empty(k_max, dtype=np.int64), np.empty(n_components, dtype=np.int64)
     c, left = np.empty(n_components, dtype), np.empty(n_components, dtype)
     norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
-    score = np.empty(n_components, dtype)
+    score, order = np.empty(n_components, dtype), np.arange(k_max)
     residual = np.empty(X.shape[1])
     for j in range(n_components):
         norms[j] = gram[j, j]
@@ -138,13 +124,12 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
             j = _best_atom(c, left, least, positive, recursive, score)
             if j < 0 or c[j] * c[j] <= floor * norms[j]:
                 break
-            if left[j] <= least[j]:
+            if not _push(j, k, gram, least, c, left, rows, factor, y, support, order, recursive):
                 spent[n_spent] = j
                 n_spent += 1
             else:
                 n_iter[s] += 1
                 old[k] = 0
-                _push(j, k, gram, c, left, rows, factor, y, support)
                 k += 1
                 if positive:
                     _solve(factor, y, k, z)
@@ -153,7 +138,20 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
                         c[:] = cov[s]
                         left[:] = norms
                         for i in range(k):
-                            _push(support[i], i, gram, c, left, rows, factor, y, support)
+                            _push(
+                                support[i],
+                                i,
+                                gram,
+                                least,
+                                c,
+                                left,
+                                rows,
+                                factor,
+                                y,
+                                support,
+                                order,
+                                recursive,
+                            )
                         _solve(factor, y, k, z)
                     old[:k] = z[:k]
             for i in range(n_spent):

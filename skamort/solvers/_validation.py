@@ -14,8 +14,7 @@ _DTYPES = (torch.float64, torch.float32)
 
 
 def as_tensor(values: Any, name: str, *, like: Tensor | None = None, check: bool = True) -> Tensor:
-    """A finite float32 or float64 matrix as a tensor; ``like`` gives the dtype and device to "
-    "convert to."""
+    """A finite float32 or float64 matrix as a tensor, of the dtype and device of ``like``."""
     if isinstance(values, Tensor):
         tensor = values.detach()
         if not tensor.is_floating_point() and not tensor.is_complex():
