@@ -94,7 +94,7 @@ class LassoSolver(ABC):
         if gram is None and self._gram_pays(n_samples, atoms):
             gram = atoms @ atoms.T
 
-        step = max(64, _BLOCK_ELEMENTS // max(dictionary.shape))
+        step = block_rows(_BLOCK_ELEMENTS, dictionary)
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
             size = power_of_two(X[rows].abs().amax(dim=1))
@@ -136,6 +136,12 @@ class LassoSolver(ABC):
     @abstractmethod
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         """Whether to compute D D^T, which costs as much as ``n_components`` samples times D."""
+
+
+def block_rows(elements: int, dictionary: Tensor) -> int:
+    """Rows of a block: few enough for a CPU's cache, enough to fill a GPU."""
+    elements = elements if dictionary.device.type == "cpu" else 64 * elements
+    return max(64, elements // max(dictionary.shape))
 
 
 def power_of_two(values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._certificate import gap_from_residual, is_silent
+from ._certificate import gap_from_peak, is_silent
 from ._fista import FISTA, SAFETY, Iterates, WithGram
 
 # Atoms that join each working set in a round, and steps between two looks at the restricted gap.
@@ -18,7 +18,7 @@ _BATCH = 16
 _CHECK_EVERY = 10
 _INNER_STEPS = 200
 _INNER_GAP = 0.3
-# Elements of all Gram blocks together: beyond it the few samples left are solved over all atoms.
+# Elements of all working sets together: beyond it the few samples left are solved over all atoms.
 _BLOCK_LIMIT = 1 << 25
 
 
@@ -41,23 +41,34 @@ def solve_block(
     width = int((codes != 0).sum(dim=1).max())
     working = codes[left].abs().topk(width, dim=1).indices
     z = codes[left].gather(1, working)
+    atoms = _gather(dictionary, working)
     energy = X.square().sum(dim=1)
     target = tol * SAFETY * 0.5 * energy
     longest = dictionary.square().sum(dim=1).amax()
     for round_ in range(max_iter + 1):
         residual, correlations = X[left], cov[left]
         if working.shape[1]:
-            residual = residual - torch.bmm(z[:, None, :], dictionary[working])[:, 0]
+            residual = residual - torch.bmm(z[:, None, :], atoms)[:, 0]
             correlations = residual @ dictionary.T
-        codes[left] = codes.new_zeros(len(left), codes.shape[1]).scatter_(1, working, z)
+        score = correlations if positive else correlations.abs()
+        gap = gap_from_peak(
+            residual.square().sum(dim=1),
+            (X[left] * residual).sum(dim=1),
+            score.amax(dim=1).clamp_(min=0),
+            z,
+            correlations.gather(1, working),
+            alpha[left],
+        )
         n_iter[left] = round_
-        gap = gap_from_residual(X[left], codes[left], residual, correlations, alpha[left], positive)
         busy = gap > target[left]
-        if round_ == max_iter or not busy.any():
+        done = ~busy if round_ < max_iter else torch.ones_like(busy)
+        _store(codes, left[done], working[done], z[done])
+        if done.all():
             break
         width = working.shape[1] + _BATCH
-        left = left[busy]
-        if 2 * width > codes.shape[1] or len(left) * width**2 > _BLOCK_LIMIT:
+        left, working, z, score = left[busy], working[busy], z[busy], score[busy]
+        if 2 * width > codes.shape[1] or len(left) * width * max(width, X.shape[1]) > _BLOCK_LIMIT:
+            _store(codes, left, working, z)
             rest = codes[left]
             steps, _ = FISTA(max_iter, tol)._solve_block(
                 X[left], dictionary, alpha[left], positive, rest, gram
@@ -65,24 +76,25 @@ def solve_block(
             codes[left] = rest
             n_iter[left] += steps
             break
-        working, z, correlations = working[busy], z[busy], correlations[busy]
-        score = (correlations if positive else correlations.abs()).scatter_(1, working, -1)
-        fresh = score.topk(_BATCH, dim=1).indices
+        fresh = score.scatter_(1, working, -1).topk(_BATCH, dim=1).indices
         working = torch.cat([working, fresh], dim=1)
         z = torch.cat([z, z.new_zeros(fresh.shape)], dim=1)
-        block = _gram_blocks(dictionary, gram, working)
+        atoms = _gather(dictionary, working)
+        block = torch.bmm(atoms, atoms.transpose(1, 2))
         problem = WithGram(energy[left], cov[left].gather(1, working), block)
         state = Iterates(problem, z, alpha[left], longest.expand(len(left)), positive)
         z = _minimize(state, _INNER_GAP * target[left])
     return n_iter
 
 
-def _gram_blocks(dictionary: Tensor, gram: Tensor | None, working: Tensor) -> Tensor:
-    """Gram matrix of every sample's working set, (n_samples, size, size)."""
-    if gram is None:
-        atoms = dictionary[working]
-        return torch.bmm(atoms, atoms.transpose(1, 2))
-    return gram[working[:, :, None], working[:, None, :]]
+def _gather(dictionary: Tensor, working: Tensor) -> Tensor:
+    """Atoms of every working set, (n_samples, size, n_features)."""
+    return dictionary.index_select(0, working.flatten()).view(*working.shape, dictionary.shape[1])
+
+
+def _store(codes: Tensor, rows: Tensor, working: Tensor, z: Tensor) -> None:
+    """Write the codes of the working sets into the rows of ``codes``."""
+    codes[rows] = codes.new_zeros(len(rows), codes.shape[1]).scatter_(1, working, z)
 
 
 def _minimize(state: Iterates, target: Tensor) -> Tensor:

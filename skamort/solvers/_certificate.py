@@ -49,7 +49,8 @@ def gap_from_residual(
         In the dtype of the inputs, never negative.
     """
     energy = residual.square().sum(dim=1)
-    return _gap(energy, (X * residual).sum(dim=1), codes, correlations, alpha, positive)
+    peak = largest(correlations, positive)
+    return gap_from_peak(energy, (X * residual).sum(dim=1), peak, codes, correlations, alpha)
 
 
 def gap_from_gram(
@@ -61,14 +62,22 @@ def gap_from_gram(
     """
     residual = energy - (codes * (cov + correlations)).sum(dim=1)
     fit = residual + (codes * correlations).sum(dim=1)
-    return _gap(residual.clamp(min=0), fit, codes, correlations, alpha, positive)
+    peak = largest(correlations, positive)
+    return gap_from_peak(residual.clamp(min=0), fit, peak, codes, correlations, alpha)
 
 
-def _gap(
-    energy: Tensor, fit: Tensor, codes: Tensor, correlations: Tensor, alpha: Tensor, positive: bool
+def largest(correlations: Tensor, positive: bool) -> Tensor:
+    """Largest correlation of each sample that counts, at least 0."""
+    return (correlations if positive else correlations.abs()).amax(dim=1).clamp(min=0)
+
+
+def gap_from_peak(
+    energy: Tensor, fit: Tensor, peak: Tensor, codes: Tensor, correlations: Tensor, alpha: Tensor
 ) -> Tensor:
-    """The gap from ``energy`` = ||r||^2 and ``fit`` = <x, r>."""
-    peak = (correlations if positive else correlations.abs()).amax(dim=1).clamp(min=0)
+    """The gap from ``energy`` = ||r||^2, ``fit`` = <x, r> and the largest correlation of any atom.
+
+    ``codes`` and ``correlations`` may leave out atoms whose codes are zero.
+    """
     scale = torch.where(energy > 0, fit.clamp(min=0) / energy, 0)
     scale = torch.where(scale * peak > alpha, alpha / peak, scale)
     slack = (alpha[:, None] - scale[:, None] * codes.sign() * correlations).clamp_(min=0)
@@ -78,8 +87,7 @@ def _gap(
 def is_silent(cov: Tensor, alpha: Tensor, positive: bool) -> Tensor:
     """Samples whose best codes are zero: no correlation with an atom exceeds ``alpha`` by "
     "more than rounding."""
-    peak = (cov if positive else cov.abs()).amax(dim=1)
-    return peak <= alpha * (1 + 8 * torch.finfo(cov.dtype).eps)
+    return largest(cov, positive) <= alpha * (1 + 8 * torch.finfo(cov.dtype).eps)
 
 
 def span_of_atoms(dictionary: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._base import SolverResult, power_of_two
+from ._base import SolverResult, block_rows, power_of_two
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -71,7 +71,7 @@ class KSparseSolver(ABC):
             dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
         if gram is None and self._gram_pays(X, dictionary):
             gram = dictionary @ dictionary.T
-        step = max(64, _BLOCK_ELEMENTS // max(dictionary.shape))
+        step = block_rows(_BLOCK_ELEMENTS, dictionary)
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
             size = power_of_two(X[rows].abs().amax(dim=1))
