@@ -17,14 +17,14 @@ from ._numba_tools import kernel, largest, subtract_rows
 
 # Most atoms that join the working set at a time: fewer take more passes over all atoms, more cost
 # longer sweeps.
-_BATCH = 8
+_BATCH = 6
 # Rounds without new atoms and without progress: the dtype holds no more.
 _PATIENCE = 5
 _SWEEPS = 3
 _INNER_ROUNDS = 50
 _SAFETY = 0.9
 # Early working sets lack atoms: solving them to a share of the whole gap is enough.
-_LOOSE = 0.05
+_LOOSE = 0.1
 
 
 @kernel
