@@ -76,7 +76,7 @@ def solve_block(
             codes[left] = rest
             n_iter[left] += steps
             break
-        fresh = score.scatter_(1, working, -1).topk(_BATCH, dim=1).indices
+        fresh = score.scatter_(1, working, -torch.inf).topk(_BATCH, dim=1).indices
         working = torch.cat([working, fresh], dim=1)
         z = torch.cat([z, z.new_zeros(fresh.shape)], dim=1)
         atoms = _gather(dictionary, working)

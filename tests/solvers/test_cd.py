@@ -71,3 +71,16 @@ def test_without_numba_the_answer_is_the_same(monkeypatch):
     np.testing.assert_allclose(without, with_numba, atol=0.05)
     with pytest.raises(ImportError, match=r"pip install skamort\[fast\]"):
         sparse_encode(X, dictionary, algorithm="cd", engine="numba")
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+@pytest.mark.parametrize("positive", [False, True])
+def test_smooth_overlapping_atoms(engine, positive):
+    # Neighbours are nearly the same atom, and most correlations are far below zero.
+    generator = torch.Generator().manual_seed(0)
+    places = 64 * torch.rand(128, 1, generator=generator, dtype=torch.float64)
+    dictionary = torch.exp(-(((torch.arange(64) - places) / 3) ** 2))
+    X = torch.randn(200, 64, generator=generator, dtype=torch.float64)
+    alpha = 0.2 * (X @ dictionary.T).abs().amax(dim=1)
+    result = CoordinateDescent(engine=engine).solve(X, dictionary, alpha=alpha, positive=positive)
+    assert result.converged.all()
