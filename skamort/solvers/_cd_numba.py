@@ -242,6 +242,41 @@ def _dot(atom, residual):
 
 
 @kernel
+def _refresh(c, cov, gram, z, working, size, weights, atoms):
+    """c = cov - z G, from the rows of G that are in use."""
+    c[:] = cov
+    used = 0
+    for p in range(size):
+        if z[p] != 0:
+            weights[used], atoms[used] = z[p], working[p]
+            used += 1
+    subtract_rows(c, weights, gram, atoms, used)
+
+
+@kernel
+def _extend_block(block, gram, working, grown, size):
+    """Fill in the rows and columns of the working set's Gram block from ``grown`` on."""
+    for p in range(grown, size):
+        row = gram[working[p]]
+        for q in range(p + 1):
+            block[p, q] = block[q, p] = row[working[q]]
+
+
+@kernel
+def _take_start(codes, working, member, z, keep):
+    """Move the start out of a row of codes into the working set, which is empty unless keep; "
+    "its size."""
+    size = 0
+    for j in range(len(codes)):
+        if codes[j] != 0:
+            if keep:
+                working[size], z[size], member[j] = j, codes[j], True
+                size += 1
+            codes[j] = 0
+    return size
+
+
+@kernel
 def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, codes, n_iter, gaps):
     """Solve every row; ``codes`` holds the start and receives the solution."""
     n_samples, n_components = cov.shape
@@ -262,22 +297,11 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
             energy += np.float64(X[i, k]) * np.float64(X[i, k])
         limit = tol * 0.5 * energy
         goal, inner = _SAFETY * limit, 0.3 * limit
-        size, grown, best, stalled = 0, 0, np.inf, 0
+        grown, best, stalled = 0, np.inf, 0
         silent = largest(cov[i], 0, n_components, positive) <= alpha * (1 + 8 * np.finfo(dtype).eps)
-        for j in range(n_components):
-            if codes[i, j] != 0:
-                if not silent:
-                    working[size], z[size], member[j] = j, codes[i, j], True
-                    size += 1
-                codes[i, j] = 0
+        size = _take_start(codes[i], working, member, z, not silent)
         while not silent:
-            c[:] = cov[i]
-            used = 0
-            for p in range(size):
-                if z[p] != 0:
-                    step[used], support[used] = z[p], working[p]
-                    used += 1
-            subtract_rows(c, step, gram, support, used)
+            _refresh(c, cov[i], gram, z, working, size, step, support)
             for p in range(size):
                 u[p], b[p] = c[working[p]], cov[i, working[p]]
             peak = largest(c, 0, len(c), positive)
@@ -311,12 +335,9 @@ def solve_with_gram(X, dictionary, gram, cov, alphas, positive, tol, max_iter, c
             if size > stride:
                 stride, grown = 2 * size + 16, 0
                 block, factor = np.empty((stride, stride), dtype), np.empty((stride, stride), dtype)
-            for p in range(grown, size):
-                row = gram[working[p]]
-                for q in range(p + 1):
-                    block[p, q] = block[q, p] = row[working[q]]
-                if p >= before:
-                    z[p], u[p], b[p] = 0, c[working[p]], cov[i, working[p]]
+            for p in range(before, size):
+                z[p], u[p], b[p] = 0, c[working[p]], cov[i, working[p]]
+            _extend_block(block, gram, working, grown, size)
             grown = size
             _minimize_on_working_set(
                 energy,
