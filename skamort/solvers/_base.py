@@ -94,6 +94,7 @@ class LassoSolver(ABC):
         if gram is None and self._gram_pays(n_samples, atoms):
             gram = atoms @ atoms.T
 
+        exact = None
         step = block_rows(_BLOCK_ELEMENTS, dictionary)
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
@@ -111,7 +112,9 @@ class LassoSolver(ABC):
             inside = x if basis is None else x @ basis
             n_iter[rows], bound = self._solve_block(inside, atoms, weight, positive, z, gram)
             if bound is None or basis is not None:
-                bound = certified_gap(x, z, dictionary, weight, positive)
+                # Converted once, not in every block.
+                exact = dictionary.double() if exact is None else exact
+                bound = certified_gap(x, z, exact, weight, positive)
             energy[rows] = x.double().square().sum(dim=1) * size.double().square()
             gap[rows] = bound * size.double().square()
             if scaled:
