@@ -108,8 +108,8 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return validate_data(self, X, reset=reset, dtype=dtype, order="C")
 
     def _check_codes(self, codes, X, n_components):
-        """Validate known codes of the tensor X; return them as a tensor like it."""
-        codes = as_tensor(codes, "codes", like=X)
+        """Validate known codes of X, a tensor or Rows; return them as a tensor like its rows."""
+        codes = as_tensor(codes, "codes", like=X[:1])
         if codes.shape != (len(X), n_components):
             raise ValueError(
                 f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "

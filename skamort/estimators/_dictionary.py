@@ -1,10 +1,49 @@
 """The dictionary before training: how many atoms, and which."""
 
+import numpy as np
 import torch
+from sklearn.cluster import kmeans_plusplus
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from ..solvers import update_dictionary
-from ..solvers._validation import check_dictionary
+from ..solvers._validation import as_tensor, check_dictionary
+
+DICT_INIT_CONSTRAINT = [
+    "array-like",
+    StrOptions({"samples", "k-means++"}),
+    HasMethods(["fit", "transform"]),
+    None,
+]
+# Rows among which k-means++ chooses, an atom: more are slower and no better.
+_CANDIDATES_PER_ATOM = 10
+
+
+def given_dictionary(estimator):
+    """Return the known or initial atoms that an estimator's parameters hold, or None.
+
+    Raises
+    ------
+    NotFittedError
+        If `dict_init` is an estimator that is not fitted.
+    TypeError
+        If it has no `components_`.
+    """
+    if estimator.dictionary is not None:
+        return estimator.dictionary
+    start = estimator.dict_init
+    if start is None or isinstance(start, str):
+        return None
+    if not hasattr(start, "fit"):
+        return start
+    check_is_fitted(start)
+    if not hasattr(start, "components_"):
+        raise TypeError(
+            f"{type(estimator).__name__}: dict_init={type(start).__name__} has no components_; "
+            "pass an estimator that learns a dictionary, or an array."
+        )
+    return start.components_
 
 
 def resolve_n_components(estimator):
@@ -15,11 +54,11 @@ def resolve_n_components(estimator):
     ValueError
         If `n_components`, `dictionary` and `dict_init` disagree.
     """
-    counts = {"n_components": estimator.n_components}
-    for name in ("dictionary", "dict_init"):
-        atoms = getattr(estimator, name)
-        counts[name] = None if atoms is None else len(atoms)
-    given = {name: count for name, count in counts.items() if count is not None}
+    atoms = given_dictionary(estimator)
+    source = "dict_init" if estimator.dictionary is None else "dictionary"
+    given = {"n_components": estimator.n_components}
+    given[source] = None if atoms is None else len(atoms)
+    given = {name: count for name, count in given.items() if count is not None}
     if len(set(given.values())) > 1:
         stated = " but ".join(f"{name} asks for {count}" for name, count in given.items())
         raise ValueError(
@@ -30,17 +69,48 @@ def resolve_n_components(estimator):
 
 
 def initial_dictionary(estimator, X, generator):
-    """Return unit-norm atoms: the known ones, the given start, or random directions.
+    """Return unit-norm atoms: the known ones, the given start, or what `dict_init` names.
 
-    Random ones are drawn on the CPU, so that a seed gives the same atoms on every device.
+    Random choices are made on the CPU, so that a seed gives the same atoms on every device.
+
+    Parameters
+    ----------
+    estimator : object
+        Has `n_components`, `dictionary` and `dict_init`.
+    X : Tensor or Rows of shape (n_samples, n_features)
+        Data.
+    generator : torch.Generator
+        Source of randomness.
     """
-    n_components = resolve_n_components(estimator)
-    given = estimator.dictionary if estimator.dictionary is not None else estimator.dict_init
-    if given is None:
-        atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=X.dtype)
-    else:
-        atoms = check_dictionary(given, X)
-    return nn.functional.normalize(atoms, dim=1).to(X)
+    n_components, like = resolve_n_components(estimator), X[:1]
+    given = given_dictionary(estimator)
+    if given is not None:
+        return nn.functional.normalize(check_dictionary(given, like), dim=1)
+    atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=like.dtype)
+    if estimator.dict_init is not None:
+        directions = _sampled_directions(X, _CANDIDATES_PER_ATOM * n_components, generator)
+        if estimator.dict_init == "k-means++":
+            directions = _spread_out(directions, n_components, generator)
+        chosen = directions[:n_components]
+        atoms[: len(chosen)] = chosen  # what the data lack stays random
+    return nn.functional.normalize(atoms, dim=1).to(like)
+
+
+def _sampled_directions(X, n_drawn, generator):
+    """Return random rows other than 0, scaled to unit norm, on the CPU."""
+    rows = torch.randperm(len(X), generator=generator)[:n_drawn]
+    samples = X[rows].cpu()
+    lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
+    return (samples / lengths)[lengths[:, 0] > 0]
+
+
+def _spread_out(directions, n_chosen, generator):
+    """Return directions far from each other, chosen by k-means++."""
+    if len(directions) <= n_chosen:
+        return directions
+    seed = int(torch.randint(np.iinfo(np.int32).max, (), generator=generator))
+    centers, _ = kmeans_plusplus(directions.numpy(), n_chosen, random_state=seed)
+    return as_tensor(centers, "centers", check=False)
 
 
 def dictionary_from_codes(X, codes, dictionary, max_iter=100, tol=1e-6):

@@ -14,11 +14,30 @@ from .._progress import progress_bar
 from ..solvers import sparse_encode
 from ..solvers._engine import resolve_engine
 from ..solvers._validation import as_tensor
-from ._alternation import INFERENCE, LearnedDictionary, alternate, descend
+from ._alternation import (
+    INFERENCE,
+    ONLINE_INFERENCE,
+    LearnedDictionary,
+    Statistics,
+    alternate,
+    descend,
+    learn_online,
+    update_online,
+)
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
-from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
+from ._dictionary import (
+    DICT_INIT_CONSTRAINT,
+    dictionary_from_codes,
+    initial_dictionary,
+    resolve_n_components,
+)
+from ._rows import Rows
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
+# Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
+# the dictionary costs no more than the codes. With fewer than 8 of them, full batches are as fast.
+_BATCH_SIZE = 512
+_FEWEST_BATCHES = 8
 
 
 class GradSparseCoder(BaseSparseCoder):
@@ -28,6 +47,11 @@ class GradSparseCoder(BaseSparseCoder):
     of unit norm, the objective of scikit-learn's `DictionaryLearning`. `transform` solves the
     convex problem of the codes of new data, to a certified accuracy. It is the most expensive
     encoder and the best: the amortization gap of the others is measured against it.
+
+    `fit` passes over the data online first, in mini-batches, and then refines the dictionary with
+    all of them, where online learning alone would stall. Data larger than memory are taken in
+    chunks: a read-only memory map of float32 or float64 is never copied as a whole. `partial_fit`
+    goes on online with data that come in pieces.
 
     Parameters
     ----------
@@ -41,23 +65,31 @@ class GradSparseCoder(BaseSparseCoder):
         takes "cd" on a CPU with numba installed and "fista" elsewhere, the fastest for each. "adam"
         is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
         here for comparison.
+    batch_size : int, "auto" or None, default="auto"
+        Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
+        "auto": the larger of 512 and `n_components`, but no online pass in `fit` over fewer than
+        8 such batches. None: no online pass in `fit`, one batch in `partial_fit`.
     n_init : int, default=1
         Number of random starts; the one with the lowest objective wins.
     dictionary : array-like of shape (n_components, n_features), default=None
         A known dictionary: its atoms, scaled to unit norm, are kept.
-    dict_init : array-like of shape (n_components, n_features), default=None
-        Atoms to start from. None: random directions.
+    dict_init : {"samples", "k-means++"}, array-like or estimator, default=None
+        Where to start: rows of X drawn at random, or rows far from each other by k-means++, scaled
+        to unit norm; an array of shape (n_components, n_features); or a fitted estimator, for its
+        `components_` (in a `FrozenEstimator` it survives `clone`). None: random directions.
     positive_code : bool, default=True
         Whether codes are >= 0.
     learning_rate : float, default=0.001
         Step size of ``algorithm="adam"``.
     max_iter : int, default=None
-        Maximum number of iterations of a start. None: 40,000 with "adam", 300 with the others.
+        Maximum number of iterations of a start, the online pass being the first. None: 40,000
+        with "adam", 300 with the others.
     tol : float, default=0.001
         Converged when the objective has not fallen by this share of itself for ten iterations;
         "adam" does not stop early.
     transform_alpha : float, default=None
-        Weight of the L1 penalty in `transform`. None: `alpha`.
+        Weight of the L1 penalty in `transform`. None: `alpha`. A smaller one shrinks the codes
+        less.
     transform_max_iter : int, default=1000
         Maximum number of iterations of the solver in `transform`.
     transform_tol : float, default=1e-4
@@ -79,9 +111,10 @@ class GradSparseCoder(BaseSparseCoder):
         Dictionary: atoms of unit norm.
     loss_curve_ : list of float
         The objective after each iteration of the best start; empty where the dictionary or the
-        codes were known.
+        codes were known. The entry of an online pass is the mean over its mini-batches, each
+        before its update.
     n_iter_ : int
-        Number of iterations of the best start.
+        Number of iterations of the best start and of passes by `partial_fit`.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -95,9 +128,10 @@ class GradSparseCoder(BaseSparseCoder):
     References
     ----------
     Beck and Teboulle (2009), A fast iterative shrinkage-thresholding algorithm. Mairal et al.
-    (2010), Online learning for matrix factorization and sparse coding, algorithm 2. O'Neill,
-    Gumran and Klindt (2025), Compute Optimal Inference and Provable Amortisation Gap in Sparse
-    Autoencoders, section 3.
+    (2010), Online learning for matrix factorization and sparse coding, algorithms 1 and 2. Arthur
+    and Vassilvitskii (2007), k-means++: the advantages of careful seeding. O'Neill, Gumran and
+    Klindt (2025), Compute Optimal Inference and Provable Amortisation Gap in Sparse Autoencoders,
+    section 3.
 
     Examples
     --------
@@ -116,9 +150,10 @@ class GradSparseCoder(BaseSparseCoder):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "algorithm": [StrOptions({"auto", *_DEFAULT_MAX_ITER})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "dictionary": ["array-like", None],
-        "dict_init": ["array-like", None],
+        "dict_init": DICT_INIT_CONSTRAINT,
         "positive_code": ["boolean"],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
@@ -139,6 +174,7 @@ class GradSparseCoder(BaseSparseCoder):
         *,
         alpha=0.1,
         algorithm="auto",
+        batch_size="auto",
         n_init=1,
         dictionary=None,
         dict_init=None,
@@ -158,6 +194,7 @@ class GradSparseCoder(BaseSparseCoder):
         self.n_components = n_components
         self.alpha = alpha
         self.algorithm = algorithm
+        self.batch_size = batch_size
         self.n_init = n_init
         self.dictionary = dictionary
         self.dict_init = dict_init
@@ -199,43 +236,111 @@ class GradSparseCoder(BaseSparseCoder):
             If the data or the parameters break a rule.
         """
         again = self.warm_start and hasattr(self, "components_")
+        X, codes = self._check_training_data(X, codes, fresh=not again)
+        learned = self._learn(X, codes, again)
+        self._keep(learned, learned.loss_curve)
+        if not learned.converged:
+            self._warn_not_converged()
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @torch.no_grad()
+    def partial_fit(self, X, y=None, *, codes=None):  # noqa: ARG002
+        """Pass over X online, one chunk of a larger whole.
+
+        Older chunks are forgotten little by little: what was learned from the first samples, with
+        a dictionary that was still bad, must not hold back the last. After `fit`, its data count
+        as samples seen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : None
+            Ignored.
+        codes : array-like of shape (n_samples, n_components), default=None
+            Known codes of X: the dictionary is updated for them.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or the parameters break a rule, or `algorithm` is "adam", which has no
+            online form.
+
+        Examples
+        --------
+        >>> from skamort import GradSparseCoder
+        >>> from skamort.datasets import make_published_signal
+        >>> from skamort.metrics import dictionary_mcc
+        >>> X, dictionary, _ = make_published_signal(n_samples=50_000)
+        >>> coder = GradSparseCoder(n_components=16, alpha=0.03, random_state=1)
+        >>> for chunk in X.reshape(10, 5000, 8):
+        ...     coder = coder.partial_fit(chunk)
+        >>> dictionary_mcc(dictionary, coder.components_) > 0.99
+        True
+        """
+        if self.algorithm == "adam":
+            raise ValueError(
+                "GradSparseCoder: algorithm='adam' has no online form; choose algorithm='auto', "
+                "'cd' or 'fista' for partial_fit."
+            )
+        fresh = not hasattr(self, "components_")
+        X, codes = self._check_training_data(X, codes, fresh=fresh)
+        generator = self._make_generator() if fresh else self._generator
+        start = initial_dictionary(self, X, generator) if fresh else self._fitted_atoms(X)
+        learned = LearnedDictionary(start, statistics=None if fresh else self._statistics_like(X))
+        if self.dictionary is None and codes is not None:
+            learned.statistics = learned.statistics or Statistics.like(start)
+            update_online(X[:], codes, start, learned.statistics)
+        elif self.dictionary is None:
+            self._run_online(X, learned, generator)
+        self._keep(learned, ([] if fresh else self.loss_curve_) + learned.loss_curve)
+        self._generator = generator
+        return self
+
+    # -- The steps of a fit ------------------------------------------------------------------------
+
+    def _check_training_data(self, X, codes, fresh):
+        """Validate all that comes in; return the rows of X and the codes."""
         device = resolve_device(self.device, self)
-        X = as_tensor(self._check_data(X, reset=not again), "X", check=False).to(device)
         if self.algorithm == "adam" and not self.positive_code:
             raise ValueError(
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
                 "positive_code=False; choose another algorithm for signed codes."
             )
-        n_components = len(self.components_) if again else resolve_n_components(self)
+        X = self._check_data(X, reset=fresh)
+        X = Rows(X if fresh else X.astype(self.components_.dtype, copy=False), device)
+        n_components = resolve_n_components(self) if fresh else len(self.components_)
         if codes is not None:
             codes = self._check_codes(codes, X, n_components)
-        learned = self._learn(X, codes, again)
-        self.components_ = learned.atoms.cpu().numpy()
-        self.loss_curve_ = learned.loss_curve
-        self.n_iter_ = len(learned.loss_curve)
-        if not learned.converged:
-            self._warn_not_converged()
-        return self
+        return X, codes
+
+    def _make_generator(self):
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return torch.Generator().manual_seed(int(seed))
 
     @torch.no_grad()
     def _learn(self, X, codes, again):
         """Return the best dictionary of all starts."""
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        generator = torch.Generator().manual_seed(int(seed))
-        first = as_tensor(self.components_, "components_", like=X) if again else None
-        start = first if again else initial_dictionary(self, X, generator)
+        generator = self._generator = self._make_generator()
+        start = self._fitted_atoms(X) if again else initial_dictionary(self, X, generator)
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            return LearnedDictionary(dictionary_from_codes(X, codes, start), converged=True)
-        n_init = 1 if again or self.dict_init is not None else self.n_init
+            return LearnedDictionary(dictionary_from_codes(X[:], codes, start), converged=True)
+        one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
+        n_init = 1 if one_start else self.n_init
         best = LearnedDictionary(start)
-        algorithm = self._resolve_algorithm(X)
-        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
+        max_iter = self.max_iter or _DEFAULT_MAX_ITER[self._resolve_algorithm(X)]
         with progress_bar(max_iter * n_init, "GradSparseCoder", disable=not self.verbose) as bar:
             for index in range(n_init):
                 learned = LearnedDictionary(start.clone())
-                finished = self._run(X, learned, algorithm, max_iter, generator, bar)
+                finished = self._run(X, learned, max_iter, generator, bar)
                 if learned.objective < best.objective:
                     best = learned
                 if not finished:
@@ -247,34 +352,81 @@ class GradSparseCoder(BaseSparseCoder):
     def _resolve_algorithm(self, X):
         if self.algorithm != "auto":
             return self.algorithm
-        return "cd" if resolve_engine("auto", X) == "numba" else "fista"
+        return "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
 
-    def _run(self, X, learned, algorithm, max_iter, generator, bar):
+    def _resolve_batch_size(self, n_samples, n_components):
+        """Return the samples of a mini-batch."""
+        if self.batch_size == "auto":
+            return max(_BATCH_SIZE, n_components)
+        return self.batch_size or n_samples
+
+    def _goes_online(self, X, n_components, algorithm):
+        """Whether `fit` begins with an online pass."""
+        if algorithm == "adam" or self.batch_size is None:
+            return False
+        least = _FEWEST_BATCHES if self.batch_size == "auto" else 1
+        return len(X) >= least * self._resolve_batch_size(len(X), n_components)
+
+    def _run(self, X, learned, max_iter, generator, bar):
         """Run one start; return whether the user let it end."""
 
         def advance(objective):
             bar.set_postfix(objective=f"{objective:.5g}", refresh=False)
             bar.update()
 
-        shared = {"alpha": self.alpha, "max_iter": max_iter, "on_iteration": advance}
+        algorithm = self._resolve_algorithm(X)
+        shared = {"alpha": self.alpha, "on_iteration": advance}
         try:
             if algorithm == "adam":
-                descend(X, learned, learning_rate=self.learning_rate, **shared)
-            else:
-                alternate(
-                    X,
-                    learned,
-                    solver=INFERENCE[algorithm],
-                    positive=self.positive_code,
-                    tol=self.tol,
-                    generator=generator,
-                    **shared,
-                )
+                rate = self.learning_rate
+                descend(X[:], learned, learning_rate=rate, max_iter=max_iter, **shared)
+                return True
+            if self._goes_online(X, len(learned.atoms), algorithm):
+                self._run_online(X, learned, generator, advance)
+            alternate(
+                X,
+                learned,
+                solver=INFERENCE[algorithm],
+                positive=self.positive_code,
+                max_iter=max_iter - len(learned.loss_curve),
+                tol=self.tol,
+                generator=generator,
+                **shared,
+            )
         except KeyboardInterrupt:
             learned.converged = True  # the user's verdict: no second warning
             warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")
             return False
         return True
+
+    def _run_online(self, X, learned, generator, advance=lambda _: None):
+        """Pass over the data once in mini-batches."""
+        learn_online(
+            X,
+            learned,
+            solver=ONLINE_INFERENCE[self._resolve_algorithm(X)],
+            alpha=self.alpha,
+            positive=self.positive_code,
+            batch_size=self._resolve_batch_size(len(X), len(learned.atoms)),
+            generator=generator,
+            on_iteration=advance,
+        )
+
+    # -- What a fit leaves -------------------------------------------------------------------------
+
+    def _keep(self, learned, loss_curve):
+        """Set the fitted attributes."""
+        self.components_ = learned.atoms.cpu().numpy().copy()
+        self._statistics = learned.statistics
+        self.loss_curve_ = loss_curve
+        self.n_iter_ = len(loss_curve)
+
+    def _fitted_atoms(self, X):
+        """Return a copy of the dictionary as a tensor like X."""
+        return torch.tensor(self.components_).to(X[:1])
+
+    def _statistics_like(self, X):
+        return None if self._statistics is None else self._statistics.to(X[:1])
 
     def _warn_not_converged(self):
         warnings.warn(

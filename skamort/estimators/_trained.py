@@ -26,7 +26,12 @@ from ..training import (
     UnitNormAtoms,
 )
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
-from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
+from ._dictionary import (
+    DICT_INIT_CONSTRAINT,
+    dictionary_from_codes,
+    initial_dictionary,
+    resolve_n_components,
+)
 
 
 class BaseTrainedEncoder(BaseSparseCoder):
@@ -35,7 +40,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
     _parameter_constraints: dict = {  # noqa: RUF012
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "dictionary": ["array-like", None],
-        "dict_init": ["array-like", None],
+        "dict_init": DICT_INIT_CONSTRAINT,
         "fit_intercept": ["boolean"],
         "encoder_bias": ["boolean"],
         "code_loss": [StrOptions({"cosine", "squared_error"})],
