@@ -31,8 +31,9 @@ _MOST_MOMENTUM = 0.9
 _PATIENCE = 10
 # Exponent of forgetting: with 8 the last 7 % of the samples weigh as much as all before them.
 _FORGETTING = 8
-# An atom used less than this share of the mean is as good as unused: its past is forgotten.
-_STARVED = 1e-4
+# An atom that the last half of the samples did not use is taken for unused. Little is lost: what
+# it has learned would weigh less than 1/2^8 of what it would learn from as many new samples.
+_IDLE_SHARE = 0.5
 # Codes kept for warm starts, 1 GB of float32; beyond it every pass starts from zero.
 _WARM_ELEMENTS = 1 << 28
 
@@ -72,39 +73,45 @@ class Statistics:
         Weighted sum of ``codes.T @ codes``.
     cross : Tensor of shape (n_components, n_features)
         Weighted sum of ``codes.T @ X``.
+    idle : Tensor of shape (n_components,)
+        Number of samples since each atom was used last, int64.
     n_samples : int
         Number of samples seen.
     """
 
     gram_codes: Tensor
     cross: Tensor
+    idle: Tensor
     n_samples: int = 0
 
     @classmethod
     def like(cls, atoms):
         """Return the statistics of no samples."""
-        return cls(atoms.new_zeros(len(atoms), len(atoms)), torch.zeros_like(atoms))
+        idle = atoms.new_zeros(len(atoms), dtype=torch.int64)
+        return cls(atoms.new_zeros(len(atoms), len(atoms)), torch.zeros_like(atoms), idle)
 
     def add(self, X, codes):
         """Take note of samples and their codes."""
         self.gram_codes.addmm_(codes.T, codes)
         self.cross.addmm_(codes.T, X)
         self.n_samples += len(X)
+        self.idle += len(X)
+        self.idle[(codes != 0).any(dim=0)] = 0
 
     def forget(self, n_new):
-        """Fade before ``n_new`` samples come, and clear atoms that are hardly used any more."""
+        """Fade before ``n_new`` samples come, and clear atoms that are not used any more."""
         keep = (self.n_samples / (self.n_samples + n_new)) ** _FORGETTING
         self.gram_codes.mul_(keep)
         self.cross.mul_(keep)
-        usage = self.gram_codes.diagonal()
-        starved = usage < _STARVED * usage.mean()
-        self.gram_codes[starved] = 0
-        self.gram_codes[:, starved] = 0
-        self.cross[starved] = 0
+        unused = self.idle > _IDLE_SHARE * self.n_samples
+        self.gram_codes[unused] = 0
+        self.gram_codes[:, unused] = 0
+        self.cross[unused] = 0
 
     def to(self, like):
         """Return the same statistics, of the dtype and on the device of a tensor."""
-        return Statistics(self.gram_codes.to(like), self.cross.to(like), self.n_samples)
+        idle = self.idle.to(like.device)
+        return Statistics(self.gram_codes.to(like), self.cross.to(like), idle, self.n_samples)
 
 
 def update_online(X, codes, atoms, statistics):

@@ -36,7 +36,7 @@ from ._rows import Rows
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
 # the dictionary costs no more than the codes. With fewer than 8 of them, full batches are as fast.
-_BATCH_SIZE = 512
+_BATCH_SIZE = 256
 _FEWEST_BATCHES = 8
 
 
@@ -67,7 +67,7 @@ class GradSparseCoder(BaseSparseCoder):
         here for comparison.
     batch_size : int, "auto" or None, default="auto"
         Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
-        "auto": the larger of 512 and `n_components`, but no online pass in `fit` over fewer than
+        "auto": the larger of 256 and `n_components`, but no online pass in `fit` over fewer than
         8 such batches. None: no online pass in `fit`, one batch in `partial_fit`.
     n_init : int, default=1
         Number of random starts; the one with the lowest objective wins.
@@ -237,8 +237,9 @@ class GradSparseCoder(BaseSparseCoder):
         """
         again = self.warm_start and hasattr(self, "components_")
         X, codes = self._check_training_data(X, codes, fresh=not again)
-        learned = self._learn(X, codes, again)
-        self._keep(learned, learned.loss_curve)
+        generator = self._make_generator(fresh=True)
+        learned = self._learn(X, codes, again, generator)
+        self._keep(learned, learned.loss_curve, generator)
         if not learned.converged:
             self._warn_not_converged()
         return self
@@ -291,7 +292,7 @@ class GradSparseCoder(BaseSparseCoder):
             )
         fresh = not hasattr(self, "components_")
         X, codes = self._check_training_data(X, codes, fresh=fresh)
-        generator = self._make_generator() if fresh else self._generator
+        generator = self._make_generator(fresh)
         start = initial_dictionary(self, X, generator) if fresh else self._fitted_atoms(X)
         learned = LearnedDictionary(start, statistics=None if fresh else self._statistics_like(X))
         if self.dictionary is None and codes is not None:
@@ -299,8 +300,8 @@ class GradSparseCoder(BaseSparseCoder):
             update_online(X[:], codes, start, learned.statistics)
         elif self.dictionary is None:
             self._run_online(X, learned, generator)
-        self._keep(learned, ([] if fresh else self.loss_curve_) + learned.loss_curve)
-        self._generator = generator
+        curve = ([] if fresh else self.loss_curve_) + learned.loss_curve
+        self._keep(learned, curve, generator)
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
@@ -320,14 +321,18 @@ class GradSparseCoder(BaseSparseCoder):
             codes = self._check_codes(codes, X, n_components)
         return X, codes
 
-    def _make_generator(self):
+    def _make_generator(self, fresh):
+        """Return a generator, seeded or in the state where the last call left it."""
+        if not fresh:
+            generator = torch.Generator()
+            generator.set_state(self._generator_state)
+            return generator
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return torch.Generator().manual_seed(int(seed))
 
     @torch.no_grad()
-    def _learn(self, X, codes, again):
+    def _learn(self, X, codes, again, generator):
         """Return the best dictionary of all starts."""
-        generator = self._generator = self._make_generator()
         start = self._fitted_atoms(X) if again else initial_dictionary(self, X, generator)
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
@@ -414,10 +419,11 @@ class GradSparseCoder(BaseSparseCoder):
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
-    def _keep(self, learned, loss_curve):
+    def _keep(self, learned, loss_curve, generator):
         """Set the fitted attributes."""
         self.components_ = learned.atoms.cpu().numpy().copy()
         self._statistics = learned.statistics
+        self._generator_state = generator.get_state()
         self.loss_curve_ = loss_curve
         self.n_iter_ = len(loss_curve)
 

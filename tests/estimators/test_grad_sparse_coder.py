@@ -1,13 +1,22 @@
+import pickle
+
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.decomposition import DictionaryLearning
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import StandardScaler
 
 from skamort import GradSparseCoder
 from skamort.datasets import make_published_signal
+from skamort.estimators import _alternation, _rows
 from skamort.metrics import dictionary_mcc, latent_mcc, sparse_coding_objective
-from skamort.solvers import duality_gap
+from skamort.solvers import duality_gap, sparse_encode
+
+stops_early = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +133,6 @@ def test_warm_start_goes_on(signal):
 
 
 def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
-    from skamort.estimators import _alternation
-
     update, n_calls = _alternation.update_dictionary, []
 
     def interrupted(*args):
@@ -144,3 +151,279 @@ def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
 def test_data_of_zeros():
     coder = GradSparseCoder(n_components=3, random_state=0).fit(np.zeros((5, 4)))
     assert_array_equal(coder.transform(np.zeros((2, 4))), np.zeros((2, 3)))
+
+
+def exact_objective(X, coder):
+    codes = sparse_encode(
+        X, coder.components_, algorithm="cd", alpha=coder.alpha, positive=True, tol=1e-5
+    )
+    return sparse_coding_objective(X, codes, coder.components_, coder.alpha)
+
+
+# -- Online ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return make_published_signal(20240926, n_samples=12_000)
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "fista"])
+def test_refining_goes_below_one_online_pass(stream, algorithm):
+    X = stream[0][:4000]
+    coder = GradSparseCoder(16, alpha=0.1, algorithm=algorithm, batch_size=128, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="after 1 iterations"):
+        online = exact_objective(X, coder.set_params(max_iter=1).fit(X))
+    refined = exact_objective(X, coder.set_params(max_iter=None).fit(X))
+    assert refined < online
+    assert coder.loss_curve_[1] < coder.loss_curve_[0]
+
+
+def test_an_online_pass_beats_a_full_iteration(stream):
+    X = stream[0]
+    coder = GradSparseCoder(16, alpha=0.1, max_iter=1, random_state=0)
+    objectives = []
+    for batch_size in ("auto", None):
+        with pytest.warns(ConvergenceWarning):
+            coder.set_params(batch_size=batch_size).fit(X)
+        objectives.append(exact_objective(X, coder))
+    assert objectives[0] < 0.9 * objectives[1]
+
+
+@stops_early
+def test_auto_goes_online_on_large_data_alone(stream):
+    small = stream[0][:2047]
+    curves = [
+        GradSparseCoder(16, max_iter=3, tol=1, batch_size=size, random_state=0)
+        .fit(small)
+        .loss_curve_
+        for size in ("auto", None, 2048)
+    ]
+    assert curves[0] == curves[1] == curves[2]
+    coder = GradSparseCoder(16, max_iter=3, random_state=0)
+    first = [
+        coder.set_params(batch_size=size).fit(stream[0]).loss_curve_[1] for size in ("auto", 256)
+    ]
+    assert first[0] == first[1]
+
+
+def test_partial_fit_learns_from_chunks(stream):
+    X = stream[0]
+    coder = GradSparseCoder(16, alpha=0.03, batch_size=64, random_state=1)
+    for chunk in np.split(X, 8):
+        coder.partial_fit(chunk)
+    assert coder.n_iter_ == len(coder.loss_curve_) == 8
+    assert coder.loss_curve_[-1] < 0.7 * coder.loss_curve_[0]
+    full = GradSparseCoder(dict_init=coder, alpha=0.03, random_state=0).fit(X)
+    assert exact_objective(X, coder) < 1.1 * exact_objective(X, full)
+    assert_allclose(np.linalg.norm(coder.components_, axis=1), 1, rtol=1e-5)
+
+
+def test_partial_fit_goes_on_after_fit(stream):
+    X = stream[0]
+    coder = GradSparseCoder(16, alpha=0.03, random_state=0).fit(X[:1000])
+    n_iter, components = coder.n_iter_, coder.components_
+    before = exact_objective(X[1000:], coder)
+    coder.partial_fit(X[1000:])
+    assert coder.n_iter_ == n_iter + 1
+    assert (coder.components_ != components).any()
+    assert exact_objective(X[1000:], coder) < before
+
+
+def test_partial_fit_goes_on_after_pickling(stream):
+    chunks = np.split(stream[0], 8)
+    coder = GradSparseCoder(16, batch_size=100, random_state=0).partial_fit(chunks[0])
+    again = pickle.loads(pickle.dumps(coder))
+    assert_array_equal(
+        coder.partial_fit(chunks[1]).components_, again.partial_fit(chunks[1]).components_
+    )
+
+
+def test_partial_fit_forgets(stream):
+    """Data that change: the dictionary of the last ones is learned as if there had been no
+    others."""
+    old = make_published_signal(1, n_samples=4000)[0]
+    new = stream[0][:8000]
+    learn = GradSparseCoder(16, alpha=0.1, batch_size=200, random_state=0).partial_fit
+    fresh = exact_objective(new, learn(new))
+    assert exact_objective(new, learn(old).partial_fit(new)) < 1.1 * fresh
+
+
+def test_forgetting_weighs_samples_by_the_power_of_their_rank():
+    rng = np.random.default_rng(0)
+    batches = [torch.from_numpy(rng.random((n, 3))) for n in (5, 1, 10, 4)]
+    statistics = _alternation.Statistics.like(torch.zeros(3, 3, dtype=torch.float64))
+    expected, n_seen = 0, np.cumsum([len(batch) for batch in batches])
+    for batch in batches:
+        statistics.forget(len(batch))
+        statistics.add(batch, batch)
+    for batch, n in zip(batches, n_seen, strict=True):
+        expected = expected + (n / n_seen[-1]) ** _alternation._FORGETTING * (batch.T @ batch)
+    assert_allclose(statistics.gram_codes, expected, rtol=1e-12)
+    assert_allclose(statistics.cross, expected, rtol=1e-12)
+    assert statistics.n_samples == 20
+
+
+def test_atoms_without_use_are_replaced_online():
+    X = np.abs(np.random.RandomState(0).randn(1000, 4))
+    dead = -np.abs(np.random.RandomState(1).randn(6, 4))
+    coder = GradSparseCoder(dict_init=dead, batch_size=50, random_state=0).partial_fit(X)
+    assert (coder.transform(X) > 0).any(axis=0).sum() >= 4
+
+
+def test_atoms_that_fall_out_of_use_are_replaced_online():
+    rng = np.random.RandomState(0)
+    first, last = np.zeros((2, 3000, 6))
+    first[:, :3] = np.abs(rng.randn(3000, 3))
+    last[:, 3:] = np.abs(rng.randn(3000, 3))
+    coder = GradSparseCoder(3, alpha=0.01, batch_size=100, random_state=0)
+    for X in (first, *[last] * 5):
+        coder.partial_fit(X)
+    assert coder.score(last) > 0.9
+
+
+def test_partial_fit_with_known_codes_or_dictionary(stream):
+    X, dictionary, codes = stream
+    coder = GradSparseCoder(16, random_state=0)
+    for rows in np.split(np.arange(len(X)), 40):
+        coder.partial_fit(X[rows], codes=codes[rows])
+    assert dictionary_mcc(dictionary, coder.components_) > 0.999
+    known = GradSparseCoder(dictionary=dictionary)
+    for _ in range(2):
+        known.partial_fit(X[:50])
+    assert_allclose(known.components_, dictionary, rtol=1e-5)
+
+
+def test_partial_fit_of_one_row_and_of_zeros():
+    coder = GradSparseCoder(4, random_state=0)
+    for row in np.random.RandomState(0).randn(20, 1, 3):
+        coder.partial_fit(row)
+    coder.partial_fit(np.zeros((5, 3)))
+    assert np.isfinite(coder.components_).all()
+    assert_allclose(np.linalg.norm(coder.components_, axis=1), 1)
+
+
+def test_partial_fit_keeps_the_dtype_of_the_first_chunk(stream):
+    coder = GradSparseCoder(16, random_state=0).partial_fit(stream[0][:100])
+    coder.partial_fit(stream[0][:100].astype(np.float64))
+    assert coder.components_.dtype == np.float32
+
+
+def test_partial_fit_refuses_bad_input(stream):
+    X, _, codes = stream
+    coder = GradSparseCoder(16, random_state=0)
+    with pytest.raises(ValueError, match="algorithm='adam' has no online form; choose"):
+        coder.set_params(algorithm="adam").partial_fit(X)
+    with pytest.raises(ValueError, match="'batch_size' parameter"):
+        coder.set_params(algorithm="auto", batch_size=0).partial_fit(X)
+    coder.set_params(batch_size="auto")
+    with pytest.raises(ValueError, match=r"codes must have shape .* \(12000, 16\)"):
+        coder.partial_fit(X, codes=codes[:5])
+    assert not hasattr(coder, "components_")
+    before = coder.partial_fit(X[:500]).components_
+    with pytest.raises(ValueError, match="7 features, but GradSparseCoder is expecting 8"):
+        coder.partial_fit(X[:, :7])
+    with pytest.raises(ValueError, match="NaN"):
+        coder.partial_fit(np.where(X > 1, np.nan, X))
+    assert_array_equal(coder.components_, before)
+
+
+# -- By chunks -------------------------------------------------------------------------------------
+
+
+@stops_early
+@pytest.mark.parametrize("warm", [True, False])
+def test_chunks_give_the_dictionary_of_the_whole(stream, monkeypatch, warm):
+    X = stream[0][:1000].astype(np.float64)
+    coder = GradSparseCoder(16, alpha=0.1, batch_size=None, max_iter=12, tol=1, random_state=0)
+    whole = coder.fit(X).components_
+    curve = coder.loss_curve_
+    monkeypatch.setattr(_rows, "_CHUNK_ELEMENTS", 16 * 130)
+    if not warm:
+        monkeypatch.setattr(_alternation, "_WARM_ELEMENTS", 0)
+    coder.fit(X)
+    # Cold starts end elsewhere within the gap that inference allows.
+    assert_allclose(coder.components_, whole, atol=1e-8 if warm else 0.02)
+    assert_allclose(coder.loss_curve_, curve, rtol=1e-9 if warm else 1e-3)
+
+
+@stops_early
+def test_a_memory_map_is_never_copied_as_a_whole(stream, monkeypatch, tmp_path):
+    X = stream[0][:5000]
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr(_rows, "_CHUNK_ELEMENTS", 16 * 700)
+    as_tensor, sizes = _rows.as_tensor, []
+
+    def counted(values, *args, **kwargs):
+        sizes.append(len(values))
+        return as_tensor(values, *args, **kwargs)
+
+    monkeypatch.setattr(_rows, "as_tensor", counted)
+    coder = GradSparseCoder(
+        16, alpha=0.1, batch_size=256, dict_init="samples", max_iter=5, tol=1, random_state=0
+    )
+    by_chunks = coder.fit(mapped).components_
+    assert 0 < max(sizes) <= 700
+    assert_allclose(by_chunks, coder.fit(X).components_, atol=1e-6)
+    coder.partial_fit(mapped)
+    assert coder.n_iter_ == 6
+
+
+# -- Where to start --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("init", ["samples", "k-means++"])
+def test_start_from_samples(stream, init):
+    X, dictionary, _ = stream
+    X = X[:1000]
+    with pytest.warns(ConvergenceWarning):
+        coder = GradSparseCoder(16, dict_init=init, max_iter=1, alpha=1e3, random_state=0).fit(X)
+    directions = X / np.linalg.norm(X, axis=1, keepdims=True)
+    # No code is worth its price, so the atoms stay where they began.
+    assert (coder.components_ @ directions.T).max(axis=1) == pytest.approx(1, abs=1e-5)
+    best = GradSparseCoder(16, dict_init=init, alpha=0.03, n_init=5, random_state=0).fit(X)
+    assert dictionary_mcc(dictionary, best.components_) > 0.999
+
+
+@stops_early
+def test_k_means_spreads_the_start():
+    rng = np.random.RandomState(0)
+    X = np.repeat(np.eye(3), [500, 5, 1], axis=0) * (rng.rand(506, 1) + 0.1)
+    init = {"dict_init": "k-means++", "max_iter": 1, "random_state": 0}
+    coder = GradSparseCoder(51, alpha=1e3, batch_size=None, **init).fit(X)
+    assert_array_equal(np.sort(coder.components_[:3].argmax(axis=1)), [0, 1, 2])
+
+
+@stops_early
+@pytest.mark.parametrize("init", ["samples", "k-means++"])
+def test_atoms_beyond_the_samples_are_random(init):
+    X = np.zeros((4, 3))
+    X[0] = [0, 2.0, 0]
+    coder = GradSparseCoder(5, dict_init=init, alpha=1e3, max_iter=1, random_state=0).fit(X)
+    assert_array_equal(coder.components_[0], [0, 1, 0])
+    assert_allclose(np.linalg.norm(coder.components_, axis=1), 1)
+
+
+def test_start_from_an_estimator(signal):
+    X = signal[0]
+    first = GradSparseCoder(16, alpha=0.1, random_state=0).fit(X)
+    curves = [
+        clone(GradSparseCoder(dict_init=start, alpha=0.1)).fit(X).loss_curve_
+        for start in (first.components_, FrozenEstimator(first))
+    ]
+    assert curves[0] == curves[1]
+    assert curves[0][0] <= first.loss_curve_[-1] * 1.001
+
+
+@stops_early
+def test_start_is_checked(signal):
+    X = signal[0]
+    with pytest.raises(NotFittedError):
+        GradSparseCoder(dict_init=GradSparseCoder(16)).fit(X)
+    with pytest.raises(TypeError, match="dict_init=StandardScaler has no components_; pass"):
+        GradSparseCoder(dict_init=StandardScaler().fit(X)).fit(X)
+    with pytest.raises(ValueError, match="n_components asks for 5 but dict_init asks for 16"):
+        GradSparseCoder(5, dict_init=GradSparseCoder(16, max_iter=1, tol=1).fit(X)).fit(X)
+    with pytest.raises(ValueError, match="'dict_init' parameter of GradSparseCoder must be"):
+        GradSparseCoder(dict_init="kmeans").fit(X)
