@@ -32,7 +32,9 @@ class Rows:
 
     def __getitem__(self, rows):
         if isinstance(self._X, torch.Tensor):
-            return self._X[rows.to(self.device) if isinstance(rows, torch.Tensor) else rows]
+            return self._X[rows]
+        if isinstance(rows, torch.Tensor):
+            rows = rows.numpy()  # NumPy takes a tensor of one element for a number
         return as_tensor(self._X[rows], "X", check=False).to(self.device)
 
     def chunks(self, n_components):
