@@ -11,7 +11,6 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import progress_bar
-from ..solvers import sparse_encode
 from ..solvers._engine import resolve_engine
 from ..solvers._validation import as_tensor
 from ._alternation import (
@@ -30,6 +29,12 @@ from ._dictionary import (
     dictionary_from_codes,
     initial_dictionary,
     resolve_n_components,
+)
+from ._inference import (
+    ALGORITHM_CONSTRAINT,
+    N_NONZERO_COEFS_CONSTRAINT,
+    check_n_nonzero_coefs,
+    encode,
 )
 from ._rows import Rows
 
@@ -87,6 +92,13 @@ class GradSparseCoder(BaseSparseCoder):
     tol : float, default=0.001
         Converged when the objective has not fallen by this share of itself for ten iterations;
         "adam" does not stop early.
+    transform_algorithm : str, default="auto"
+        Solver that finds the codes in `transform`, a key of `skamort.solvers.SOLVERS` or "auto",
+        which picks one as `skamort.solvers.sparse_encode` does.
+    transform_n_nonzero_coefs : int, default=None
+        Most non-zeros of a code in `transform`, in place of the L1 penalty, for "auto" and for the
+        k-sparse solvers. None: as many as the penalty leaves; a tenth of the features where a
+        k-sparse solver is named.
     transform_alpha : float, default=None
         Weight of the L1 penalty in `transform`. None: `alpha`. A smaller one shrinks the codes
         less.
@@ -158,6 +170,8 @@ class GradSparseCoder(BaseSparseCoder):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left"), None],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "transform_algorithm": ALGORITHM_CONSTRAINT,
+        "transform_n_nonzero_coefs": N_NONZERO_COEFS_CONSTRAINT,
         "transform_alpha": [Interval(Real, 0, None, closed="left"), None],
         "transform_max_iter": [Interval(Integral, 1, None, closed="left")],
         "transform_tol": [Interval(Real, 0, None, closed="left")],
@@ -182,6 +196,8 @@ class GradSparseCoder(BaseSparseCoder):
         learning_rate=1e-3,
         max_iter=None,
         tol=1e-3,
+        transform_algorithm="auto",
+        transform_n_nonzero_coefs=None,
         transform_alpha=None,
         transform_max_iter=1000,
         transform_tol=1e-4,
@@ -202,6 +218,8 @@ class GradSparseCoder(BaseSparseCoder):
         self.learning_rate = learning_rate
         self.max_iter = max_iter
         self.tol = tol
+        self.transform_algorithm = transform_algorithm
+        self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
         self.transform_alpha = transform_alpha
         self.transform_max_iter = transform_max_iter
         self.transform_tol = transform_tol
@@ -316,6 +334,7 @@ class GradSparseCoder(BaseSparseCoder):
         X = self._check_data(X, reset=fresh)
         X = Rows(X if fresh else X.astype(self.components_.dtype, copy=False), device)
         n_components = resolve_n_components(self) if fresh else len(self.components_)
+        check_n_nonzero_coefs(self, n_components, "transform_")
         if codes is not None:
             codes = self._check_codes(codes, X, n_components)
         return X, codes
@@ -442,15 +461,8 @@ class GradSparseCoder(BaseSparseCoder):
         )
 
     def _encode_block(self, X):
-        return sparse_encode(
-            X,
-            torch.as_tensor(self.components_).to(X),
-            alpha=self.alpha if self.transform_alpha is None else self.transform_alpha,
-            positive=self.positive_code,
-            max_iter=self.transform_max_iter,
-            tol=self.transform_tol,
-            check_input=False,
-        )
+        alpha = self.alpha if self.transform_alpha is None else self.transform_alpha
+        return encode(self, X, alpha=alpha, prefix="transform_")
 
     def _torch_dtype_and_device(self):
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)

@@ -5,12 +5,17 @@ from numbers import Integral, Real
 import torch
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from ..solvers import SOLVERS, sparse_encode
 from ..solvers._validation import as_tensor, check_dictionary
 from ._base import BaseSparseCoder, resolve_device
+from ._inference import (
+    ALGORITHM_CONSTRAINT,
+    N_NONZERO_COEFS_CONSTRAINT,
+    check_n_nonzero_coefs,
+    encode,
+)
 from ._sae import SAEEncoder
 
 
@@ -32,8 +37,14 @@ class ITOCoder(BaseSparseCoder):
     estimator : object, default=None
         Any estimator with `components_` or `dictionary`, of skamort or of scikit-learn. If it is
         fitted it is used as it is, otherwise a clone is fitted.
-    algorithm : {"fista"}, default="fista"
-        Solver, a key of `skamort.solvers.SOLVERS`.
+    algorithm : str, default="auto"
+        Solver, a key of `skamort.solvers.SOLVERS` or "auto", which picks one as
+        `skamort.solvers.sparse_encode` does. "topk_refined" keeps the support that the estimator's
+        own encoder finds and solves for its coefficients.
+    n_nonzero_coefs : int, default=None
+        Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
+        solvers. None: as many as the penalty leaves; a tenth of the features where a k-sparse
+        solver is named.
     alpha : float, default=0.1
         Weight of the L1 penalty, in the units of the data.
     positive_code : bool, default=True
@@ -91,7 +102,8 @@ class ITOCoder(BaseSparseCoder):
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "dictionary": ["array-like", None],
         "estimator": [HasMethods(["fit"]), None],
-        "algorithm": [StrOptions(set(SOLVERS))],
+        "algorithm": ALGORITHM_CONSTRAINT,
+        "n_nonzero_coefs": N_NONZERO_COEFS_CONSTRAINT,
         "alpha": [Interval(Real, 0, None, closed="left")],
         "positive_code": ["boolean"],
         "transform_max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -108,7 +120,8 @@ class ITOCoder(BaseSparseCoder):
         *,
         dictionary=None,
         estimator=None,
-        algorithm="fista",
+        algorithm="auto",
+        n_nonzero_coefs=None,
         alpha=0.1,
         positive_code=True,
         transform_max_iter=1000,
@@ -122,6 +135,7 @@ class ITOCoder(BaseSparseCoder):
         self.dictionary = dictionary
         self.estimator = estimator
         self.algorithm = algorithm
+        self.n_nonzero_coefs = n_nonzero_coefs
         self.alpha = alpha
         self.positive_code = positive_code
         self.transform_max_iter = transform_max_iter
@@ -161,6 +175,7 @@ class ITOCoder(BaseSparseCoder):
         self.estimator_ = None if self.dictionary is not None else self._fit_estimator(X, y)
         self.intercept_ = getattr(self.estimator_, "intercept_", None)
         self.components_ = self._find_dictionary(X)
+        check_n_nonzero_coefs(self, len(self.components_))
         return self
 
     def _fit_estimator(self, X, y):
@@ -197,17 +212,7 @@ class ITOCoder(BaseSparseCoder):
         init = self._warm_start(X)
         if self.intercept_ is not None:
             X = X - torch.as_tensor(self.intercept_).to(X)
-        return sparse_encode(
-            X,
-            torch.as_tensor(self.components_).to(X),
-            algorithm=self.algorithm,
-            alpha=self.alpha,
-            positive=self.positive_code,
-            init=init,
-            max_iter=self.transform_max_iter,
-            tol=self.transform_tol,
-            check_input=False,
-        )
+        return encode(self, X, alpha=self.alpha, init=init)
 
     def _warm_start(self, X):
         """Return the codes of the estimator's own encoder as a tensor like X."""

@@ -76,6 +76,27 @@ def test_transform_alpha_is_independent(signal):
     assert np.count_nonzero(coder.set_params(transform_alpha=1.0).transform(X)) < dense
 
 
+@pytest.mark.parametrize("algorithm", ["auto", "ormp"])
+def test_transform_with_a_number_of_non_zeros(signal, algorithm):
+    X = signal[0]
+    coder = GradSparseCoder(16, transform_algorithm=algorithm, transform_n_nonzero_coefs=3)
+    codes = coder.set_params(alpha=0.03, random_state=0).fit(X).transform(X)
+    assert np.count_nonzero(codes, axis=1).max() == 3
+    assert coder.score(X) > 0.95
+    with pytest.raises(
+        ValueError, match="transform_n_nonzero_coefs=3 does not go with transform_a"
+    ):
+        coder.set_params(transform_algorithm="cd").fit(X)
+
+
+@pytest.mark.parametrize("algorithm", ["cd", "fista"])
+def test_transform_algorithms_agree(signal, algorithm):
+    coder = GradSparseCoder(16, random_state=0, transform_tol=1e-5).fit(signal[0])
+    codes = coder.transform(signal[0])
+    other = coder.set_params(transform_algorithm=algorithm).transform(signal[0])
+    assert_allclose(codes, other, atol=0.02)
+
+
 def test_signed_codes(signal):
     coder = GradSparseCoder(n_components=16, positive_code=False, random_state=0).fit(signal[0])
     assert coder.transform(signal[0]).min() < 0

@@ -106,3 +106,34 @@ def test_conflicts_and_missing_dictionaries_are_refused(signal):
 def test_dictionary_is_taken_as_it_is(signal):
     X, dictionary, _ = signal
     assert_array_equal(ITOCoder(dictionary=3 * dictionary).fit(X).components_, 3 * dictionary)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "omp", "ormp", "mp", "gradient_pursuit", "iht"])
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_number_of_non_zeros_in_place_of_the_penalty(signal, algorithm, positive):
+    X, dictionary, _ = signal
+    shared = {"dictionary": dictionary, "positive_code": positive}
+    ito = ITOCoder(algorithm=algorithm, n_nonzero_coefs=3, **shared).fit(X)
+    codes = ito.transform(X)
+    assert 1 <= np.count_nonzero(codes, axis=1).max() <= 3
+    assert positive is False or codes.min() >= 0
+    assert ito.score(X) > 0.7
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_refined_codes_keep_the_encoders_support(signal):
+    X = signal[0]
+    topk = TopKSAE(n_components=16, k=3, max_iter=50, random_state=0).fit(X)
+    ito = ITOCoder(estimator=topk, algorithm="topk_refined", n_nonzero_coefs=3).fit(X)
+    codes = ito.transform(X)
+    assert not (codes[topk.transform(X) == 0]).any()
+    assert ito.score(X) > topk.score(X)
+
+
+def test_numbers_of_non_zeros_are_checked(signal):
+    X, dictionary, _ = signal
+    ito = ITOCoder(dictionary=dictionary, n_nonzero_coefs=17)
+    with pytest.raises(ValueError, match="n_nonzero_coefs=17 exceeds n_components=16; choose"):
+        ito.fit(X)
+    with pytest.raises(ValueError, match="algorithm='fista', which minimizes an L1 penalty"):
+        ito.set_params(n_nonzero_coefs=2, algorithm="fista").fit(X)
