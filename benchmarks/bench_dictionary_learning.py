@@ -111,6 +111,13 @@ def compare_on_patches(X, args):
     """Print times and objectives of all on patches."""
     common = {"n_components": N_COMPONENTS, "alpha": ALPHA, "random_state": 0}
     ours, spams = [], []
+    for share in (0.6, 0.7, 0.8):
+        coder = GradSparseCoder(
+            positive_code=False, algorithm=args.algorithm, max_iter=1, tol=0, **common
+        )
+        seconds = timed_fit(coder, X[: int(share * len(X))])
+        ours.append((seconds, evaluate(X, coder.components_, ALPHA, False)))
+        report(f"GradSparseCoder, {share:.0%} of a pass", *ours[-1])
     for max_iter in (1, 2, 3, 5, 8, 12, 20, 30):
         coder = GradSparseCoder(
             positive_code=False, algorithm=args.algorithm, max_iter=max_iter, tol=0, **common
@@ -125,7 +132,7 @@ def compare_on_patches(X, args):
         seconds,
         evaluate(X, coder.components_, ALPHA, False),
     )
-    for n_iter in (20, 40, 80, 160, 320) if args.peer_python else ():
+    for n_iter in (20, 30, 40, 50, 60, 80, 160, 320, 480) if args.peer_python else ():
         seconds, dictionary = timed_spams(args.peer_python, X, n_iter, args.threads)
         spams.append((seconds, evaluate(X, dictionary, ALPHA, False)))
         report(f"SPAMS trainDL, {n_iter} iterations", *spams[-1])

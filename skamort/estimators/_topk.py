@@ -28,8 +28,10 @@ class TopKSAE(BaseTrainedEncoder):
     dictionary : array-like of shape (n_components, n_features), default=None
         A known dictionary: its atoms, scaled to unit norm, are kept and only the encoder is
         trained.
-    dict_init : array-like of shape (n_components, n_features), default=None
-        Atoms to start from. None: random directions.
+    dict_init : {"samples", "k-means++"}, array-like or estimator, default=None
+        Where to start: rows of X drawn at random, or rows far from each other by k-means++, scaled
+        to unit norm; an array of shape (n_components, n_features); or a fitted estimator, for its
+        `components_`. None: random directions.
     fit_intercept : bool, default=False
         Whether to learn a center c of the data (the pre-bias of the literature), starting at their
         mean. Set it for data that are not centered, such as language-model activations.

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort import GradSparseCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import latent_mcc
 
@@ -60,6 +60,21 @@ def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
     encoder.set_params(dictionary=3 * D).fit(X)
     assert_allclose(encoder.components_, D, atol=1e-6)
     assert encoder.loss_curve_[-1] < encoder.loss_curve_[0]
+
+
+@pytest.mark.parametrize("init", ["samples", "k-means++"])
+def test_training_starts_from_samples(encoder, signal, init):
+    X = signal[0]
+    start = encoder.set_params(dict_init=init, max_iter=1, learning_rate=1e-9).fit(X)
+    directions = X / np.linalg.norm(X, axis=1, keepdims=True)
+    assert_allclose((start.components_ @ directions.T).max(axis=1), 1, atol=1e-5)
+
+
+def test_training_starts_from_another_estimator(encoder, signal):
+    X = signal[0]
+    coder = GradSparseCoder(16, random_state=0).fit(X)
+    start = encoder.set_params(dict_init=coder, max_iter=1, learning_rate=1e-9).fit(X)
+    assert_allclose(start.components_, coder.components_, atol=1e-5)
 
 
 def test_dict_init_is_where_training_starts(encoder, signal):
