@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from ..metrics import fraction_variance_unexplained
+from ..modules import DenseCodes
 from ..solvers._validation import as_tensor
 
 # Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
@@ -37,11 +38,12 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             `sparse_output`; the dense codes are then never held as a whole.
         """
         check_is_fitted(self)
-        blocks = self._encode_blocks(self._check_data(X, reset=False))
+        blocks = self._blocks(self._check_data(X, reset=False))
         if self.sparse_output:
             # csr_array: SciPy before 1.12 stacks arrays into a matrix
-            return sparse.csr_array(sparse.vstack([_to_csr(b) for b in blocks], format="csr"))
-        return _stack([block.cpu().numpy() for block in blocks])
+            blocks = [self._encode_block_to_csr(block) for block in blocks]
+            return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+        return _stack([self._encode_block(block).cpu().numpy() for block in blocks])
 
     def inverse_transform(self, X):
         """Reconstruct data from codes.
@@ -84,17 +86,21 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         X = self._check_data(X, reset=False)
-        blocks = self._encode_blocks(X)
-        X_hat = _stack([self.inverse_transform(block.cpu().numpy()) for block in blocks])
+        codes = (self._encode_block(block).cpu().numpy() for block in self._blocks(X))
+        X_hat = _stack([self.inverse_transform(block) for block in codes])
         return 1.0 - fraction_variance_unexplained(X, X_hat)
 
-    def _encode_blocks(self, X):
-        """Yield the codes of consecutive rows of the validated X as tensors."""
+    def _blocks(self, X):
+        """Yield consecutive rows of the validated X as tensors that are encoded at once."""
         step = max(1, _BLOCK_ELEMENTS // self._n_features_out)
         dtype, device = self._torch_dtype_and_device()
         for start in range(0, len(X), step):
             block = as_tensor(X[start : start + step], "X", check=False)
-            yield self._encode_block(block.to(device=device, dtype=dtype))
+            yield block.to(device=device, dtype=dtype)
+
+    def _encode_block_to_csr(self, X):
+        """Encode a tensor to a SciPy CSR array."""
+        return DenseCodes(self._encode_block(X)).to_csr()
 
     @property
     def _n_features_out(self):
@@ -156,12 +162,3 @@ def warn_interrupted(owner, moment):
 
 def _stack(blocks):
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
-def _to_csr(codes):
-    """Return a tensor of codes as a SciPy CSR array."""
-    rows, columns = codes.nonzero(as_tuple=True)
-    counts = torch.bincount(rows, minlength=len(codes)).cpu().numpy()
-    indptr = np.concatenate([[0], counts.cumsum()])
-    indices = columns.to(torch.int32).cpu().numpy()
-    return sparse.csr_array((codes[rows, columns].cpu().numpy(), indices, indptr), codes.shape)

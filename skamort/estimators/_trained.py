@@ -19,6 +19,7 @@ from torch.utils.data import TensorDataset
 from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
 from ..solvers._validation import as_tensor
 from ..training import (
+    ClearDenormals,
     CodeRegressionLoss,
     Progress,
     SparseNet,
@@ -168,7 +169,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return module
 
     def _make_callbacks(self, module):
-        callbacks = [StopOnPlateau(self.tol, self.n_iter_no_change)]
+        callbacks = [ClearDenormals(), StopOnPlateau(self.tol, self.n_iter_no_change)]
         if module.decoder.dictionary.requires_grad:
             callbacks.insert(0, UnitNormAtoms())
         if self.verbose:
@@ -236,6 +237,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def _encode_block(self, X):
         return self.net_.module_.encode(X)
 
+    @torch.no_grad()
+    def _encode_block_to_csr(self, X):
+        return self.net_.module_.encode_compactly(X).to_csr()
+
     def _torch_dtype_and_device(self):
         dictionary = self.net_.module_.decoder.dictionary
         return dictionary.dtype, dictionary.device
@@ -262,6 +267,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def n_iter_(self):
         """Number of epochs run, int."""
         return len(self.net_.history)
+
+    @property
+    def _n_features_out(self):
+        return len(self.net_.module_.decoder.dictionary)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")

@@ -1,12 +1,15 @@
-"""Torch building blocks: encoders, activations, the decoder."""
+"""Torch building blocks: encoders, activations, the decoder, codes in two layouts."""
 
 from ._activations import TopK
 from ._autoencoder import Decoder, SparseAutoencoder
+from ._codes import DenseCodes, SparseCodes
 from ._encoders import make_encoder, output_layer, tie_to_dictionary
 
 __all__ = [
     "Decoder",
+    "DenseCodes",
     "SparseAutoencoder",
+    "SparseCodes",
     "TopK",
     "make_encoder",
     "output_layer",

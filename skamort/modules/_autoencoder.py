@@ -10,6 +10,9 @@ decoder bias b_dec), absent when the model is fitted without one.
 import torch
 from torch import Tensor, nn
 
+from ._activations import TopK
+from ._codes import DenseCodes, SparseCodes, sampled_product, sparse_pays
+
 
 class Decoder(nn.Module):
     """Linear map from codes to data, X_hat = Z D + c.
@@ -64,6 +67,33 @@ class SparseAutoencoder(nn.Module):
     def encode(self, X: Tensor) -> Tensor:
         """Encode (n, n_features) data to (n, n_components) codes."""
         return self.activation(self.encoder(self.center(X)))
+
+    def encode_compactly(self, X: Tensor) -> DenseCodes | SparseCodes:
+        """Encode (n, n_features) data to codes in the layout that costs the least."""
+        centered = self.center(X)
+        return self.activate(self.encoder(centered), centered)
+
+    def activate(self, preactivations: Tensor, centered: Tensor) -> DenseCodes | SparseCodes:
+        """Turn pre-activations into codes in the layout that costs the least.
+
+        Parameters
+        ----------
+        preactivations : Tensor of shape (n, n_components)
+            ``encoder(centered)``. Half precision (under autocast) is enough to choose the k largest
+            of a linear encoder; their values are then computed again in the dtype of `centered`.
+        centered : Tensor of shape (n, n_features)
+            ``center(X)``.
+        """
+        n_components = preactivations.shape[1]
+        k = self.activation.k if isinstance(self.activation, TopK) else n_components
+        if not sparse_pays(k, n_components):
+            return DenseCodes(self.activation(preactivations.to(centered.dtype)))
+        values, indices = self.activation.select(preactivations)
+        if values.dtype != centered.dtype and isinstance(self.encoder, nn.Linear):
+            values = sampled_product(centered, self.encoder.weight, indices)
+            if self.encoder.bias is not None:
+                values.add_(self.encoder.bias[indices])
+        return SparseCodes(values.to(centered.dtype).relu_(), indices, n_components)
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction of `X` and its codes."""

@@ -1,12 +1,13 @@
 """Training of encoders: the skorch net, batches, losses and callbacks."""
 
 from ._batches import TensorBatches
-from ._callbacks import Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
+from ._callbacks import ClearDenormals, Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
 
 __all__ = [
+    "ClearDenormals",
     "CodeRegressionLoss",
     "Plateau",
     "Progress",

@@ -6,6 +6,8 @@ from skorch.callbacks import Callback
 from .._progress import progress_bar
 from ._plateau import Plateau
 
+_BLOCK_ELEMENTS = 1 << 18
+
 
 class TrainingConverged(KeyboardInterrupt):
     """Ends a training run that has converged.
@@ -24,16 +26,52 @@ class UnitNormAtoms(Callback):
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Project the gradient on the sphere's tangent space."""
         dictionary = net.module_.decoder.dictionary
-        with torch.no_grad():
-            along = torch.linalg.vecdot(dictionary.grad, dictionary).unsqueeze(1)
-            dictionary.grad.addcmul_(along, dictionary, value=-1)
+        for atoms, grad in zip(_row_blocks(dictionary), _row_blocks(dictionary.grad), strict=True):
+            along = torch.linalg.vecdot(grad, atoms).unsqueeze(1)
+            grad.addcmul_(along, atoms, value=-1)
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
         """Rescale the atoms."""
         if training:
-            with torch.no_grad():
-                dictionary = net.module_.decoder.dictionary
-                dictionary.div_(torch.linalg.vector_norm(dictionary, dim=1, keepdim=True))
+            for atoms in _row_blocks(net.module_.decoder.dictionary):
+                atoms.div_(torch.linalg.vector_norm(atoms, dim=1, keepdim=True))
+
+
+class ClearDenormals(Callback):
+    """Set moments of the optimizer that have decayed to denormal numbers to zero.
+
+    The moments of a latent that fires no more shrink at every step and then stay at the smallest
+    numbers a float can hold, on which many processors compute several times slower. They are far
+    too small to move a weight.
+
+    Parameters
+    ----------
+    every : int, default=128
+        Steps between two passes over the moments; a pass costs about as much as a step of Adam.
+    """
+
+    def __init__(self, every=128):
+        self.every = every
+
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Start counting."""
+        self.n_steps_ = 0
+
+    def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
+        """Look at the moments every few steps."""
+        self.n_steps_ += training
+        if training and self.n_steps_ % self.every == 0:
+            for state in net.optimizer_.state.values():
+                for moment in (state["exp_avg"], state["exp_avg_sq"]):
+                    moment.masked_fill_(moment.abs() < torch.finfo(moment.dtype).tiny, 0)
+
+
+def _row_blocks(matrix):
+    """Split a matrix in views that stay in the processor's cache through several operations."""
+    matrix = matrix.detach()
+    if matrix.is_cuda:  # where kernels are what a split would multiply
+        return (matrix,)
+    return matrix.split(max(1, _BLOCK_ELEMENTS // matrix.shape[1]))
 
 
 class StopOnPlateau(Callback):

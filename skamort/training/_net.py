@@ -33,6 +33,9 @@ class SparseNet(NeuralNet):
         Shuffles the batches.
     device : torch.device or str
         Where the module lives; the datasets given to `partial_fit` must live there too.
+    product_dtype : torch.dtype, optional
+        The dtype of the dense matrix products, such as torch.bfloat16; None: that of the data.
+        Weights and sums keep the data's.
     callbacks : list of skorch.callbacks.Callback
         What happens around a step.
     """
@@ -46,11 +49,13 @@ class SparseNet(NeuralNet):
         batch_size: int = 256,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        product_dtype: torch.dtype | None = None,
         callbacks=(),
         **kwargs,
     ):
         self.learning_rate = learning_rate
         self.generator = generator
+        self.product_dtype = product_dtype
         super().__init__(
             module,
             criterion,
@@ -80,7 +85,11 @@ class SparseNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""
-        loss, codes = self.criterion_.backward(self.module_, *batch)
+        if self.product_dtype is None:
+            loss, codes = self.criterion_.backward(self.module_, *batch)
+        else:
+            with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
+                loss, codes = self.criterion_.backward(self.module_, *batch)
         return {"loss": loss, "y_pred": codes}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skamort.modules import TopK
+from skamort.modules._activations import largest
 
 
 @settings(deadline=None)
@@ -26,3 +27,20 @@ def test_derivative_is_one_where_a_code_is_positive():
 
 def test_repr_shows_k():
     assert "k=3" in repr(TopK(3))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**16),
+    k=st.integers(1, 6),
+    n_components=st.integers(6, 600),
+    dtype=st.sampled_from([torch.float64, torch.bfloat16]),
+)
+def test_largest_through_blocks_are_the_largest(seed, k, n_components, dtype):
+    """Narrow rows go to torch.topk, wide ones through blocks; bfloat16 makes ties."""
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(5, n_components, generator=generator).to(dtype)
+    values, columns = largest(A, k)
+    assert torch.equal(values, A.gather(1, columns))
+    assert torch.equal(values.sort(1).values, A.topk(k).values.sort(1).values)
+    assert all(len(row.unique()) == k for row in columns)

@@ -8,10 +8,14 @@ from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
 from skamort.training import CodeRegressionLoss, SparseCodingLoss
 
 
-def make_problem(hidden=(), activation=None, intercept=True, trainable=True, bias=True):
+def make_problem(
+    hidden=(), activation=None, intercept=True, trainable=True, bias=True, n_components=7
+):
     generator = torch.Generator().manual_seed(0)
-    atoms = nn.functional.normalize(torch.randn(7, 5, generator=generator, dtype=torch.float64))
-    encoder = make_encoder(5, 7, hidden, bias=bias, generator=generator)
+    atoms = nn.functional.normalize(
+        torch.randn(n_components, 5, generator=generator, dtype=torch.float64)
+    )
+    encoder = make_encoder(5, n_components, hidden, bias=bias, generator=generator)
     center = torch.randn(5, generator=generator, dtype=torch.float64) if intercept else None
     decoder = Decoder(atoms, center, trainable)
     module = SparseAutoencoder(encoder, activation or nn.ReLU(), decoder).double()
@@ -45,6 +49,9 @@ def gradients(module):
         {"bias": False},
         {"bias": False, "intercept": False},
         {"trainable": False},
+        {"activation": TopK(2), "n_components": 40},
+        {"activation": TopK(2), "n_components": 40, "trainable": False, "bias": False},
+        {"activation": TopK(2), "n_components": 40, "hidden": (6,), "intercept": False},
     ],
     ids=str,
 )
@@ -59,7 +66,7 @@ def test_gradients_by_hand_equal_autograd(options, alpha, weights):
     loss, codes = SparseCodingLoss(alpha, weights).backward(module, X)
 
     torch.testing.assert_close(loss, expected_loss.detach())
-    torch.testing.assert_close(codes, module.encode(X).detach())
+    torch.testing.assert_close(codes.to_dense(), module.encode(X).detach())
     actual = gradients(module)
     assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -99,6 +106,23 @@ def test_code_regression_leaves_the_encoders_gradients():
     module, X = make_problem(trainable=False, intercept=False)
     target = torch.rand(len(X), 7, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     loss, codes = CodeRegressionLoss("squared_error").backward(module, X, target)
-    residual = (codes - target) / len(X)
-    torch.testing.assert_close(module.encoder.weight.grad, (residual * (codes > 0)).T @ X)
-    torch.testing.assert_close(loss, (codes - target).square().sum() / (2 * len(X)))
+    residual = (codes.to_dense() - target) / len(X)
+    torch.testing.assert_close(
+        module.encoder.weight.grad, (residual * (codes.to_dense() > 0)).T @ X
+    )
+    torch.testing.assert_close(loss, (codes.to_dense() - target).square().sum() / (2 * len(X)))
+
+
+def test_half_precision_products_leave_gradients_of_the_weights_dtype():
+    """Close to the exact gradients, as close as eight bits allow."""
+    for options in ({}, {"activation": TopK(2), "n_components": 40}, {"hidden": (6,)}):
+        module, X = make_problem(**options)
+        module, X = module.float(), X.float()
+        SparseCodingLoss(0.1).backward(module, X)
+        exact = {name: gradient.clone() for name, gradient in gradients(module).items()}
+        module.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            SparseCodingLoss(0.1).backward(module, X)
+        for name, gradient in gradients(module).items():
+            assert gradient.dtype == torch.float32
+            assert (gradient - exact[name]).norm() <= 0.1 * exact[name].norm(), name

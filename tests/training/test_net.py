@@ -6,8 +6,9 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skamort.modules import Decoder, SparseAutoencoder, make_encoder
+from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
+    ClearDenormals,
     Progress,
     SparseCodingLoss,
     SparseNet,
@@ -68,6 +69,64 @@ def test_a_step_is_adam_on_the_sphere(data):
     torch.testing.assert_close(net.module_.decoder.dictionary, D, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(net.module_.encoder.weight, W, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(net.module_.encoder.bias, b, rtol=1e-4, atol=1e-6)
+
+
+def train_topk(data, callbacks=(), product_dtype=None):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(64, 4, generator=generator))
+    encoder = make_encoder(4, 64, generator=generator)
+    encoder.weight.data.copy_(atoms)
+    module = SparseAutoencoder(encoder, TopK(2), Decoder(atoms, torch.zeros(4)))
+    net = SparseNet(
+        module,
+        SparseCodingLoss(),
+        learning_rate=1e-2,
+        batch_size=16,
+        generator=generator,
+        callbacks=[UnitNormAtoms(), *callbacks],
+        product_dtype=product_dtype,
+        max_epochs=10,
+    )
+    return net.initialize().partial_fit(data)
+
+
+def test_sparse_steps_are_the_dense_ones(data, monkeypatch):
+    fast = train_topk(data)
+    monkeypatch.setattr("skamort.modules._autoencoder.sparse_pays", lambda k, n_components: False)
+    dense = train_topk(data)
+    assert fast.history[:, "train_loss"] == pytest.approx(dense.history[:, "train_loss"], rel=1e-4)
+    for p, q in zip(fast.module_.parameters(), dense.module_.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
+
+
+def test_half_precision_products_train_as_well(data):
+    exact, half = train_topk(data), train_topk(data, product_dtype=torch.bfloat16)
+    assert half.history[-1, "train_loss"] < 0.2 * half.history[0, "train_loss"]
+    assert half.history[-1, "train_loss"] < 1.2 * exact.history[-1, "train_loss"]
+    assert {p.dtype for p in half.module_.parameters()} == {torch.float32}
+
+
+def test_denormal_moments_are_cleared_and_others_kept(data):
+    net = make_net().partial_fit(data)
+    moments = net.optimizer_.state[net.module_.encoder.weight]
+    before = moments["exp_avg"].clone()
+    moments["exp_avg"][0] = 1e-40
+    moments["exp_avg_sq"][1] = 1e-42
+    callback = ClearDenormals(every=2)
+    callback.on_train_begin(net)
+    callback.on_batch_end(net, training=True)
+    assert moments["exp_avg"][0].count_nonzero() == 4
+    callback.on_batch_end(net, training=False)
+    callback.on_batch_end(net, training=True)
+    assert moments["exp_avg"][0].count_nonzero() == 0
+    assert moments["exp_avg_sq"][1].count_nonzero() == 0
+    assert torch.equal(moments["exp_avg"][1:], before[1:])
+
+
+def test_clearing_denormals_changes_no_weight(data):
+    plain, cleared = train_topk(data), train_topk(data, [ClearDenormals(every=1)])
+    for p, q in zip(plain.module_.parameters(), cleared.module_.parameters(), strict=True):
+        assert torch.equal(p, q)
 
 
 def test_atoms_stay_on_the_sphere(data):

@@ -1,0 +1,193 @@
+"""Codes in two layouts, and the products that a training step takes with them.
+
+    residual            R = Z D - X                          (n, n_features)
+    transposed product  Z^T Y                                (n_components, n_features)
+    gradient            G = (Y D^T + penalty) * 1[Z > 0]     the layout of Z
+
+`DenseCodes` holds Z (n, n_components) as it is. `SparseCodes` holds k values and indices a row:
+every product then touches k atoms a sample instead of all. The sparse kernels are those of
+`embedding_bag`: decoding is a weighted bag of atoms, the transposed product a weighted bag of
+samples for each latent, the gradient is that of the bag with respect to its weights.
+
+Under autocast dense products are taken in half precision; what comes out has the dtype of X or Y.
+"""
+
+from functools import cached_property
+
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+# Sparse products win from about this many components for one active code on; measured on one CPU
+# core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
+_COMPONENTS_PER_CODE = 16
+
+_SUM = 0  # the mode of embedding_bag, as its operators number it
+
+
+def sparse_pays(k: int, n_components: int) -> bool:
+    """Tell whether k codes a sample are few enough for the sparse layout to be the faster one."""
+    return k * _COMPONENTS_PER_CODE <= n_components
+
+
+class DenseCodes:
+    """Codes held as a matrix.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, n_components)
+        The codes; for the methods `gradient` they are >= 0.
+    """
+
+    def __init__(self, values: Tensor):
+        self.values = values
+
+    def to_dense(self) -> Tensor:
+        """Return the codes as a tensor of shape (n, n_components)."""
+        return self.values
+
+    def to_csr(self) -> sparse.csr_array:
+        """Return the non-zero codes as a SciPy CSR array."""
+        rows, columns = self.values.nonzero(as_tuple=True)
+        counts = torch.bincount(rows, minlength=len(self.values))
+        return _csr(self.values[rows, columns], columns, counts, self.values.shape)
+
+    def sum(self) -> Tensor:
+        """Return the sum of all codes, a scalar tensor."""
+        return self.values.sum()
+
+    def column_sums(self) -> Tensor:
+        """Return the sum of each latent's codes, of shape (n_components,)."""
+        return self.values.sum(0)
+
+    def firing_counts(self) -> Tensor:
+        """Return how many samples each latent is active on, int64 of shape (n_components,)."""
+        return self.values.count_nonzero(0)
+
+    def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
+        """Return Z D - X."""
+        return (self.values @ dictionary).to(X.dtype).sub_(X)
+
+    def transposed_product(self, Y: Tensor) -> Tensor:
+        """Return Z^T Y."""
+        return (self.values.T @ Y).to(Y.dtype)
+
+    def gradient(self, Y: Tensor, dictionary: Tensor, penalty: float) -> "DenseCodes":
+        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere."""
+        gradient = (Y @ dictionary.T).to(Y.dtype)
+        if penalty:
+            gradient.add_(penalty)
+        return DenseCodes(gradient.mul_(self.values > 0))
+
+
+class SparseCodes:
+    """Codes held as k values and indices a row.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n, k)
+        The codes that may differ from 0.
+    indices : Tensor of shape (n, k), int64
+        Their latents, all different in a row.
+    n_components : int
+        Number of latents.
+    """
+
+    def __init__(self, values: Tensor, indices: Tensor, n_components: int):
+        self.values = values
+        self.indices = indices
+        self.n_components = n_components
+
+    def to_dense(self) -> Tensor:
+        """Return the codes as a tensor of shape (n, n_components)."""
+        codes = self.values.new_zeros(len(self.values), self.n_components)
+        return codes.scatter_(1, self.indices, self.values)
+
+    def to_csr(self) -> sparse.csr_array:
+        """Return the non-zero codes as a SciPy CSR array, columns in order."""
+        columns, order = self.indices.sort(dim=1)
+        values = self.values.gather(1, order)
+        kept = values != 0
+        return _csr(values[kept], columns[kept], kept.sum(1), (len(values), self.n_components))
+
+    def sum(self) -> Tensor:
+        """Return the sum of all codes, a scalar tensor."""
+        return self.values.sum()
+
+    def column_sums(self) -> Tensor:
+        """Return the sum of each latent's codes, of shape (n_components,)."""
+        sums = self.values.new_zeros(self.n_components)
+        return sums.index_add_(0, self.indices.reshape(-1), self.values.reshape(-1))
+
+    def firing_counts(self) -> Tensor:
+        """Return how many samples each latent is active on, int64 of shape (n_components,)."""
+        return torch.bincount(self.indices[self.values > 0], minlength=self.n_components)
+
+    def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
+        """Return Z D - X."""
+        decoded = embedding_bag(
+            self.indices, dictionary, per_sample_weights=self.values, mode="sum"
+        )
+        return decoded.sub_(X)
+
+    def transposed_product(self, Y: Tensor) -> Tensor:
+        """Return Z^T Y."""
+        order, samples, offsets = self._by_latent
+        weights = self.values.reshape(-1)[order]
+        return embedding_bag(
+            samples, Y, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
+        )
+
+    def gradient(self, Y: Tensor, dictionary: Tensor, penalty: float) -> "SparseCodes":
+        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere."""
+        products = sampled_product(Y, dictionary, self.indices)
+        if penalty:
+            products.add_(penalty)
+        gradient = SparseCodes(products.mul_(self.values > 0), self.indices, self.n_components)
+        gradient._by_latent = self._by_latent  # the same layout need not be sorted again
+        return gradient
+
+    @cached_property
+    def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The codes sorted by latent: their order, their samples, where each latent begins."""
+        latents = self.indices.reshape(-1).to(torch.int32)  # half as wide sorts twice as fast
+        order = latents.sort(stable=True).indices
+        offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
+        torch.cumsum(torch.bincount(latents, minlength=self.n_components), 0, out=offsets[1:])
+        return order, order // self.indices.shape[1], offsets
+
+
+def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
+    """Return the entries of Y D^T at `indices`.
+
+    Parameters
+    ----------
+    Y : Tensor of shape (n, n_features)
+        Rows.
+    dictionary : Tensor of shape (n_components, n_features)
+        Atoms.
+    indices : Tensor of shape (n, k), int64
+        The k atoms wanted for each row.
+
+    Returns
+    -------
+    Tensor of shape (n, k)
+        ``Y[i] @ dictionary[indices[i, j]]``.
+    """
+    n, k = indices.shape
+    samples = torch.arange(n, device=Y.device).repeat_interleave(k)
+    offsets = torch.arange(0, n * k, k, device=Y.device)
+    # The operator behind embedding_bag's backward pass: autograd would decode first to reach it.
+    products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        Y, dictionary, indices.reshape(-1), offsets, samples, _SUM
+    )
+    return products.view(n, k)
+
+
+def _csr(values: Tensor, columns: Tensor, counts: Tensor, shape: tuple) -> sparse.csr_array:
+    """Assemble a CSR array from its entries row by row and the number of them in each row."""
+    indptr = torch.zeros(len(counts) + 1, dtype=torch.int32)
+    torch.cumsum(counts.cpu(), 0, dtype=torch.int32, out=indptr[1:])
+    indices = columns.to(torch.int32).cpu()
+    return sparse.csr_array((values.cpu().numpy(), indices.numpy(), indptr.numpy()), shape)

@@ -1,0 +1,95 @@
+"""Both layouts of codes give the same products."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skamort.modules import DenseCodes, SparseCodes
+from skamort.modules._codes import sampled_product
+
+DTYPES = [torch.float32, torch.float64]
+
+
+def make_codes(n=9, k=3, n_components=20, seed=0, dtype=torch.float64):
+    """The same codes in both layouts; about a third of the k values are zero."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(n, k, generator=generator, dtype=dtype).clamp(min=-0.4).relu()
+    order = torch.rand(n, n_components, generator=generator).argsort(dim=1)
+    sparse_codes = SparseCodes(values, order[:, :k].contiguous(), n_components)
+    return sparse_codes, DenseCodes(sparse_codes.to_dense())
+
+
+def make_matrices(n=9, n_components=20, n_features=5, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(7)
+    Y = torch.randn(n, n_features, generator=generator, dtype=dtype)
+    return Y, torch.randn(n_components, n_features, generator=generator, dtype=dtype)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    n=st.integers(1, 12),
+    k=st.integers(1, 6),
+    spare=st.integers(0, 20),
+    seed=st.integers(0, 2**16),
+    penalty=st.sampled_from([0.0, 0.3]),
+)
+def test_layouts_agree(n, k, spare, seed, penalty):
+    n_components = k + spare
+    sparse_codes, dense = make_codes(n, k, n_components, seed)
+    Y, dictionary = make_matrices(n, n_components)
+    for product in (
+        lambda codes: codes.to_dense(),
+        lambda codes: codes.sum(),
+        lambda codes: codes.column_sums(),
+        lambda codes: codes.firing_counts(),
+        lambda codes: codes.residual(dictionary, Y),
+        lambda codes: codes.transposed_product(Y),
+        lambda codes: codes.gradient(Y, dictionary, penalty).to_dense(),
+        lambda codes: codes.gradient(Y, dictionary, penalty).transposed_product(Y),
+        lambda codes: torch.from_numpy(codes.to_csr().toarray()),
+    ):
+        torch.testing.assert_close(product(sparse_codes), product(dense))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_are_those_of_the_matrix(dtype):
+    codes, _ = make_codes(dtype=dtype)
+    Y, dictionary = make_matrices(dtype=dtype)
+    Z = codes.to_dense()
+    torch.testing.assert_close(codes.residual(dictionary, Y), Z @ dictionary - Y)
+    torch.testing.assert_close(codes.transposed_product(Y), Z.T @ Y)
+    gradient = codes.gradient(Y, dictionary, 0.5).to_dense()
+    torch.testing.assert_close(gradient, (Y @ dictionary.T + 0.5) * (Z > 0))
+    assert torch.equal(codes.firing_counts(), (Z > 0).sum(0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sampled_product_is_the_product_where_asked(dtype):
+    Y, dictionary = make_matrices(dtype=dtype)
+    indices = make_codes()[0].indices
+    expected = (Y @ dictionary.T).gather(1, indices)
+    torch.testing.assert_close(sampled_product(Y, dictionary, indices), expected)
+
+
+@pytest.mark.parametrize("layout", [0, 1], ids=["sparse", "dense"])
+def test_csr_is_canonical_and_holds_no_zeros(layout):
+    codes = make_codes()[layout]
+    csr = codes.to_csr()
+    np.testing.assert_array_equal(csr.toarray(), codes.to_dense().numpy())
+    assert csr.nnz == codes.to_dense().count_nonzero()
+    assert csr.has_canonical_format
+    assert csr.indices.dtype == np.int32
+
+
+def test_dense_products_under_autocast_keep_the_dtype():
+    _, codes = make_codes(dtype=torch.float32)
+    Y, dictionary = make_matrices(dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        products = [
+            codes.residual(dictionary, Y),
+            codes.transposed_product(Y),
+            codes.gradient(Y, dictionary, 0.0).to_dense(),
+        ]
+    assert all(product.dtype == torch.float32 for product in products)
