@@ -66,8 +66,6 @@ lint: $(TOOLS)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
-# Parallelism comes from the processes: two pools of threads that fight over two cores lose both.
-suite suite-oldest: export OMP_NUM_THREADS = 1
 suite suite-oldest: export MPLBACKEND = Agg
 
 suite: $(TOOLS)

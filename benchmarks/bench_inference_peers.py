@@ -35,8 +35,8 @@ CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def serve(clock) -> None:
-    """Answer requests, one JSON object a line: solve a problem file, report seconds, save the "
-    "codes."""
+    """Answer requests, one JSON object a line: solve a problem file, report seconds, save the
+    codes."""
     import spams
 
     print(json.dumps({"ready": True}), flush=True)

@@ -8,9 +8,9 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._validation import as_tensor
 from ..metrics import fraction_variance_unexplained
 from ..modules import DenseCodes
-from ..solvers._validation import as_tensor
 
 # Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
 # save, larger ones only cost memory.

@@ -7,8 +7,8 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
-from ..solvers._validation import as_tensor, check_dictionary
 
 DICT_INIT_CONSTRAINT = [
     "array-like",

@@ -11,8 +11,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from .._progress import progress_bar
+from .._validation import as_tensor
 from ..solvers._engine import resolve_engine
-from ..solvers._validation import as_tensor
 from ._alternation import (
     INFERENCE,
     ONLINE_INFERENCE,

@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
-from ..solvers._validation import as_tensor, check_dictionary
+from .._validation import as_tensor, check_dictionary
 from ._base import BaseSparseCoder, resolve_device
 from ._inference import (
     ALGORITHM_CONSTRAINT,

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..solvers._validation import as_tensor
+from .._validation import as_tensor
 
 # Codes of a chunk, 64 MB of float32: what a pass over the data holds at once.
 _CHUNK_ELEMENTS = 1 << 24

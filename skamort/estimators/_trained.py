@@ -16,8 +16,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from .._validation import as_tensor
 from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
-from ..solvers._validation import as_tensor
 from ..training import (
     ClearDenormals,
     CodeRegressionLoss,

@@ -12,12 +12,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
+from .._validation import check_real
 from ..metrics import dead_fraction, dictionary_mcc, latent_mcc, mean_l0
 from ..metrics import fraction_variance_unexplained as fvu
 from ..metrics._amortization import gap_of_codes
 from ..metrics._duck import decoder_of, dictionary_of, n_parameters_of
 from ..metrics._validation import check_codes, check_matrix, check_same_length
-from ..solvers._validation import check_real
 from ._table import make_table
 
 # A fast transform is repeated until it has run for so long in all, or so often; the fastest counts.

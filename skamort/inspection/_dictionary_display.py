@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._validation import check_integer
 from ..metrics._duck import dictionary_of
 from ..metrics._validation import check_codes, check_matrix
-from ..solvers._validation import check_integer
 from ._matplotlib import import_pyplot
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import SOLVERS, duality_gap
-from ..solvers._validation import as_tensor, check_dictionary, check_integer, check_real
 from ._duck import alpha_of, decoder_of, positive_of
 from ._reconstruction import objective_samples, row_blocks
 from ._validation import check_codes, check_matrix

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
-from ..solvers._validation import check_real
+from .._validation import check_real
 from ._validation import Codes, check_codes, check_matrix, check_shapes_fit
 
 # Elements of a block of dense codes or residuals: 32 MB in float64.

@@ -18,17 +18,28 @@ _HARMLESS_EXPONENT = 16
 class SolverResult:
     """Codes and what is known about them.
 
-    Attributes
+    Parameters
     ----------
     codes : Tensor of shape (n_samples, n_components)
+        Codes of the samples, in their dtype and on their device.
     gap : Tensor of shape (n_samples,)
         Duality gap, float64: the objective of a sample is at most ``gap`` above the best possible.
     n_iter : Tensor of shape (n_samples,)
         Iterations spent on each sample, int64.
     converged : Tensor of shape (n_samples,)
         Whether ``gap <= tol * 1/2 ||x||^2``, bool.
-    residual : Tensor of shape (n_samples,) or None
+    residual : Tensor of shape (n_samples,), default=None
         ||x - z D||^2, float64, of the k-sparse solvers, which have no gap.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skamort.solvers import FISTA
+    >>> result = FISTA().solve(torch.tensor([[3.0, 0.5]]), torch.eye(2), alpha=1.0, positive=False)
+    >>> result.codes
+    tensor([[2., 0.]])
+    >>> result.gap, result.converged
+    (tensor([0.], dtype=torch.float64), tensor([True]))
     """
 
     codes: Tensor

@@ -29,8 +29,8 @@ _LOOSE = 0.1
 
 @kernel
 def _add_violators(c, threshold, positive, member, working, size, limit):
-    """Append to the working set the ``limit`` atoms outside it with the largest c above "
-    "threshold."""
+    """Append to the working set the ``limit`` atoms outside it with the largest c above
+    threshold."""
     start = size
     floor = threshold
     weakest = start
@@ -150,8 +150,8 @@ def _back_substitute(factor, step, k):
 
 @kernel
 def _polish(z, u, block, size, alpha, support, factor, step):
-    """Move along `_direction` to its end or to the first change of sign; whether the end was "
-    "reached."""
+    """Move along `_direction` to its end or to the first change of sign; whether the end was
+    reached."""
     k, newton = _direction(z, u, block, size, alpha, support, factor, step)
     length, blocking = z.dtype.type(1 if newton else np.inf), -1
     for i in range(k):
@@ -195,8 +195,8 @@ def _minimize_on_working_set(
 def _certify(
     x, dictionary, c, z, working, member, size, alpha, positive, peak, residual, correlations
 ):
-    """Duality gap in float64; only atoms that rounding could have hidden from ``peak`` are "
-    "recomputed."""
+    """Duality gap in float64; only atoms that rounding could have hidden from ``peak`` are
+    recomputed."""
     n_features = len(x)
     for k in range(n_features):
         residual[k] = x[k]
@@ -264,8 +264,8 @@ def _extend_block(block, gram, working, grown, size):
 
 @kernel
 def _take_start(codes, working, member, z, keep):
-    """Move the start out of a row of codes into the working set, which is empty unless keep; "
-    "its size."""
+    """Move the start out of a row of codes into the working set, which is empty unless keep;
+    its size."""
     size = 0
     for j in range(len(codes)):
         if codes[j] != 0:

@@ -85,8 +85,8 @@ def gap_from_peak(
 
 
 def is_silent(cov: Tensor, alpha: Tensor, positive: bool) -> Tensor:
-    """Samples whose best codes are zero: no correlation with an atom exceeds ``alpha`` by "
-    "more than rounding."""
+    """Samples whose best codes are zero: no correlation with an atom exceeds ``alpha`` by
+    more than rounding."""
     return largest(cov, positive) <= alpha * (1 + 8 * torch.finfo(cov.dtype).eps)
 
 

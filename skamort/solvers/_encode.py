@@ -11,11 +11,11 @@ from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
 from ._certificate import certified_gap
 from ._ksparse import KSparseSolver
 from ._registry import SOLVERS
-from ._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 
 _SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
 _MANY_ATOMS = 1024
@@ -257,7 +257,8 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
     alpha : float
         Weight of the L1 norm, >= 0.
     positive : bool, default=False
-        Whether the best codes are sought among those >= 0; ``codes`` must be, then.
+        Whether the best codes are sought among those >= 0; ``codes`` must be, then. What is below
+        zero by no more than rounding counts as zero.
 
     Returns
     -------
@@ -289,11 +290,14 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
     codes = check_codes(codes, "codes", data, atoms)
-    if positive and (codes < 0).any():
-        raise ValueError(
-            "duality_gap: positive=True, but codes holds negative values; clip them or pass "
-            "positive=False."
-        )
+    if positive:
+        rounding = 16 * torch.finfo(codes.dtype).eps * codes.abs().amax()
+        if (codes < -rounding).any():
+            raise ValueError(
+                "duality_gap: positive=True, but codes holds negative values; clip them or pass "
+                "positive=False."
+            )
+        codes = codes.clamp(min=0)
     weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
     gap = certified_gap(data, codes, atoms, weight, positive)
     return gap if isinstance(X, Tensor) else gap.numpy()

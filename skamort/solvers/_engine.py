@@ -14,8 +14,8 @@ ENGINES = ("auto", "numba", "torch")
 
 
 def resolve_engine(engine: str, X: Tensor) -> str:
-    """``"numba"`` or ``"torch"``; "auto" takes numba where it is installed and ``X`` is on "
-    "the CPU."""
+    """``"numba"`` or ``"torch"``; "auto" takes numba where it is installed and ``X`` is on
+    the CPU."""
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r} is unknown; choose one of {list(ENGINES)}.")
     installed, on_cpu = find_spec("numba") is not None, X.device.type == "cpu"
@@ -34,8 +34,8 @@ def resolve_engine(engine: str, X: Tensor) -> str:
 
 
 def resolve_n_jobs(n_jobs: int | None) -> int:
-    """Threads for compiled kernels: as many as torch uses where None, -1 for as many, or a "
-    "number."""
+    """Threads for compiled kernels: as many as torch uses where None, -1 for as many, or a
+    number."""
     if n_jobs is None or n_jobs == -1:
         return torch.get_num_threads()
     if n_jobs < -1 or n_jobs == 0:

@@ -82,8 +82,8 @@ class IHT(KSparseSolver):
 
 
 def keep_largest(values: Tensor, k: int, positive: bool) -> Tensor:
-    """Zero all but the k largest magnitudes of every row; all but the k largest, clipped at "
-    "0, where positive."""
+    """Zero all but the k largest magnitudes of every row; all but the k largest, clipped at
+    0, where positive."""
     size = values.clamp(min=0) if positive else values.abs()
     chosen = size.topk(k, dim=1).indices
     kept = values.clamp(min=0) if positive else values

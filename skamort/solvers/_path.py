@@ -1,5 +1,5 @@
-"""The regularization path: codes for a sequence of L1 weights, each warm-started from the one "
-"before."""
+"""The regularization path: codes for a sequence of L1 weights, each warm-started from the one
+before."""
 
 from __future__ import annotations
 
@@ -9,14 +9,33 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ._encode import sparse_encode
-from ._validation import as_tensor, check_dictionary, check_integer, check_real
 
 _BLOCK_ELEMENTS = 1 << 22
 
 
 class EncodingPath(NamedTuple):
-    """Codes along a path, as :func:`sparse_encode_path` returns them."""
+    """Codes along a path, as :func:`sparse_encode_path` returns them.
+
+    Parameters
+    ----------
+    alphas : ndarray of shape (n_alphas,) or (n_samples, n_alphas)
+        L1 weights.
+    codes : ndarray or Tensor of shape (n_alphas, n_samples, n_components)
+        Codes at each weight.
+    gaps : ndarray or Tensor of shape (n_alphas, n_samples)
+        Their duality gaps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skamort.solvers import sparse_encode_path
+    >>> path = sparse_encode_path(np.array([[3.0, 0.5]]), np.eye(2), alphas=[2.0, 1.0])
+    >>> path.codes[:, 0]
+    array([[1., 0.],
+           [2., 0.]])
+    """
 
     alphas: np.ndarray
     codes: np.ndarray | Tensor

@@ -64,8 +64,8 @@ class TopKRefined(KSparseSolver):
 def _least_squares(
     atoms: Tensor, X: Tensor, start: Tensor, allowed: Tensor, positive: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Lawson and Hanson: refit, let the atom with the largest positive gradient come back, "
-    "refit."""
+    """Lawson and Hanson: refit, let the atom with the largest positive gradient come back,
+    refit."""
     z, active = refit(atoms, X, start, allowed, positive)
     rounds = torch.ones(len(X), dtype=torch.int64, device=X.device)
     noise = 100 * torch.finfo(X.dtype).eps * X.norm(dim=1, keepdim=True) * atoms.norm(dim=2)

@@ -63,3 +63,9 @@ def test_gap_is_float64_and_exact_for_float32_codes():
 def test_negative_codes_are_refused_where_codes_must_be_positive():
     with pytest.raises(ValueError, match="codes holds negative values"):
         duality_gap(np.eye(2), -np.eye(2), np.eye(2), 0.1, positive=True)
+
+
+def test_codes_below_zero_by_rounding_count_as_zero():
+    # scikit-learn's solvers with positive=True leave such codes.
+    X, codes = np.array([[3.0, 0.5]]), np.array([[2.0, -1e-18]])
+    np.testing.assert_array_equal(duality_gap(X, codes, np.eye(2), 1.0, positive=True), 0.0)

@@ -1,5 +1,5 @@
-"""Every k-sparse solver: sparsity, residuals, optimality on the support, agreement with "
-"scikit-learn and of engines."""
+"""Every k-sparse solver: sparsity, residuals, optimality on the support, agreement with
+scikit-learn and of engines."""
 
 import numpy as np
 import pytest

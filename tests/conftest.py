@@ -1,0 +1,16 @@
+"""Threads: where pytest runs several processes, each computes with one thread.
+
+Pools of threads that fight over the same cores made the suite six times slower. The variables count
+only before numpy, torch and numba are imported, and reach the workers of joblib too.
+"""
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for variable in [
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ]:
+        os.environ.setdefault(variable, "1")
