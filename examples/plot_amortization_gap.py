@@ -65,9 +65,9 @@ for index, scores in enumerate(recovery.values()):
         bar = left.bar(index + offset, mcc, 0.19, color=colors[name])
         left.bar_label(bar, fmt="%.2f", fontsize=8, padding=1)
 handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
-left.legend(handles, colors, loc="lower center", ncols=4, fontsize=8)
+left.legend(handles, colors, loc="upper center", ncols=4, fontsize=8)
 left.set_xticks(range(len(recovery)), recovery)
-left.set(ylim=(0, 1.1), ylabel="latent MCC on test data", title="Recovery of the true codes")
+left.set(ylim=(0, 1.2), ylabel="latent MCC on test data", title="Recovery of the true codes")
 
 for name in ("SAE", "MLP"):
     gap = amortization_gap(scenarios["dictionary known"][name], X_test)

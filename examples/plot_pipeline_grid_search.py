@@ -39,11 +39,7 @@ grid = [
     {
         "encode": [
             DictionaryLearning(
-                max_iter=10,
-                fit_algorithm="cd",
-                transform_algorithm="lasso_cd",
-                transform_max_iter=10_000,
-                **common,
+                max_iter=5, fit_algorithm="lars", transform_algorithm="lasso_lars", **common
             )
         ],
         "encode__alpha": [2.0],

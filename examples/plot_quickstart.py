@@ -45,5 +45,5 @@ coder = GradSparseCoder(n_components=100, alpha=0.1, random_state=0).fit(X_train
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
 for ax, estimator in zip(axes, [sae, coder], strict=True):
-    DictionaryDisplay.from_estimator(estimator).plot(ax=ax)
+    DictionaryDisplay.from_estimator(estimator, ax=ax)
 plt.show()

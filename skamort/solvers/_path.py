@@ -45,7 +45,7 @@ class EncodingPath(NamedTuple):
 def alpha_max(X, dictionary, *, positive=False):
     """Smallest L1 weight for which the best codes of a sample are all zero.
 
-    That is max_j |<x, d_j>|, or max_j <x, d_j> for codes >= 0 (0 where all are negative).
+    That is ``max_j |<x, d_j>|``, or ``max_j <x, d_j>`` for codes >= 0 (0 where all are negative).
 
     Parameters
     ----------
