@@ -206,7 +206,7 @@ def test_parameters_out_of_range_are_refused(estimator, X, name):
 BAD_ATOMS = {
     "a zero atom": (lambda D: np.vstack([D[:-1], 0 * D[-1:]]), "zero atom"),
     "NaN": (lambda D: np.where(np.eye(*D.shape) == 1, np.nan, D), "NaN"),
-    "wrong width": (lambda D: D[:, :-1], "different numbers of features"),
+    "wrong width": (lambda D: D[:, :-1], "atoms are rows, as wide as X"),
 }
 
 

@@ -131,7 +131,7 @@ def test_names_zero_atoms():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"dictionary": DICTIONARY[:, :5]}, ValueError, "different numbers of features"),
+        ({"dictionary": DICTIONARY[:, :5]}, ValueError, "atoms are rows, as wide as X"),
         ({"alpha": -0.1}, ValueError, "alpha must be >= 0, got -0.1"),
         ({"alpha": np.nan}, TypeError, "alpha must be a finite number"),
         ({"alpha": "0.1"}, TypeError, "alpha must be a finite number"),
