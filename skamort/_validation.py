@@ -46,8 +46,8 @@ def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tenso
     atoms = as_tensor(dictionary, "dictionary", like=X, check=check)
     if atoms.shape[1] != X.shape[1]:
         raise ValueError(
-            f"dictionary has shape {tuple(atoms.shape)}, but X has {X.shape[1]} features; atoms are "
-            "rows, as wide as X."
+            f"dictionary has shape {tuple(atoms.shape)}, but X has {X.shape[1]} features; "
+            "atoms are rows, as wide as X."
         )
     if check:
         zero = (atoms == 0).all(dim=1).nonzero().flatten().tolist()
