@@ -8,13 +8,14 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._lazy_rows import LazyRows, is_lazy
 from .._validation import as_tensor
 from ..metrics import fraction_variance_unexplained
 from ..modules import DenseCodes
 
 # Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
 # save, larger ones only cost memory.
-_BLOCK_ELEMENTS = 1 << 24
+CODE_ELEMENTS = 1 << 24
 
 
 class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -29,7 +30,8 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data; each row is encoded by itself.
+            Data; each row is encoded by itself. A memory map, an HDF5, zarr or dask array, or any
+            object with `shape` and row slicing is read a block of rows at a time.
 
         Returns
         -------
@@ -38,7 +40,7 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             `sparse_output`; the dense codes are then never held as a whole.
         """
         check_is_fitted(self)
-        blocks = self._blocks(self._check_data(X, reset=False))
+        blocks = self._blocks(self._check_rows(X, reset=False))
         if self.sparse_output:
             # csr_array: SciPy before 1.12 stacks arrays into a matrix
             blocks = [self._encode_block_to_csr(block) for block in blocks]
@@ -92,7 +94,7 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
 
     def _blocks(self, X):
         """Yield consecutive rows of the validated X as tensors that are encoded at once."""
-        step = max(1, _BLOCK_ELEMENTS // self._n_features_out)
+        step = max(1, CODE_ELEMENTS // self._n_features_out)
         dtype, device = self._torch_dtype_and_device()
         for start in range(0, len(X), step):
             block = as_tensor(X[start : start + step], "X", check=False)
@@ -113,13 +115,21 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         dtype = np.float32 if half else [np.float64, np.float32]
         return validate_data(self, X, reset=reset, dtype=dtype, order="C")
 
-    def _check_codes(self, codes, X, n_components):
-        """Validate known codes of X, a tensor or Rows; return them as a tensor like its rows."""
-        codes = as_tensor(codes, "codes", like=X[:1])
-        if codes.shape != (len(X), n_components):
+    def _check_rows(self, X, reset):
+        """Validate X as `_check_data` does; what is not in memory is checked when it is read."""
+        if not is_lazy(X):
+            return self._check_data(X, reset)
+        rows = LazyRows(X, self)
+        self._check_data(rows[:1], reset)
+        return rows
+
+    def _check_codes(self, codes, n_samples, n_components, like):
+        """Validate known codes; return them as a tensor like `like`."""
+        codes = as_tensor(codes, "codes", like=like)
+        if codes.shape != (n_samples, n_components):
             raise ValueError(
                 f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "
-                f"{(len(X), n_components)}, got {tuple(codes.shape)}; set n_components to "
+                f"{(n_samples, n_components)}, got {tuple(codes.shape)}; set n_components to "
                 "their width."
             )
         return codes

@@ -113,13 +113,15 @@ def _spread_out(directions, n_chosen, generator):
     return as_tensor(centers, "centers", check=False)
 
 
-def dictionary_from_codes(X, codes, dictionary, max_iter=100, tol=1e-6):
-    """Return the unit-norm atoms that best reconstruct X from known codes.
+def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6):
+    """Return the unit-norm atoms that best reconstruct data from known codes, given in blocks.
 
     Block-coordinate descent on ||X - Z D||^2 from `dictionary`, until no atom moves by more than
     `tol`. Atoms whose codes are all zero stay as they are.
     """
-    gram, cross = codes.T @ codes, codes.T @ X
+    gram = cross = 0
+    for X, codes in blocks:
+        gram, cross = gram + codes.T @ codes, cross + codes.T @ X
     dictionary = dictionary.clone()
     for _ in range(max_iter):
         before = dictionary.clone()

@@ -336,7 +336,7 @@ class GradSparseCoder(BaseSparseCoder):
         n_components = resolve_n_components(self) if fresh else len(self.components_)
         check_n_nonzero_coefs(self, n_components, "transform_")
         if codes is not None:
-            codes = self._check_codes(codes, X, n_components)
+            codes = self._check_codes(codes, len(X), n_components, X[:1])
         return X, codes
 
     def _make_generator(self, fresh):
@@ -355,7 +355,7 @@ class GradSparseCoder(BaseSparseCoder):
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            return LearnedDictionary(dictionary_from_codes(X[:], codes, start), converged=True)
+            return LearnedDictionary(dictionary_from_codes([(X[:], codes)], start), converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
         best = LearnedDictionary(start)

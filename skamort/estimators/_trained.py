@@ -16,17 +16,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from .._lazy_rows import LazyRows
 from .._validation import as_tensor
 from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
 from ..training import (
+    BUFFER_ELEMENTS,
+    ChunkDataset,
     ClearDenormals,
     CodeRegressionLoss,
     Progress,
     SparseNet,
     StopOnPlateau,
     UnitNormAtoms,
+    batches_of,
 )
-from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
 from ._dictionary import (
     DICT_INIT_CONSTRAINT,
     dictionary_from_codes,
@@ -64,7 +68,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data.
+            Data. What is not in memory - a memory map, an HDF5, zarr or dask array, a column of a
+            data set, any object with `shape` and row slicing - is read by chunks, and shuffled
+            with a buffer of 16,777,216 numbers; a random buffer stands for the whole where
+            training starts. What fits in the buffer is read at once.
         y : array-like of shape (n_samples,), default=None
             Ignored, but by ``feature_weights="consistency"`` where the estimator has it.
         codes : array-like of shape (n_samples, n_components), default=None
@@ -83,11 +90,11 @@ class BaseTrainedEncoder(BaseSparseCoder):
             NaN.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
-        X, codes = self._check_training_data(X, codes, reset=fresh)
+        data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
-            self._initialize(X, y, codes)
+            self._initialize(data, y)
         try:
-            self._train(X, codes, self.max_iter)
+            self._train(data, codes is not None, self.max_iter)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -115,31 +122,43 @@ class BaseTrainedEncoder(BaseSparseCoder):
             The estimator.
         """
         fresh = not hasattr(self, "net_")
-        X, codes = self._check_training_data(X, codes, reset=fresh)
+        data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
-            self._initialize(X, y, codes)
-        self._train(X, codes, 1)
+            self._initialize(data, y)
+        self._train(data, codes is not None, 1)
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
     def _check_training_data(self, X, codes, reset):
-        """Validate all that comes in, and put it on the device."""
+        """Validate all that comes in; return a data set of the rows, with their codes if known."""
         device = resolve_device(self.device, self)
-        X = as_tensor(self._check_data(X, reset=reset), "X", check=False)
+        X = self._check_rows(X, reset=reset)
+        if isinstance(X, LazyRows) and np.prod(X.shape) <= BUFFER_ELEMENTS:
+            X = X[:]  # it would fit in the buffer
+        lazy = isinstance(X, LazyRows)
+        like = as_tensor(X[:1], "X", check=False).to(device)
+        if not reset:
+            like = like.to(self._torch_dtype_and_device()[0])
+        data = [X if lazy else as_tensor(X, "X", check=False).to(like)]
         if codes is not None:
             n_components = resolve_n_components(self) if reset else self._n_features_out
-            codes = self._check_codes(codes, X, n_components).to(device)
-        return X.to(device), codes
+            data.append(self._check_codes(codes, len(X), n_components, like))
+        return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
 
-    def _initialize(self, X, y, codes):
+    def _initialize(self, data, y):
         """Build the net, its weights and its random stream."""
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         generator = torch.Generator().manual_seed(int(seed))
+        if isinstance(data, ChunkDataset):  # what fits in the buffer stands for the whole
+            rows, (X, *codes) = data.sample(generator)
+            y = None if y is None else np.asarray(y)[rows]
+        else:
+            X, *codes = data.tensors
         dictionary = initial_dictionary(self, X, generator)
-        if codes is not None and self.dictionary is None:
-            dictionary = dictionary_from_codes(X, codes, dictionary)
-        module = self._make_module(X, dictionary, codes is None, generator)
+        if codes and self.dictionary is None:
+            dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
+        module = self._make_module(X, dictionary, not codes, generator)
         self._prepare_loss(X, y)
         self.net_ = SparseNet(
             module,
@@ -176,30 +195,37 @@ class BaseTrainedEncoder(BaseSparseCoder):
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, X, codes, n_epochs):
+    def _train(self, data, codes_known, n_epochs):
         """Run the net, keeping what it has learned when the user interrupts."""
-        data = (X,) if codes is None else (X, codes)
-        loss = self._make_loss(X) if codes is None else CodeRegressionLoss(self.code_loss)
-        self.net_.criterion_ = loss.to(X.device)
+        like = self.net_.module_.decoder.dictionary
+        loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
+        self.net_.criterion_ = loss.to(like.device)
         self.net_.max_epochs = n_epochs
         try:
-            self.net_.partial_fit(TensorDataset(*data))
+            self.net_.partial_fit(data)
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
             warn_interrupted(self, f"epoch {len(self.net_.history)}")
-        if codes is not None and self.code_loss == "cosine":
-            self._match_scale(X, codes)
+        if codes_known and self.code_loss == "cosine":
+            self._match_scale(data)
+
+    def _passes(self, data, n_components):
+        """Return the batches of a pass over the data whose codes fit in memory together."""
+        return batches_of(data, max(1, CODE_ELEMENTS // n_components))
 
     @torch.no_grad()
-    def _match_scale(self, X, target):
+    def _match_scale(self, data):
         """Give the codes the scale of their targets, to which the cosine is blind.
 
         A positive factor a latent commutes with ReLU, so the encoder's last layer can carry it.
         Under top-k it would change which latents win, so there they share one factor.
         """
         module = self.net_.module_
-        codes = module.encode(X)
-        products, energies = (codes * target).sum(0), codes.square().sum(0)
+        products = energies = 0
+        for X, target in self._passes(data, self._n_features_out):
+            codes = module.encode(X)
+            products = products + (codes * target).sum(0)
+            energies = energies + codes.square().sum(0)
         if not isinstance(module.activation, nn.ReLU):
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)

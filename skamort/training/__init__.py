@@ -2,11 +2,15 @@
 
 from ._batches import TensorBatches
 from ._callbacks import ClearDenormals, Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
+from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
 
 __all__ = [
+    "BUFFER_ELEMENTS",
+    "ChunkBatches",
+    "ChunkDataset",
     "ClearDenormals",
     "CodeRegressionLoss",
     "Plateau",
@@ -17,4 +21,5 @@ __all__ = [
     "TensorBatches",
     "TrainingConverged",
     "UnitNormAtoms",
+    "batches_of",
 ]

@@ -7,8 +7,8 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
-from ._batches import TensorBatches
 from ._callbacks import TrainingConverged
+from ._chunks import batches_of
 
 
 class SparseNet(NeuralNet):
@@ -64,7 +64,6 @@ class SparseNet(NeuralNet):
             device=str(device),
             callbacks=list(callbacks),
             train_split=None,
-            iterator_train=TensorBatches,
             **{"verbose": 0, **kwargs},
         )
 
@@ -81,7 +80,7 @@ class SparseNet(NeuralNet):
 
     def get_iterator(self, dataset, training=False):
         """Return batches of `dataset`, shuffled in training."""
-        return TensorBatches(dataset, self.batch_size, self.generator if training else None)
+        return batches_of(dataset, self.batch_size, self.generator if training else None)
 
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""

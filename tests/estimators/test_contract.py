@@ -67,7 +67,7 @@ def test_sparse_output_is_the_same_codes_as_csr(estimator, X, monkeypatch):
     from skamort.estimators import _base
 
     dense = estimator.fit(X).transform(X)
-    monkeypatch.setattr(_base, "_BLOCK_ELEMENTS", 7 * N_COMPONENTS)  # several blocks
+    monkeypatch.setattr(_base, "CODE_ELEMENTS", 7 * N_COMPONENTS)  # several blocks
     codes = estimator.set_params(sparse_output=True).transform(X)
     assert isinstance(codes, sparse.csr_array)
     assert codes.nnz == np.count_nonzero(dense)

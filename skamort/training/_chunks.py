@@ -1,0 +1,130 @@
+"""Batches of rows that are not in memory, shuffled with a bounded buffer.
+
+A pass visits the chunks of the data in random order, a few at a time, and shuffles the rows of
+these few. What lies in memory is one buffer, whatever the size of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from .._validation import as_tensor
+from ._batches import TensorBatches
+
+# Elements of a buffer: 64 MB of float32.
+BUFFER_ELEMENTS = 1 << 24
+
+
+class ChunkDataset(Dataset):
+    """Rows of matrices, read a chunk at a time.
+
+    Parameters
+    ----------
+    sources : sequence of array-like of the same length
+        The first has `shape` and `chunk_rows`; slices of rows of all become tensors.
+    dtype : torch.dtype
+        Of the tensors.
+    device : torch.device
+        Where they go.
+    """
+
+    def __init__(self, sources: Sequence[Any], dtype: torch.dtype, device: torch.device):
+        self.sources = sources
+        self.dtype = dtype
+        self.device = device
+        n_samples, n_features = sources[0].shape
+        buffer_rows = max(1, BUFFER_ELEMENTS // n_features)
+        self.chunk_rows = min(sources[0].chunk_rows, buffer_rows)
+        self.buffered_chunks = buffer_rows // self.chunk_rows
+        self.n_chunks = -(-n_samples // self.chunk_rows)
+
+    def __len__(self) -> int:
+        return len(self.sources[0])
+
+    def rows_of(self, chunk: int) -> slice:
+        """Return the rows of a chunk."""
+        start = chunk * self.chunk_rows
+        return slice(start, min(start + self.chunk_rows, len(self)))
+
+    def read(self, chunks: Sequence[int]) -> tuple[Tensor, ...]:
+        """Read chunks, one after the other."""
+        rows = [self.rows_of(chunk) for chunk in chunks]
+        return tuple(torch.cat([self._tensor(source[r]) for r in rows]) for source in self.sources)
+
+    def sample(self, generator: torch.Generator) -> tuple[np.ndarray, tuple[Tensor, ...]]:
+        """Read a buffer of random chunks: the indices of their rows, and the rows."""
+        drawn = torch.randperm(self.n_chunks, generator=generator)[: self.buffered_chunks]
+        chunks = drawn.sort().values.tolist()
+        rows = np.concatenate([np.r_[self.rows_of(chunk)] for chunk in chunks])
+        return rows, self.read(chunks)
+
+    def _tensor(self, block: Any) -> Tensor:
+        tensor = as_tensor(block, "X", check=False)
+        return tensor.to(device=self.device, dtype=self.dtype)
+
+
+class ChunkBatches:
+    """Iterate over the rows of a `ChunkDataset` in batches.
+
+    Parameters
+    ----------
+    dataset : ChunkDataset
+        The rows.
+    batch_size : int
+        Rows a batch; the last batch of a pass holds what is left.
+    generator : torch.Generator, optional
+        Shuffles the chunks, and the rows of those in the buffer. Without it they keep their order.
+
+    Yields
+    ------
+    tuple of Tensor
+        One tensor for each source of the dataset.
+    """
+
+    def __init__(
+        self, dataset: ChunkDataset, batch_size: int, generator: torch.Generator | None = None
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        kept: tuple[Tensor, ...] | None = None
+        for chunks in self._order(self.dataset.n_chunks).split(self.dataset.buffered_chunks):
+            buffer = self.dataset.read(chunks.tolist())
+            if kept is not None:  # too few for a batch
+                buffer = tuple(torch.cat(pair) for pair in zip(kept, buffer, strict=True))
+            batches = self._order(len(buffer[0])).to(buffer[0].device).split(self.batch_size)
+            whole = len(batches) - (len(batches[-1]) < self.batch_size)
+            for rows in batches[:whole]:
+                yield tuple(tensor.index_select(0, rows) for tensor in buffer)
+            kept = None
+            for rows in batches[whole:]:
+                kept = tuple(tensor.index_select(0, rows) for tensor in buffer)
+        if kept is not None:
+            yield kept
+
+    def _order(self, n: int) -> Tensor:
+        # Drawn on the CPU, so that a seed gives the same order on every device.
+        if self.generator is None:
+            return torch.arange(n)
+        return torch.randperm(n, generator=self.generator)
+
+
+def batches_of(
+    dataset: TensorDataset | ChunkDataset,
+    batch_size: int,
+    generator: torch.Generator | None = None,
+) -> TensorBatches | ChunkBatches:
+    """Return the batches of a data set, shuffled where there is a generator."""
+    batches = ChunkBatches if isinstance(dataset, ChunkDataset) else TensorBatches
+    return batches(dataset, batch_size, generator)

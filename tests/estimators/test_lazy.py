@@ -1,0 +1,111 @@
+"""Estimators on data that are not in memory."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skamort import GradSparseCoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.datasets import load_image_patches
+from skamort.estimators import _trained
+from skamort.training import _chunks
+
+
+class OnDisk:
+    """What h5py, zarr and dask arrays have in common; it counts the rows read at once."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.chunks = values, values.shape, (100, values.shape[1])
+        self.most_rows = 0
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        self.most_rows = max(self.most_rows, len(self.values[rows]))
+        return self.values[rows]
+
+
+@pytest.fixture(scope="module")
+def patches():
+    return load_image_patches(2000, patch_size=(6, 6), random_state=0).astype(np.float32)
+
+
+@pytest.fixture
+def small_buffer(monkeypatch):
+    """A buffer of 500 rows of 36 features."""
+    for module in (_chunks, _trained):
+        monkeypatch.setattr(module, "BUFFER_ELEMENTS", 500 * 36)
+
+
+TRAINED = [
+    SAEEncoder(40, tol=0.02, n_iter_no_change=3, random_state=0),
+    TopKSAE(40, k=4, tol=0.02, n_iter_no_change=3, random_state=0),
+    WeightedSAE(40, tol=0.02, n_iter_no_change=3, random_state=0),
+]
+
+
+@pytest.mark.parametrize("encoder", TRAINED, ids=lambda encoder: type(encoder).__name__)
+@pytest.mark.usefixtures("small_buffer")
+def test_training_by_chunks_is_as_good_as_in_memory(encoder, patches):
+    source = OnDisk(patches)
+    by_chunks = encoder.fit(source).score(patches)
+    assert source.most_rows <= 500
+    assert encoder.components_.dtype == np.float32
+    assert by_chunks == pytest.approx(encoder.fit(patches).score(patches), abs=0.03)
+
+
+@pytest.mark.parametrize("encoder", TRAINED, ids=lambda encoder: type(encoder).__name__)
+def test_what_fits_in_the_buffer_trains_to_the_same_bits(encoder, patches, tmp_path):
+    np.save(tmp_path / "X.npy", patches[:200])
+    encoder = clone(encoder).set_params(tol=0.5)
+    dictionary = encoder.fit(patches[:200]).components_
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    np.testing.assert_array_equal(encoder.fit(mapped).components_, dictionary)
+    np.testing.assert_array_equal(encoder.fit(OnDisk(patches[:200])).components_, dictionary)
+
+
+@pytest.mark.usefixtures("small_buffer")
+def test_known_codes_by_chunks(patches):
+    teacher = GradSparseCoder(40, random_state=0).fit(patches)
+    codes = teacher.transform(patches)
+    student = SAEEncoder(code_loss="squared_error", n_components=40, tol=0.02, random_state=0)
+    by_chunks = student.fit(OnDisk(patches), codes=codes)
+    error = np.abs(by_chunks.components_ - student.fit(patches, codes=codes).components_).max()
+    assert error < 1e-3
+    cosine = SAEEncoder(n_components=40, tol=0.02, random_state=0)
+    found = cosine.fit(OnDisk(patches), codes=codes).transform(patches)
+    ratio = (found * codes).sum(0) / np.square(found).sum(0)
+    np.testing.assert_allclose(ratio[found.any(0)], 1, rtol=1e-4)
+
+
+def test_transform_reads_blocks_of_rows(patches, monkeypatch):
+    from skamort.estimators import _base
+
+    encoder = TRAINED[0].fit(patches[:200])
+    monkeypatch.setattr(_base, "CODE_ELEMENTS", 40 * 100)
+    source = OnDisk(patches)
+    np.testing.assert_array_equal(encoder.transform(source), encoder.transform(patches))
+    assert source.most_rows == 100
+
+
+@pytest.mark.usefixtures("small_buffer")
+def test_a_bad_row_is_named_and_nothing_fitted_is_left(patches):
+    spoilt = patches.copy()
+    spoilt[1234, 5] = np.inf
+    encoder = SAEEncoder(40, random_state=0)
+    with pytest.raises(ValueError, match="SAEEncoder: row 1234 of the data contains NaN"):
+        encoder.fit(OnDisk(spoilt))
+    assert not hasattr(encoder, "net_")
+
+
+def test_width_is_checked(patches):
+    encoder = TRAINED[0].fit(patches[:200])
+    with pytest.raises(ValueError, match="X has 30 features, but SAEEncoder is expecting 36"):
+        encoder.transform(OnDisk(patches[:, :30]))
+    with pytest.raises(ValueError, match="X has 30 features, but SAEEncoder is expecting 36"):
+        encoder.partial_fit(OnDisk(patches[:, :30]))
+
+
+def test_later_chunks_may_have_another_float_type(patches):
+    encoder = SAEEncoder(40, random_state=0).partial_fit(patches[:100])
+    assert encoder.partial_fit(patches[100:200].astype(np.float64)).components_.dtype == np.float32

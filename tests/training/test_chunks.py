@@ -1,0 +1,98 @@
+"""Batches by chunks: every row once, in a random order that a seed fixes, in bounded memory."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils.data import TensorDataset
+
+from skamort import SAEEncoder
+from skamort._lazy_rows import LazyRows
+from skamort.training import ChunkBatches, ChunkDataset, TensorBatches, batches_of
+from skamort.training import _chunks as chunks_module
+
+CPU = torch.device("cpu")
+
+
+class OnDisk:
+    def __init__(self, values, chunk_rows):
+        self.values, self.shape, self.chunks = values, values.shape, (chunk_rows, values.shape[1])
+        self.most_rows = 0
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        self.most_rows = max(self.most_rows, len(self.values[rows]))
+        return self.values[rows]
+
+
+def numbered(n_samples, chunk_rows):
+    return OnDisk(np.arange(2.0 * n_samples).reshape(n_samples, 2), chunk_rows)
+
+
+def dataset_of(source, buffer_rows, monkeypatch):
+    monkeypatch.setattr(chunks_module, "BUFFER_ELEMENTS", 2 * buffer_rows)
+    row_numbers = torch.arange(len(source))
+    return ChunkDataset([LazyRows(source, SAEEncoder()), row_numbers], torch.float64, CPU)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    n_samples=st.integers(1, 60),
+    chunk_rows=st.integers(1, 20),
+    buffer_rows=st.integers(1, 40),
+    batch_size=st.integers(1, 30),
+    shuffle=st.booleans(),
+)
+def test_every_row_comes_once_with_its_partner(
+    n_samples, chunk_rows, buffer_rows, batch_size, shuffle
+):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        source = numbered(n_samples, chunk_rows)
+        dataset = dataset_of(source, buffer_rows, monkeypatch)
+    batches = ChunkBatches(dataset, batch_size, torch.Generator() if shuffle else None)
+    seen = list(batches)
+    assert len(seen) == len(batches)
+    assert [len(X) for X, _ in seen[:-1]] == [batch_size] * (len(seen) - 1)
+    X, rows = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    np.testing.assert_array_equal(X, source.values[rows.long().numpy()])
+    expected = torch.arange(n_samples)
+    torch.testing.assert_close(rows.sort().values.long(), expected)
+    if not shuffle:
+        torch.testing.assert_close(rows.long(), expected)
+    assert source.most_rows <= max(buffer_rows, 1)
+
+
+def test_a_seed_fixes_the_order_and_every_pass_has_its_own(monkeypatch):
+    dataset = dataset_of(numbered(40, 5), 20, monkeypatch)
+
+    def passes(seed):
+        batches = ChunkBatches(dataset, 8, torch.Generator().manual_seed(seed))
+        return [torch.cat([rows for _, rows in batches]).tolist() for _ in range(2)]
+
+    assert passes(0) == passes(0) != passes(1)
+    first, second = passes(0)
+    assert first != second
+
+
+def test_rows_of_a_batch_come_from_several_chunks(monkeypatch):
+    dataset = dataset_of(numbered(400, 10), 100, monkeypatch)
+    batches = list(ChunkBatches(dataset, 50, torch.Generator().manual_seed(0)))
+    assert all(len(set((rows // 10).long().tolist())) >= 5 for _, rows in batches)
+
+
+def test_a_sample_is_a_buffer_of_whole_chunks(monkeypatch):
+    source = numbered(100, 10)
+    dataset = dataset_of(source, 30, monkeypatch)
+    rows, (X, numbers) = dataset.sample(torch.Generator().manual_seed(0))
+    assert len(rows) == 30
+    assert set(np.bincount(rows // 10)) == {0, 10}
+    np.testing.assert_array_equal(X, source.values[rows])
+    np.testing.assert_array_equal(numbers, rows)
+
+
+def test_batches_fit_the_data_set(monkeypatch):
+    assert isinstance(batches_of(TensorDataset(torch.zeros(3, 1)), 2), TensorBatches)
+    assert isinstance(batches_of(dataset_of(numbered(3, 1), 2, monkeypatch), 2), ChunkBatches)
