@@ -16,7 +16,7 @@ from torch import Tensor
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
 from ._certificate import certified_gap
-from ._engine import compile_times
+from ._engine import compile_times, resolve_n_jobs
 from ._ksparse import KSparseSolver
 from ._registry import SOLVERS
 
@@ -225,7 +225,7 @@ def sparse_encode(
         n_nonzero_coefs=n_nonzero_coefs,
         max_iter=max_iter,
         tol=tol,
-        n_jobs=n_jobs,
+        n_jobs=resolve_n_jobs(n_jobs),
     )
     with compile_times() if verbose else nullcontext([]) as compiled:
         start = time.perf_counter()

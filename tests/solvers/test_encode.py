@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from engines import each_engine, needs_numba
 from sklearn.decomposition import sparse_encode as sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 
@@ -104,13 +105,11 @@ def test_blocks_change_nothing(monkeypatch, algorithm, engine):
     np.testing.assert_allclose(in_blocks, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", ["numba", "torch"])
+@each_engine
 @pytest.mark.parametrize(
     ("options", "algorithm"), [({"alpha": 0.2}, "cd"), ({"n_nonzero_coefs": 2}, "omp")]
 )
 def test_says_what_ran(capsys, options, algorithm, engine):
-    if engine == "numba":
-        pytest.importorskip("numba")
     _, info = sparse_encode(X, DICTIONARY, engine=engine, verbose=1, return_info=True, **options)
     assert (info.algorithm, info.engine) == (algorithm, engine)
     said = capsys.readouterr().out
@@ -118,8 +117,10 @@ def test_says_what_ran(capsys, options, algorithm, engine):
     assert "solved 6 samples in" in said
 
 
+@needs_numba
 def test_tells_compiling_from_solving():
-    numba = pytest.importorskip("numba")
+    import numba
+
     double = numba.njit(lambda x: 2 * x)
     for n_compiled in (1, 0):
         with compile_times() as seconds:

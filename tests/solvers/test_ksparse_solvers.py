@@ -4,6 +4,7 @@ scikit-learn and of engines."""
 import numpy as np
 import pytest
 import torch
+from engines import ENGINES, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import orthogonal_mp
@@ -16,7 +17,7 @@ NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
 SOLVER_CHOICES = [(name, "auto") for name in NAMES] + [("omp", "torch"), ("ormp", "torch")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
-PURSUITS = [("omp", "numba"), ("ormp", "numba"), ("omp", "torch"), ("ormp", "torch")]
+PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 any_pursuit = st.sampled_from(PURSUITS)
 
 
@@ -80,7 +81,7 @@ def test_residual_does_not_rise_with_k(problem, solver):
 
 
 @EXAMPLES
-@given(problems(), st.sampled_from(["numba", "torch"]))
+@given(problems(), st.sampled_from(ENGINES))
 def test_omp_agrees_with_scikit_learn(problem, engine):
     X, dictionary, k, _ = problem
     # Beyond the rank scikit-learn's answer is arbitrary.
@@ -92,6 +93,7 @@ def test_omp_agrees_with_scikit_learn(problem, engine):
     np.testing.assert_allclose(codes, reference, atol=1e-5)
 
 
+@needs_numba
 @EXAMPLES
 @given(problems(), st.sampled_from(["omp", "ormp"]))
 def test_engines_agree(problem, algorithm):
@@ -195,6 +197,7 @@ def test_topk_refined_solves_nnls_on_the_support():
     assert gradient[(encoded > 0) & (codes == 0)].max() < 1e-8
 
 
+@needs_numba
 @pytest.mark.parametrize("solver", [OMP, ORMP])
 def test_number_of_threads_changes_nothing(solver):
     generator = torch.Generator().manual_seed(0)
