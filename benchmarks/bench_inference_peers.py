@@ -1,6 +1,7 @@
 """Samples a second of sparse inference: skamort against scikit-learn and SPAMS, on one core.
 
-    python benchmarks/bench_inference_peers.py --peer-python /path/to/venv/bin/python
+    python benchmarks/bench_inference_peers.py --peer-python /path/to/venv/bin/python \\
+        --activations /path/to/activations.npz
 
 SPAMS runs in an interpreter of its own, where `pip install spams-bin` has been done; without one it
 is skipped. All methods take turns in every repetition, and medians are shown. Every method gets the
@@ -128,9 +129,9 @@ class Problem:
 
     def __init__(self, name, X, dictionary, alpha, k, *, n_slow, gram=True, truth=None) -> None:
         self.name, self.alpha, self.k, self.n_slow, self.truth = name, alpha, k, n_slow, truth
-        self.X, self.dictionary = X, dictionary
+        self.X, self.dictionary, self.ours_takes_gram = X, dictionary, gram
         start = time.process_time()
-        self.gram = dictionary @ dictionary.T if gram else None
+        self.gram = dictionary @ dictionary.T
         self.setup = time.process_time() - start
 
     def save(self, folder: Path) -> Path:
@@ -150,22 +151,19 @@ def synthetic(name, n_samples, n_features, n_components, k, **options) -> Proble
     return Problem(name, truth @ dictionary, dictionary, 0.1, k, truth=truth, **options)
 
 
-def learn(X: np.ndarray, n_components: int, alpha: float, n_rounds: int) -> np.ndarray:
-    """A dictionary fit to the data by alternating inference and exact updates."""
-    import torch
+def learn(X: np.ndarray, n_components: int, alpha: float, batch_size: int) -> np.ndarray:
+    """A dictionary learned from the data in one online pass."""
+    from skamort import GradSparseCoder
 
-    from skamort.solvers import sparse_encode, update_dictionary
-
-    rng = np.random.default_rng(0)
-    data = torch.from_numpy(X)
-    lively = np.flatnonzero(np.linalg.norm(X, axis=1) > 1e-3)
-    dictionary = data[rng.choice(lively, n_components, replace=False)].clone()
-    dictionary /= dictionary.norm(dim=1, keepdim=True)
-    codes = None
-    for _ in range(n_rounds):
-        codes = sparse_encode(data, dictionary, alpha=alpha, algorithm="cd", tol=1e-2, init=codes)
-        update_dictionary(dictionary, codes.T @ codes, codes.T @ data)
-    return dictionary.numpy()
+    coder = GradSparseCoder(
+        n_components=n_components,
+        alpha=alpha,
+        batch_size=batch_size,
+        dict_init="samples",
+        positive_code=False,
+        random_state=0,
+    )
+    return coder.partial_fit(X).components_
 
 
 def patches() -> Problem:
@@ -176,15 +174,17 @@ def patches() -> Problem:
     X = extract_patches_2d(image, (8, 8), max_patches=20_000, random_state=0).reshape(-1, 64)
     X = X - X.mean(axis=1, keepdims=True)
     X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1)
-    return Problem("v", X[:5000], learn(X, 256, 0.15, 15), 0.15, 6, n_slow=1000)
+    return Problem("v", X[:5000], learn(X, 256, 0.15, 256), 0.15, 6, n_slow=1000)
 
 
-def activations(path: str) -> Problem:
+def activations(path: Path) -> Problem:
+    """Rows of a language model, centered and scaled to a mean square of 1."""
     with np.load(path) as file:
         X = file["train"].astype(np.float32)
     X -= X.mean(axis=0)
     X /= np.sqrt(np.mean(np.sum(X**2, axis=1)))
-    return Problem("vi", X[:1000], learn(X[:10_000], 2304, 0.02, 5), 0.02, 32, n_slow=30)
+    dictionary = learn(X[:10_000], 2304, 0.05, 1024)
+    return Problem("vi", X[:1000], dictionary, 0.05, 32, n_slow=30)
 
 
 PROBLEMS = {
@@ -206,7 +206,7 @@ def ours(problem: Problem, algorithm: str, engine: str) -> np.ndarray:
     return sparse_encode(
         problem.X,
         problem.dictionary,
-        gram=problem.gram,
+        gram=problem.gram if problem.ours_takes_gram else None,
         algorithm=algorithm,
         engine=engine,
         n_jobs=1,
@@ -217,14 +217,13 @@ def ours(problem: Problem, algorithm: str, engine: str) -> np.ndarray:
 def scikit_learn(problem: Problem, method: str) -> np.ndarray:
     from sklearn.decomposition import sparse_encode
 
-    X = problem.X[: problem.n_slow]
-    gram = problem.dictionary @ problem.dictionary.T if problem.gram is None else problem.gram
-    if method == "lasso":
-        return sparse_encode(
-            X, problem.dictionary, gram=gram, algorithm="lasso_cd", alpha=problem.alpha
-        )
+    lasso = {"algorithm": "lasso_cd", "alpha": problem.alpha}
+    omp = {"algorithm": "omp", "n_nonzero_coefs": problem.k}
     return sparse_encode(
-        X, problem.dictionary, gram=gram, algorithm="omp", n_nonzero_coefs=problem.k
+        problem.X[: problem.n_slow],
+        problem.dictionary,
+        gram=problem.gram,
+        **(lasso if method == "lasso" else omp),
     )
 
 
@@ -277,7 +276,8 @@ def measure(problem: Problem, task: str, peer: Peer | None, repeats: int, clock)
                 else:
                     codes[method] = ours(problem, name.split()[1], engine)
                 elapsed = clock() - start
-                setups[method] = problem.setup
+                takes_gram = name == "sklearn" or problem.ours_takes_gram
+                setups[method] = problem.setup if takes_gram else 0.0
             # The first turn compiles and warms up.
             if repeat:
                 seconds.setdefault(method, []).append(elapsed)
@@ -296,23 +296,23 @@ def measure(problem: Problem, task: str, peer: Peer | None, repeats: int, clock)
     return rows
 
 
-def compile_seconds() -> float:
-    """Time of the first call of the compiled kernels, nearly nothing once they are cached."""
+def compile_kernels() -> None:
+    """Call every kernel once, which says how long it compiled: 0 s where numba's cache has it."""
     from skamort.solvers import sparse_encode
 
-    start = time.perf_counter()
     X = np.eye(3, dtype=np.float32)
+    options = {"engine": "numba", "alpha": 0.1, "n_nonzero_coefs": 1}
     for algorithm in ("cd", "omp", "ormp"):
-        sparse_encode(X, X, algorithm=algorithm, engine="numba", alpha=0.1, n_nonzero_coefs=1)
-    return time.perf_counter() - start
+        sparse_encode(X, X, gram=X, algorithm=algorithm, verbose=1, **options)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", default=os.environ.get("SKAMORT_PEER_PYTHON"))
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--activations", help="npz file with an array 'train': adds problem vi")
+    parser.add_argument("--problems", nargs="+", choices=[*PROBLEMS, "vi"])
+    parser.add_argument("--activations", type=Path, help="npz with an array 'train', for (vi)")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one turn of (i), (ii) and (v)")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--output", type=Path, default=Path("results/inference_peers.csv"))
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -326,22 +326,28 @@ def main() -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    print(f"first call of the compiled kernels: {compile_seconds():.1f} s")
-    makers = [PROBLEMS[name] for name in arguments.problems]
+    compile_kernels()
+    names = ["i", "ii", "v"] if arguments.quick else [*PROBLEMS, "vi"]
+    names = arguments.problems or names
+    makers = PROBLEMS.copy()
     if arguments.activations:
-        makers.append(lambda: activations(arguments.activations))
+        makers["vi"] = lambda: activations(arguments.activations)
+    elif "vi" in names:
+        names.remove("vi")
+        print("(vi) skipped: name a file of activations by --activations.")
+    repeats = 1 if arguments.quick else arguments.repeats
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         python = arguments.peer_python
         peer = Peer(python, Path(folder), arguments.clock) if python else None
         if not peer:
             print("SPAMS skipped: name an interpreter with spams-bin by --peer-python.")
-        for make in makers:
-            problem = make()
+        for name in names:
+            problem = makers[name]()
             shape = "x".join(map(str, reversed(problem.dictionary.shape)))
             print(f"\n({problem.name}) {shape}, alpha={problem.alpha}, k={problem.k}")
             for task in METHODS:
-                for row in measure(problem, task, peer, arguments.repeats, clock):
+                for row in measure(problem, task, peer, repeats, clock):
                     rows.append(row)
                     print_row(row)
         if peer:

@@ -107,7 +107,8 @@ class GradSparseCoder(BaseSparseCoder):
     transform_tol : float, default=1e-4
         Duality gap that `transform` certifies, relative to ``1/2 ||x||^2``.
     sparse_output : bool, default=False
-        Whether `transform` returns a SciPy CSR array.
+        Whether `transform` returns a SciPy CSR array. Dense codes are then held for one block of
+        rows at a time: 2**24 entries, 64 MB of float32.
     warm_start : bool, default=False
         Whether `fit` goes on from the dictionary of the previous fit.
     device : str, default="auto"

@@ -54,7 +54,8 @@ class ITOCoder(BaseSparseCoder):
     transform_tol : float, default=1e-4
         Duality gap certified for each sample, relative to ``1/2 ||x||^2``.
     sparse_output : bool, default=False
-        Whether `transform` returns a SciPy CSR array.
+        Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
+        then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", or "auto": CUDA where torch sees it.
     verbose : int or bool, default=False

@@ -30,6 +30,8 @@ class SolverResult:
         Whether ``gap <= tol * 1/2 ||x||^2``, bool.
     residual : Tensor of shape (n_samples,), default=None
         ||x - z D||^2, float64, of the k-sparse solvers, which have no gap.
+    engine : {"numba", "torch"}, default="torch"
+        What ran.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class SolverResult:
     n_iter: Tensor
     converged: Tensor
     residual: Tensor | None = None
+    engine: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,12 @@ class LassoSolver(ABC):
             gap[rows] = bound * size.double().square()
             if scaled:
                 z.mul_((size / unit)[:, None])
-        return SolverResult(codes, gap, n_iter, gap <= self.tol * 0.5 * energy)
+        converged = gap <= self.tol * 0.5 * energy
+        return SolverResult(codes, gap, n_iter, converged, engine=self._engine_for(X, gram))
+
+    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:  # noqa: ARG002
+        """The engine that solves for ``X``."""
+        return "torch"
 
     @abstractmethod
     def _solve_block(

@@ -62,6 +62,11 @@ class CoordinateDescent(LassoSolver):
     engine: str = "auto"
     n_jobs: int | None = None
 
+    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:
+        engine = resolve_engine(self.engine, X)
+        # The kernels work on rows of the Gram matrix.
+        return "torch" if gram is None else engine
+
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         return len(dictionary) <= min(4 * n_samples + 2048, 1 << 14)
 
@@ -74,7 +79,7 @@ class CoordinateDescent(LassoSolver):
         codes: Tensor,
         gram: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        if resolve_engine(self.engine, X) == "torch" or gram is None:
+        if self._engine_for(X, gram) == "torch":
             return solve_block(
                 X, dictionary, gram, alpha, positive, self.tol, self.max_iter, codes
             ), None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
 from ._certificate import certified_gap
+from ._engine import compile_times, resolve_n_jobs
 from ._ksparse import KSparseSolver
 from ._registry import SOLVERS
 
@@ -29,6 +32,8 @@ class EncodingInfo:
     ----------
     algorithm : str
         The solver that ran, also where "auto" picked it.
+    engine : str
+        The engine that ran, "numba" or "torch", also where "auto" picked it.
     gap : array of shape (n_samples,)
         Duality gap, float64; NaN for k-sparse solvers.
     n_iter : array of shape (n_samples,)
@@ -40,6 +45,7 @@ class EncodingInfo:
     """
 
     algorithm: str
+    engine: str
     gap: Any
     n_iter: Any
     converged: Any
@@ -52,7 +58,7 @@ def sparse_encode(
     *,
     gram=None,
     cov=None,
-    algorithm="fista",
+    algorithm="auto",
     n_nonzero_coefs=None,
     alpha=None,
     copy_cov=True,
@@ -86,7 +92,7 @@ def sparse_encode(
         ``dictionary @ dictionary.T``, computed where it is needed.
     cov : array-like of shape (n_components, n_samples), default=None
         ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
-    algorithm : str, default="fista"
+    algorithm : str, default="auto"
         With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes on a CPU)
         or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
         "adam" (`Adam`). With a given number of non-zeros:
@@ -113,7 +119,9 @@ def sparse_encode(
     check_input : bool, default=True
         If False, values are not checked for NaN, infinity and zero atoms.
     verbose : int, default=0
-        Above 0, print what "auto" picked; verbosity of scikit-learn's algorithms.
+        Above 0, print the algorithm and the engine that ran, also where "auto" picked them, the
+        seconds they took and, apart, those of compiling kernels that numba's cache did not hold
+        yet; verbosity of scikit-learn's algorithms.
     positive : bool, default=False
         Whether codes must be >= 0.
     tol : float, default=1e-4
@@ -130,7 +138,7 @@ def sparse_encode(
         Sparse codes.
     info : EncodingInfo
         ``gap``, ``n_iter``, ``converged`` and ``residual``, each of shape (n_samples,), and the
-        ``algorithm`` that ran. Only if ``return_info``.
+        ``algorithm`` and the ``engine`` that ran. Only if ``return_info``.
 
     Raises
     ------
@@ -210,8 +218,6 @@ def sparse_encode(
         gram = _check_gram(gram, atoms, check=check_input)
     if algorithm == "auto":
         algorithm = _pick(data, atoms, k_sparse)
-        if verbose:
-            print(f"sparse_encode: picked algorithm={algorithm!r}.")
 
     solver = _make_solver(
         algorithm,
@@ -219,9 +225,17 @@ def sparse_encode(
         n_nonzero_coefs=n_nonzero_coefs,
         max_iter=max_iter,
         tol=tol,
-        n_jobs=n_jobs,
+        n_jobs=resolve_n_jobs(n_jobs),
     )
-    result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
+    with compile_times() if verbose else nullcontext([]) as compiled:
+        start = time.perf_counter()
+        result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
+        seconds = time.perf_counter() - start
+    if verbose:
+        print(
+            f"sparse_encode: algorithm={algorithm!r}, engine={result.engine!r}; compiled in "
+            f"{sum(compiled):.2f} s, solved {len(data)} samples in {seconds - sum(compiled):.2f} s."
+        )
     _warn_unless_converged(result, data, solver)
 
     def to_output(tensor: Tensor | None) -> Any:
@@ -232,6 +246,7 @@ def sparse_encode(
         return codes
     return codes, EncodingInfo(
         algorithm,
+        result.engine,
         to_output(result.gap),
         to_output(result.n_iter),
         to_output(result.converged),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
 
@@ -53,3 +54,17 @@ def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) ->
         return
     with ThreadPoolExecutor(n_slices) as pool:
         list(pool.map(kernel, slices))
+
+
+@contextmanager
+def compile_times() -> Iterator[list[float]]:
+    """Collect the seconds that numba compiles inside the block; none where its cache has the
+    kernels."""
+    seconds: list[float] = []
+    if find_spec("numba") is None:
+        yield seconds
+        return
+    from numba.core.event import install_timer
+
+    with install_timer("numba:compile", seconds.append):
+        yield seconds

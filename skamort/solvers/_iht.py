@@ -101,9 +101,12 @@ def _step(
 ) -> tuple[Tensor, Tensor]:
     """Codes and residual after the longest of the halved steps that lowers the loss."""
     gradient = residual @ dictionary.T
-    # A start at zero has no support yet: that of the first step stands in.
-    support = torch.where((z != 0).any(dim=1, keepdim=True), z, keep_largest(gradient, k, positive))
-    restricted = torch.where(support != 0, gradient, 0)
+    restricted = torch.where(z != 0, gradient, 0)
+    # Without a support, or where it is solved, what is left of its gradient is rounding and says
+    # nothing about the length of a step: the support of the first step stands in.
+    share = restricted.square().sum(dim=1, keepdim=True)
+    solved = share <= torch.finfo(z.dtype).eps * gradient.square().sum(dim=1, keepdim=True)
+    restricted = torch.where(solved, keep_largest(gradient, k, positive), restricted)
     energy = (restricted @ dictionary).square().sum(dim=1)
     length = torch.where(energy > 0, restricted.square().sum(dim=1) / energy, 0)[:, None]
     for _ in range(_HALVINGS):

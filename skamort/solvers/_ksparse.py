@@ -88,7 +88,12 @@ class KSparseSolver(ABC):
             if scaled:
                 z.mul_((size / unit)[:, None])
         nothing = torch.full_like(residual, torch.nan)
-        return SolverResult(codes, nothing, n_iter, ~nothing.isfinite(), residual)
+        engine = self._engine_for(X, gram)
+        return SolverResult(codes, nothing, n_iter, ~nothing.isfinite(), residual, engine)
+
+    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:  # noqa: ARG002
+        """The engine that solves for ``X``."""
+        return "torch"
 
     def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:  # noqa: ARG002
         """Whether to compute D D^T before the first block."""

@@ -63,6 +63,11 @@ class OMP(KSparseSolver):
     n_jobs: int | None = None
     _recursive: ClassVar[bool] = False
 
+    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:
+        engine = resolve_engine(self.engine, X)
+        # The kernels work on rows of the Gram matrix.
+        return "torch" if gram is None else engine
+
     def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:
         return resolve_engine(self.engine, X) == "numba" and len(dictionary) <= min(
             4 * len(X) + 2048, 1 << 14
@@ -78,7 +83,7 @@ class OMP(KSparseSolver):
         codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
         codes.zero_()
-        if resolve_engine(self.engine, X) == "torch" or gram is None:
+        if self._engine_for(X, gram) == "torch":
             pursue = _pursue_positive if positive else _pursue_signed
             return pursue(X, dictionary, k, self._recursive, codes)
         from ._omp_numba import pursue as pursue_compiled

@@ -7,7 +7,9 @@ from sklearn.preprocessing import StandardScaler
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
 from skamort.datasets import make_published_signal
+from skamort.estimators import _base, _inference
 from skamort.metrics import latent_mcc, sparse_coding_objective
+from skamort.solvers import sparse_encode as solvers_sparse_encode
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,32 @@ def test_the_warm_start_does_not_change_the_answer(signal):
     warm = ITOCoder(estimator=topk, transform_tol=1e-9).fit(X).transform(X)
     cold = ITOCoder(dictionary=topk.components_, transform_tol=1e-9).fit(X).transform(X)
     assert_allclose(warm, cold, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("algorithm", ["auto", "cd", "fista", "omp", "iht", "topk_refined"])
+@pytest.mark.parametrize("warm", [False, True])
+def test_sparse_output_holds_dense_codes_of_one_block_at_a_time(
+    signal, monkeypatch, algorithm, warm
+):
+    X, dictionary, _ = signal
+    start = {"dictionary": dictionary}
+    if warm:
+        start = {"estimator": TopKSAE(n_components=16, max_iter=2, random_state=0)}
+    ito = ITOCoder(algorithm=algorithm, **start).fit(X)
+    expected, sizes = ito.transform(X), []
+
+    def spy(block, dictionary, *, init, **options):
+        sizes.append(len(block) * len(dictionary))
+        assert (init is None) if not warm else (len(init) == len(block))
+        return solvers_sparse_encode(block, dictionary, init=init, **options)
+
+    monkeypatch.setattr(_inference, "sparse_encode", spy)
+    monkeypatch.setattr(_base, "_BLOCK_ELEMENTS", 50 * 16)
+    codes = ito.set_params(sparse_output=True).transform(X)
+    assert sizes == [800] * 5 + [6 * 16]
+    assert codes.format == "csr"
+    assert_allclose(codes.toarray(), expected, atol=1e-6)
 
 
 def test_conflicts_and_missing_dictionaries_are_refused(signal):

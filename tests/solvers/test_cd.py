@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from engines import each_engine, needs_numba
 
 from skamort.solvers import CoordinateDescent, sparse_encode
 
@@ -14,6 +15,7 @@ def problem(n_samples=40, n_components=60, n_features=20, dtype=torch.float64):
     return X, dictionary / dictionary.norm(dim=1, keepdim=True)
 
 
+@needs_numba
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("positive", [False, True])
 def test_engines_give_the_same_codes(dtype, positive):
@@ -27,6 +29,7 @@ def test_engines_give_the_same_codes(dtype, positive):
     torch.testing.assert_close(results[0].codes, results[1].codes, atol=0.02, rtol=0)
 
 
+@needs_numba
 def test_number_of_threads_changes_nothing():
     X, dictionary = problem()
     one, four = (
@@ -39,6 +42,7 @@ def test_number_of_threads_changes_nothing():
     assert torch.equal(one.gap, four.gap)
 
 
+@needs_numba
 def test_working_set_that_grows_large():
     X, dictionary = problem(n_samples=3, n_components=150, n_features=100)
     result = CoordinateDescent(engine="numba").solve(X, dictionary, alpha=1e-3, positive=False)
@@ -46,7 +50,7 @@ def test_working_set_that_grows_large():
     assert (result.codes != 0).sum(dim=1).min() > 60
 
 
-@pytest.mark.parametrize("engine", ["torch", "numba"])
+@each_engine
 def test_few_rounds_are_enough(engine):
     X, dictionary = problem(n_components=200)
     result = CoordinateDescent(engine=engine).solve(X, dictionary, alpha=0.5, positive=True)
@@ -73,7 +77,7 @@ def test_without_numba_the_answer_is_the_same(monkeypatch):
         sparse_encode(X, dictionary, algorithm="cd", engine="numba")
 
 
-@pytest.mark.parametrize("engine", ["torch", "numba"])
+@each_engine
 @pytest.mark.parametrize("offset", [0.0, -1.0])
 def test_correlations_far_below_zero(engine, offset):
     generator = torch.Generator().manual_seed(0)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from engines import ENGINES, each_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def one_by_one(dictionary, codes, X):
     st.integers(1, 12),
     st.integers(1, 8),
     st.floats(0.02, 1),
-    st.sampled_from(["torch", "numba"]),
+    st.sampled_from(ENGINES),
 )
 def test_follows_the_definition(seed, n_components, n_features, density, engine):
     dictionary, codes, X = problem(seed, n_components, n_features, density)
@@ -46,7 +47,7 @@ def test_follows_the_definition(seed, n_components, n_features, density, engine)
     assert unused.tolist() == [j for j in range(n_components) if not codes[:, j].any()]
 
 
-@pytest.mark.parametrize("engine", ["torch", "numba"])
+@each_engine
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_blocks_change_nothing(dtype, engine):
     dictionary, codes, X = problem(0, 150, 20, dtype=dtype)
@@ -73,7 +74,7 @@ def test_leaves_unused_atoms_alone():
     assert torch.equal(dictionary[unused], before[unused])
 
 
-@pytest.mark.parametrize("engine", ["torch", "numba"])
+@each_engine
 def test_survives_data_without_content(engine):
     dictionary, _, X = problem(0, 6, 4)
     update_dictionary(

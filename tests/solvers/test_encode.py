@@ -5,14 +5,17 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from engines import each_engine, needs_numba
 from sklearn.decomposition import sparse_encode as sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort.solvers import SOLVERS, duality_gap, sparse_encode
+from skamort.solvers._engine import compile_times
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 8))
 DICTIONARY = RNG.standard_normal((12, 8))
+K_SPARSE = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -89,19 +92,53 @@ def test_inputs_are_left_untouched():
     assert (init == 1).all()
 
 
-def test_blocks_change_nothing(monkeypatch):
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+@pytest.mark.parametrize("algorithm", ["cd", "fista", *K_SPARSE])
+def test_blocks_change_nothing(monkeypatch, algorithm, engine):
     many = np.random.default_rng(1).standard_normal((300, 8))
-    expected = sparse_encode(many, DICTIONARY, alpha=0.2, tol=1e-8)
-    monkeypatch.setattr("skamort.solvers._base._BLOCK_ELEMENTS", 1)
-    monkeypatch.setattr("skamort.solvers._certificate._BLOCK_ELEMENTS", 1)
-    in_blocks = sparse_encode(many, DICTIONARY, alpha=0.2, tol=1e-8)
+    options = {"algorithm": algorithm, "engine": engine, "tol": 1e-10}
+    options |= {"n_nonzero_coefs": 3} if algorithm in K_SPARSE else {"alpha": 0.2}
+    expected = sparse_encode(many, DICTIONARY, **options)
+    for module in ("_base", "_certificate", "_ksparse"):
+        monkeypatch.setattr(f"skamort.solvers.{module}._BLOCK_ELEMENTS", 1)
+    in_blocks = sparse_encode(many, DICTIONARY, **options)
     np.testing.assert_allclose(in_blocks, expected, atol=1e-6)
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("options", "algorithm"), [({"alpha": 0.2}, "cd"), ({"n_nonzero_coefs": 2}, "omp")]
+)
+def test_says_what_ran(capsys, options, algorithm, engine):
+    _, info = sparse_encode(X, DICTIONARY, engine=engine, verbose=1, return_info=True, **options)
+    assert (info.algorithm, info.engine) == (algorithm, engine)
+    said = capsys.readouterr().out
+    assert f"algorithm={algorithm!r}, engine={engine!r}; compiled in" in said
+    assert "solved 6 samples in" in said
+
+
+@needs_numba
+def test_tells_compiling_from_solving():
+    import numba
+
+    double = numba.njit(lambda x: 2 * x)
+    for n_compiled in (1, 0):
+        with compile_times() as seconds:
+            assert double(2) == 4
+        assert len(seconds) == n_compiled
+        assert all(time > 0 for time in seconds)
 
 
 def test_warns_where_it_has_not_converged():
     with pytest.warns(ConvergenceWarning, match=r"FISTA: 6 of 6 samples .* max_iter=2 .* gap is"):
         codes, info = sparse_encode(
-            X, DICTIONARY, alpha=0.01, max_iter=2, tol=1e-12, return_info=True
+            X,
+            DICTIONARY,
+            algorithm="fista",
+            alpha=0.01,
+            max_iter=2,
+            tol=1e-12,
+            return_info=True,
         )
     assert (info.n_iter == 2).all()
     assert not info.converged.any()

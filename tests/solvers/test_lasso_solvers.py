@@ -4,6 +4,7 @@ equivariance, certificates."""
 import numpy as np
 import pytest
 import torch
+from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import sparse_encode as sklearn_sparse_encode
@@ -13,7 +14,7 @@ from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 
 EXAMPLES = settings(max_examples=300, deadline=None)
 # Algorithm and engine.
-SOLVER_CHOICES = [("fista", "auto"), ("cd", "torch"), ("cd", "numba")]
+SOLVER_CHOICES = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
 SLOW_CHOICES = [("lca", "auto"), ("adam", "auto")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
