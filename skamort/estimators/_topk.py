@@ -71,6 +71,10 @@ class TopKSAE(BaseTrainedEncoder):
         Mean training loss a sample in each epoch.
     n_iter_ : int
         Number of epochs run.
+    latent_frequency_ : ndarray of shape (n_components,)
+        Share of the samples of the last epoch on which each latent fired, as it was being trained.
+    dead_fraction_ : float
+        Share of the latents that fired on none of them.
     net_ : SparseNet
         The skorch net; ``net_.module_`` is the torch module.
     n_features_in_ : int

@@ -21,6 +21,7 @@ from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, ti
 from ..training import (
     ClearDenormals,
     CodeRegressionLoss,
+    LatentActivity,
     Progress,
     SparseNet,
     StopOnPlateau,
@@ -169,7 +170,11 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return module
 
     def _make_callbacks(self, module):
-        callbacks = [ClearDenormals(), StopOnPlateau(self.tol, self.n_iter_no_change)]
+        callbacks = [
+            ClearDenormals(),
+            ("activity", LatentActivity()),
+            StopOnPlateau(self.tol, self.n_iter_no_change),
+        ]
         if module.decoder.dictionary.requires_grad:
             callbacks.insert(0, UnitNormAtoms())
         if self.verbose:
@@ -267,6 +272,17 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def n_iter_(self):
         """Number of epochs run, int."""
         return len(self.net_.history)
+
+    @property
+    def latent_frequency_(self):
+        """Share of the samples of the last epoch on which each latent fired, ndarray of shape
+        (n_components,)."""
+        return _to_numpy(self.net_.callback("activity").frequency_)
+
+    @property
+    def dead_fraction_(self):
+        """Share of the latents that fired on no sample of the last epoch, float."""
+        return float(np.mean(self.latent_frequency_ == 0))
 
     @property
     def _n_features_out(self):

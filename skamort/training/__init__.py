@@ -2,6 +2,7 @@
 
 from ._batches import TensorBatches
 from ._callbacks import ClearDenormals, Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
+from ._latents import LatentActivity
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
@@ -9,6 +10,7 @@ from ._plateau import Plateau
 __all__ = [
     "ClearDenormals",
     "CodeRegressionLoss",
+    "LatentActivity",
     "Plateau",
     "Progress",
     "SparseCodingLoss",

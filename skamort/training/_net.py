@@ -131,6 +131,10 @@ class SparseNet(NeuralNet):
             self.notify("on_train_end", X=X, y=y)
         return self
 
+    def callback(self, name):
+        """Return the callback of this name."""
+        return dict(self.callbacks_)[name]
+
     def __getstate__(self):
         buffer = io.BytesIO()
         torch.save(self.__dict__, buffer)

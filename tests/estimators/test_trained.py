@@ -55,6 +55,14 @@ def test_the_loss_is_the_objective(Estimator, signal):
     assert encoder.loss_curve_[0] == pytest.approx((error + penalty).mean(), rel=1e-5)
 
 
+def test_latent_frequency_and_dead_fraction_are_those_of_the_codes(encoder, signal):
+    X = signal[0]
+    encoder.set_params(max_iter=1, learning_rate=1e-12, n_components=64).fit(X)
+    active = encoder.transform(X) > 0
+    assert_allclose(encoder.latent_frequency_, active.mean(axis=0), atol=1e-6)
+    assert encoder.dead_fraction_ == np.mean(~active.any(axis=0))
+
+
 def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
     X, D, _ = signal
     encoder.set_params(dictionary=3 * D).fit(X)
