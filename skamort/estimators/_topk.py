@@ -50,6 +50,16 @@ class TopKSAE(BaseTrainedEncoder):
         Training has converged when the loss has not fallen by this fraction of itself...
     n_iter_no_change : int, default=10
         ...for this number of epochs.
+    early_stopping : bool, default=False
+        Whether convergence is that of the loss on held-out rows of X; the weights of the epoch with
+        the lowest such loss are then kept.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out.
+    product_dtype : {"bfloat16"} or None, default=None
+        Type of the numbers in training's dense matrix products; weights and sums keep that of X.
+        Half precision is faster where the processor has it.
+    callbacks : list of skorch callbacks, default=None
+        What else is to happen in training; :doc:`/training` tells what they can read.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
     warm_start : bool, default=False
@@ -69,6 +79,8 @@ class TopKSAE(BaseTrainedEncoder):
         Center of the data; zeros if not fitted.
     loss_curve_ : list of float
         Mean training loss a sample in each epoch.
+    validation_loss_curve_ : list of float or None
+        Mean loss a held-out sample after each epoch, with `early_stopping`.
     n_iter_ : int
         Number of epochs run.
     latent_frequency_ : ndarray of shape (n_components,)
@@ -123,6 +135,10 @@ class TopKSAE(BaseTrainedEncoder):
         batch_size=256,
         tol=1e-3,
         n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        product_dtype=None,
+        callbacks=None,
         sparse_output=False,
         warm_start=False,
         device="auto",
@@ -141,6 +157,10 @@ class TopKSAE(BaseTrainedEncoder):
         self.batch_size = batch_size
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.product_dtype = product_dtype
+        self.callbacks = callbacks
         self.sparse_output = sparse_output
         self.warm_start = warm_start
         self.device = device

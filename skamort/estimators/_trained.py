@@ -4,6 +4,7 @@ A subclass names its architecture in three methods: `_hidden_layer_sizes()`, `_m
 and `_make_loss()`. Everything else, from validation to the three scenarios, is here.
 """
 
+import math
 import warnings
 from numbers import Integral, Real
 
@@ -13,12 +14,14 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from .._validation import as_tensor
 from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
 from ..training import (
+    BestWeights,
     ClearDenormals,
     CodeRegressionLoss,
     LatentActivity,
@@ -51,6 +54,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "product_dtype": [StrOptions({"bfloat16"}), None],
+        "callbacks": [list, tuple, None],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
@@ -88,7 +95,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if fresh:
             self._initialize(X, y, codes)
         try:
-            self._train(X, codes, self.max_iter)
+            self._train(X, codes, self.max_iter, self.validation_fraction * self.early_stopping)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -100,6 +107,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, codes=None):
         """Train for one more pass over X, one chunk of a larger whole.
+
+        All rows are trained on, whatever `early_stopping` is.
 
         Parameters
         ----------
@@ -149,6 +158,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,
+            product_dtype=self.product_dtype and getattr(torch, self.product_dtype),
             callbacks=self._make_callbacks(module),
         ).initialize()
 
@@ -170,30 +180,48 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return module
 
     def _make_callbacks(self, module):
-        callbacks = [
-            ClearDenormals(),
-            ("activity", LatentActivity()),
-            StopOnPlateau(self.tol, self.n_iter_no_change),
-        ]
-        if module.decoder.dictionary.requires_grad:
-            callbacks.insert(0, UnitNormAtoms())
+        """Return what happens around a step: the constraint, the user's wishes, the end."""
+        callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
+        callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
+        callbacks += check_callbacks(self)
+        callbacks.append(StopOnPlateau(self.tol, self.n_iter_no_change))
         if self.verbose:
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, X, codes, n_epochs):
+    def _train(self, X, codes, n_epochs, held_out_fraction=0):
         """Run the net, keeping what it has learned when the user interrupts."""
         data = (X,) if codes is None else (X, codes)
+        training, held_out = self._split(data, held_out_fraction)
         loss = self._make_loss(X) if codes is None else CodeRegressionLoss(self.code_loss)
         self.net_.criterion_ = loss.to(X.device)
         self.net_.max_epochs = n_epochs
         try:
-            self.net_.partial_fit(TensorDataset(*data))
+            self.net_.partial_fit(training, held_out)
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
             warn_interrupted(self, f"epoch {len(self.net_.history)}")
         if codes is not None and self.code_loss == "cosine":
             self._match_scale(X, codes)
+
+    def _split(self, data, fraction):
+        """Return the rows to train on and those held out, or None, as datasets.
+
+        A warm start holds out the same rows again, so that no row is in both parts.
+        """
+        n_samples = len(data[0])
+        if not fraction:
+            return TensorDataset(*data), None
+        if n_samples < 2:
+            raise ValueError(
+                f"{type(self).__name__}: early_stopping=True holds out rows of X, which has "
+                f"n_samples={n_samples}; give at least 2 rows, or set early_stopping=False."
+            )
+        generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
+        order = torch.randperm(n_samples, generator=generator).to(data[0].device)
+        n_held_out = min(math.ceil(fraction * n_samples), n_samples - 1)
+        parts = order[n_held_out:], order[:n_held_out]
+        return [TensorDataset(*(tensor[rows] for tensor in data)) for rows in parts]
 
     @torch.no_grad()
     def _match_scale(self, X, target):
@@ -269,6 +297,12 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return self.net_.history[:, "train_loss"]
 
     @property
+    def validation_loss_curve_(self):
+        """Mean loss a held-out sample after each epoch, list of float; None without
+        `early_stopping`."""
+        return [row["valid_loss"] for row in self.net_.history if "valid_loss" in row] or None
+
+    @property
     def n_iter_(self):
         """Number of epochs run, int."""
         return len(self.net_.history)
@@ -290,6 +324,26 @@ class BaseTrainedEncoder(BaseSparseCoder):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
+
+
+def check_callbacks(owner):
+    """Return the skorch callbacks that the parameter `callbacks` of an estimator holds.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a callback, a class of callbacks, or such with a name.
+    """
+    callbacks = list(owner.callbacks or ())
+    for entry in callbacks:
+        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise TypeError(
+                f"{type(owner).__name__}: callbacks must hold skorch callbacks or pairs of a name "
+                f"and one, got {entry!r}; derive it from skorch.callbacks.Callback."
+            )
+    return callbacks
 
 
 def _to_numpy(parameter):

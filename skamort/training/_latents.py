@@ -10,7 +10,8 @@ class LatentActivity(Callback):
     Attributes
     ----------
     frequency_ : Tensor of shape (n_components,)
-        Share of the samples of the last finished epoch on which each latent fired.
+        Share of the samples of the last finished epoch on which each latent fired; where the
+        history tells the best epoch by ``valid_loss_best``, of that one.
     silence_ : Tensor of shape (n_components,), int64
         Samples seen since each latent last fired; those of a batch count as one moment.
     """
@@ -37,9 +38,10 @@ class LatentActivity(Callback):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""
-        self.frequency_ = self.counts_ / self.n_samples_
+        if net.history[-1].get("valid_loss_best", True):
+            self.frequency_ = self.counts_ / self.n_samples_
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Make do with what has been counted when the user interrupts the first epoch."""
         if not hasattr(self, "frequency_"):
-            self.on_epoch_end(net)
+            self.frequency_ = self.counts_ / self.n_samples_

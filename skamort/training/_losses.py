@@ -1,7 +1,8 @@
 """Losses of the trained encoders, each with the backward pass that suits it.
 
-Both losses have two methods. `forward` is the value; `backward` runs a module on a batch, leaves
-the gradients in its parameters and returns the value and the codes. Neither changes a weight.
+Both losses have three methods. `forward` is the value; `backward` runs a module on a batch, leaves
+the gradients in its parameters and returns the value and the codes; `evaluate` returns these two
+without gradients. None changes a weight.
 
 Symbols: X (n, n_features) data, Z (n, n_components) codes, D (n_components, n_features) dictionary,
 c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n_features,) weights.
@@ -67,6 +68,15 @@ class SparseCodingLoss(nn.Module):
             decoder.intercept.grad += residual_grad.sum(0)
         return loss, codes
 
+    @torch.no_grad()
+    def evaluate(
+        self, module: SparseAutoencoder, X: Tensor
+    ) -> tuple[Tensor, DenseCodes | SparseCodes]:
+        """Return the loss of a batch and its codes."""
+        codes = module.encode_compactly(X)
+        residual = codes.residual(module.decoder.dictionary, module.center(X))
+        return self._value(residual, self._weigh(residual), codes), codes
+
     def _weigh(self, residual: Tensor) -> Tensor:
         return residual if self.squared_weights is None else residual * self.squared_weights
 
@@ -106,6 +116,14 @@ class CodeRegressionLoss(nn.Module):
         loss = self(codes, target)
         loss.backward()
         return loss.detach(), DenseCodes(codes.detach())
+
+    @torch.no_grad()
+    def evaluate(
+        self, module: SparseAutoencoder, X: Tensor, target: Tensor
+    ) -> tuple[Tensor, DenseCodes]:
+        """Return the loss of a batch and its codes."""
+        codes = module.encode(X)
+        return self(codes, target), DenseCodes(codes)
 
 
 def _linear_backward(
