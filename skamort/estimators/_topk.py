@@ -3,7 +3,7 @@
 import math
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..modules import TopK
 from ..training import SparseCodingLoss
@@ -50,6 +50,13 @@ class TopKSAE(BaseTrainedEncoder):
         Training has converged when the loss has not fallen by this fraction of itself...
     n_iter_no_change : int, default=10
         ...for this number of epochs.
+    dead_latents : {"auxk", "resample"} or None, default=None
+        What to do about latents that fire no more. "resample": start them anew at samples that are
+        badly reconstructed. "auxk": teach the ``n_features / 2`` largest of them to reconstruct
+        what the others leave over.
+    dead_window : int, default=None
+        Number of samples without firing after which a latent is dead. None: a pass over the
+        training data, at most 10 million.
     early_stopping : bool, default=False
         Whether convergence is that of the loss on held-out rows of X; the weights of the epoch with
         the lowest such loss are then kept.
@@ -117,6 +124,7 @@ class TopKSAE(BaseTrainedEncoder):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseTrainedEncoder._parameter_constraints,
+        "dead_latents": [StrOptions({"auxk", "resample"}), None],
         "k": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -135,6 +143,8 @@ class TopKSAE(BaseTrainedEncoder):
         batch_size=256,
         tol=1e-3,
         n_iter_no_change=10,
+        dead_latents=None,
+        dead_window=None,
         early_stopping=False,
         validation_fraction=0.1,
         product_dtype=None,
@@ -157,6 +167,8 @@ class TopKSAE(BaseTrainedEncoder):
         self.batch_size = batch_size
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.dead_latents = dead_latents
+        self.dead_window = dead_window
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.product_dtype = product_dtype

@@ -19,15 +19,17 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from .._validation import as_tensor
-from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
+from ..modules import Decoder, SparseAutoencoder, make_encoder, scale_output, tie_to_dictionary
 from ..training import (
     BestWeights,
     ClearDenormals,
     CodeRegressionLoss,
     LatentActivity,
     Progress,
+    ResampleDead,
     SparseNet,
     StopOnPlateau,
+    TeachDead,
     UnitNormAtoms,
 )
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
@@ -37,6 +39,9 @@ from ._dictionary import (
     initial_dictionary,
     resolve_n_components,
 )
+
+# Rows from which the scale of the first codes is estimated, one number.
+_SCALING_ROWS = 512
 
 
 class BaseTrainedEncoder(BaseSparseCoder):
@@ -56,6 +61,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "dead_latents": [StrOptions({"resample"}), None],
+        "dead_window": [Interval(Integral, 1, None, closed="left"), None],
         "product_dtype": [StrOptions({"bfloat16"}), None],
         "callbacks": [list, tuple, None],
         "sparse_output": ["boolean"],
@@ -151,9 +158,13 @@ class BaseTrainedEncoder(BaseSparseCoder):
             dictionary = dictionary_from_codes(X, codes, dictionary)
         module = self._make_module(X, dictionary, codes is None, generator)
         self._prepare_loss(X, y)
+        loss = self._make_loss(X)
+        if codes is None:
+            rows = X[:: -(-len(X) // _SCALING_ROWS)]
+            scale_output(module.encoder, loss.best_scale(module, rows))
         self.net_ = SparseNet(
             module,
-            self._make_loss(X),
+            loss,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             generator=generator,
@@ -183,6 +194,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
         callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
+        if self.dead_latents == "resample":
+            callbacks.append(ResampleDead(self.dead_window))
+        elif self.dead_latents == "auxk":
+            callbacks.append(TeachDead(self.dead_window))
         callbacks += check_callbacks(self)
         callbacks.append(StopOnPlateau(self.tol, self.n_iter_no_change))
         if self.verbose:
@@ -236,10 +251,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if not isinstance(module.activation, nn.ReLU):
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)
-        layer = output_layer(module.encoder)
-        layer.weight.mul_(scale[:, None])
-        if layer.bias is not None:
-            layer.bias.mul_(scale)
+        scale_output(module.encoder, scale)
 
     def _warn_not_converged(self):
         warnings.warn(

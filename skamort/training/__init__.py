@@ -9,7 +9,7 @@ from ._callbacks import (
     TrainingConverged,
     UnitNormAtoms,
 )
-from ._latents import LatentActivity
+from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
@@ -21,9 +21,11 @@ __all__ = [
     "LatentActivity",
     "Plateau",
     "Progress",
+    "ResampleDead",
     "SparseCodingLoss",
     "SparseNet",
     "StopOnPlateau",
+    "TeachDead",
     "TensorBatches",
     "TrainingConverged",
     "UnitNormAtoms",

@@ -316,3 +316,14 @@ def test_callbacks_of_skorch_work(encoder, signal):
 def test_what_is_no_callback_is_refused(encoder, signal):
     with pytest.raises(TypeError, match=r"callbacks must hold skorch callbacks .*got 3; derive"):
         encoder.set_params(callbacks=[3]).fit(signal[0])
+
+
+def test_resampling_leaves_fewer_dead_latents(encoder, signal):
+    # Half of the atoms are orthogonal to all data.
+    X = np.hstack([signal[0], np.zeros((500, 8))])
+    start = np.vstack([np.eye(16)[8:], np.eye(16)[:8]])
+    encoder.set_params(dict_init=start, max_iter=20, n_components=None, encoder_bias=True)
+    plain = clone(encoder).fit(X)
+    revived = encoder.set_params(dead_latents="resample").fit(X)
+    assert plain.dead_fraction_ >= 0.5
+    assert revived.dead_fraction_ < 0.3
