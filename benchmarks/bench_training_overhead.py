@@ -29,9 +29,16 @@ SETTINGS = [
 ]
 
 
+def first_scale(X, dictionary):
+    """Return the factor of the tied encoder that reconstructs best, with which `fit` starts."""
+    rows = X[:: -(-len(X) // 512)]
+    decoded = torch.relu(rows @ dictionary.T) @ dictionary
+    return (rows * decoded).sum() / decoded.square().sum()
+
+
 def train_bare(X, dictionary, batch_size, n_epochs):
     """Train with a plain loop; return the seconds and the last epoch's loss."""
-    W = torch.nn.Parameter(dictionary.clone())
+    W = torch.nn.Parameter(dictionary * first_scale(X, dictionary))
     b = torch.nn.Parameter(torch.zeros(len(dictionary)))
     D = torch.nn.Parameter(dictionary.clone())
     optimizer = torch.optim.Adam([W, b, D], lr=LEARNING_RATE, fused=True)

@@ -3,7 +3,7 @@
 import math
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..modules import TopK
 from ..training import SparseCodingLoss
@@ -50,6 +50,23 @@ class TopKSAE(BaseTrainedEncoder):
         Training has converged when the loss has not fallen by this fraction of itself...
     n_iter_no_change : int, default=10
         ...for this number of epochs.
+    dead_latents : {"auxk", "resample"} or None, default=None
+        What to do about latents that fire no more. "resample": start them anew at samples that are
+        badly reconstructed. "auxk": teach the ``n_features / 2`` largest of them to reconstruct
+        what the others leave over.
+    dead_window : int, default=None
+        Number of samples without firing after which a latent is dead. None: a pass over the
+        training data, at most 10 million.
+    early_stopping : bool, default=False
+        Whether convergence is that of the loss on held-out rows of X; the weights of the epoch with
+        the lowest such loss are then kept.
+    validation_fraction : float, default=0.1
+        Share of the rows that `early_stopping` holds out.
+    product_dtype : {"bfloat16"} or None, default=None
+        Type of the numbers in training's dense matrix products; weights and sums keep that of X.
+        Half precision is faster where the processor has it.
+    callbacks : list of skorch callbacks, default=None
+        What else is to happen in training; :doc:`/training` tells what they can read.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
     warm_start : bool, default=False
@@ -69,8 +86,14 @@ class TopKSAE(BaseTrainedEncoder):
         Center of the data; zeros if not fitted.
     loss_curve_ : list of float
         Mean training loss a sample in each epoch.
+    validation_loss_curve_ : list of float or None
+        Mean loss a held-out sample after each epoch, with `early_stopping`.
     n_iter_ : int
         Number of epochs run.
+    latent_frequency_ : ndarray of shape (n_components,)
+        Share of the samples of the last epoch on which each latent fired, as it was being trained.
+    dead_fraction_ : float
+        Share of the latents that fired on none of them.
     net_ : SparseNet
         The skorch net; ``net_.module_`` is the torch module.
     n_features_in_ : int
@@ -101,6 +124,7 @@ class TopKSAE(BaseTrainedEncoder):
 
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseTrainedEncoder._parameter_constraints,
+        "dead_latents": [StrOptions({"auxk", "resample"}), None],
         "k": [Interval(Integral, 1, None, closed="left"), None],
     }
 
@@ -119,6 +143,12 @@ class TopKSAE(BaseTrainedEncoder):
         batch_size=256,
         tol=1e-3,
         n_iter_no_change=10,
+        dead_latents=None,
+        dead_window=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        product_dtype=None,
+        callbacks=None,
         sparse_output=False,
         warm_start=False,
         device="auto",
@@ -137,6 +167,12 @@ class TopKSAE(BaseTrainedEncoder):
         self.batch_size = batch_size
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.dead_latents = dead_latents
+        self.dead_window = dead_window
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.product_dtype = product_dtype
+        self.callbacks = callbacks
         self.sparse_output = sparse_output
         self.warm_start = warm_start
         self.device = device

@@ -13,22 +13,28 @@ from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
 from .._lazy_rows import LazyRows
 from .._validation import as_tensor
-from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
+from ..modules import Decoder, SparseAutoencoder, make_encoder, scale_output, tie_to_dictionary
 from ..training import (
     BUFFER_ELEMENTS,
+    BestWeights,
     ChunkDataset,
     ClearDenormals,
     CodeRegressionLoss,
+    LatentActivity,
     Progress,
+    ResampleDead,
     SparseNet,
     StopOnPlateau,
+    TeachDead,
     UnitNormAtoms,
     batches_of,
+    hold_out,
 )
 from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
 from ._dictionary import (
@@ -37,6 +43,9 @@ from ._dictionary import (
     initial_dictionary,
     resolve_n_components,
 )
+
+# Rows from which the scale of the first codes is estimated, one number.
+_SCALING_ROWS = 512
 
 
 class BaseTrainedEncoder(BaseSparseCoder):
@@ -54,6 +63,12 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "dead_latents": [StrOptions({"resample"}), None],
+        "dead_window": [Interval(Integral, 1, None, closed="left"), None],
+        "product_dtype": [StrOptions({"bfloat16"}), None],
+        "callbacks": [list, tuple, None],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
@@ -94,7 +109,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if fresh:
             self._initialize(data, y)
         try:
-            self._train(data, codes is not None, self.max_iter)
+            held_out = self.validation_fraction * self.early_stopping
+            self._train(data, codes is not None, self.max_iter, held_out)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -106,6 +122,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, codes=None):
         """Train for one more pass over X, one chunk of a larger whole.
+
+        All rows are trained on, whatever `early_stopping` is.
 
         Parameters
         ----------
@@ -160,13 +178,18 @@ class BaseTrainedEncoder(BaseSparseCoder):
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         module = self._make_module(X, dictionary, not codes, generator)
         self._prepare_loss(X, y)
+        loss = self._make_loss(X)
+        if not codes:
+            rows = X[:: -(-len(X) // _SCALING_ROWS)]
+            scale_output(module.encoder, loss.best_scale(module, rows))
         self.net_ = SparseNet(
             module,
-            self._make_loss(X),
+            loss,
             learning_rate=self.learning_rate,
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,
+            product_dtype=self.product_dtype and getattr(torch, self.product_dtype),
             callbacks=self._make_callbacks(module),
         ).initialize()
 
@@ -188,21 +211,28 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return module
 
     def _make_callbacks(self, module):
-        callbacks = [ClearDenormals(), StopOnPlateau(self.tol, self.n_iter_no_change)]
-        if module.decoder.dictionary.requires_grad:
-            callbacks.insert(0, UnitNormAtoms())
+        """Return what happens around a step: the constraint, the user's wishes, the end."""
+        callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
+        callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
+        if self.dead_latents == "resample":
+            callbacks.append(ResampleDead(self.dead_window))
+        elif self.dead_latents == "auxk":
+            callbacks.append(TeachDead(self.dead_window))
+        callbacks += check_callbacks(self)
+        callbacks.append(StopOnPlateau(self.tol, self.n_iter_no_change))
         if self.verbose:
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, data, codes_known, n_epochs):
+    def _train(self, data, codes_known, n_epochs, held_out_fraction=0):
         """Run the net, keeping what it has learned when the user interrupts."""
+        training, held_out = self._split(data, held_out_fraction)
         like = self.net_.module_.decoder.dictionary
         loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
         self.net_.criterion_ = loss.to(like.device)
         self.net_.max_epochs = n_epochs
         try:
-            self.net_.partial_fit(data)
+            self.net_.partial_fit(training, held_out)
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
             warn_interrupted(self, f"epoch {len(self.net_.history)}")
@@ -212,6 +242,21 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def _passes(self, data, n_components):
         """Return the batches of a pass over the data whose codes fit in memory together."""
         return batches_of(data, max(1, CODE_ELEMENTS // n_components))
+
+    def _split(self, data, fraction):
+        """Return the rows to train on and those held out, or None.
+
+        A warm start holds out the same rows again, so that no row is in both parts.
+        """
+        if not fraction:
+            return data, None
+        if len(data) < 2:
+            raise ValueError(
+                f"{type(self).__name__}: early_stopping=True holds out rows of X, which has "
+                f"n_samples={len(data)}; give at least 2 rows, or set early_stopping=False."
+            )
+        generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
+        return hold_out(data, fraction, generator)
 
     @torch.no_grad()
     def _match_scale(self, data):
@@ -229,10 +274,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if not isinstance(module.activation, nn.ReLU):
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)
-        layer = output_layer(module.encoder)
-        layer.weight.mul_(scale[:, None])
-        if layer.bias is not None:
-            layer.bias.mul_(scale)
+        scale_output(module.encoder, scale)
 
     def _warn_not_converged(self):
         warnings.warn(
@@ -290,9 +332,26 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return self.net_.history[:, "train_loss"]
 
     @property
+    def validation_loss_curve_(self):
+        """Mean loss a held-out sample after each epoch, list of float; None without
+        `early_stopping`."""
+        return [row["valid_loss"] for row in self.net_.history if "valid_loss" in row] or None
+
+    @property
     def n_iter_(self):
         """Number of epochs run, int."""
         return len(self.net_.history)
+
+    @property
+    def latent_frequency_(self):
+        """Share of the samples of the last epoch on which each latent fired, ndarray of shape
+        (n_components,)."""
+        return _to_numpy(self.net_.callback("activity").frequency_)
+
+    @property
+    def dead_fraction_(self):
+        """Share of the latents that fired on no sample of the last epoch, float."""
+        return float(np.mean(self.latent_frequency_ == 0))
 
     @property
     def _n_features_out(self):
@@ -300,6 +359,26 @@ class BaseTrainedEncoder(BaseSparseCoder):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
+
+
+def check_callbacks(owner):
+    """Return the skorch callbacks that the parameter `callbacks` of an estimator holds.
+
+    Raises
+    ------
+    TypeError
+        If one of them is not a callback, a class of callbacks, or such with a name.
+    """
+    callbacks = list(owner.callbacks or ())
+    for entry in callbacks:
+        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+        kind = callback if isinstance(callback, type) else type(callback)
+        if not issubclass(kind, Callback):
+            raise TypeError(
+                f"{type(owner).__name__}: callbacks must hold skorch callbacks or pairs of a name "
+                f"and one, got {entry!r}; derive it from skorch.callbacks.Callback."
+            )
+    return callbacks
 
 
 def _to_numpy(parameter):

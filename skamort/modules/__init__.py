@@ -3,7 +3,7 @@
 from ._activations import TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._codes import DenseCodes, SparseCodes
-from ._encoders import make_encoder, output_layer, tie_to_dictionary
+from ._encoders import make_encoder, output_layer, retie, scale_output, tie_to_dictionary
 
 __all__ = [
     "Decoder",
@@ -13,5 +13,7 @@ __all__ = [
     "TopK",
     "make_encoder",
     "output_layer",
+    "retie",
+    "scale_output",
     "tie_to_dictionary",
 ]

@@ -37,7 +37,7 @@ class DenseCodes:
     Parameters
     ----------
     values : Tensor of shape (n, n_components)
-        The codes; for the methods `gradient` they are >= 0.
+        The codes; for the methods `gradient` and `firing_counts` they are >= 0.
     """
 
     def __init__(self, values: Tensor):
@@ -63,7 +63,7 @@ class DenseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        return self.values.count_nonzero(0)
+        return self.values.sign().sum(0).long()  # count_nonzero is 20 times slower
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
@@ -122,7 +122,9 @@ class SparseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        return torch.bincount(self.indices[self.values > 0], minlength=self.n_components)
+        active = self.values.sign().reshape(-1)
+        counts = torch.bincount(self.indices.reshape(-1), active, minlength=self.n_components)
+        return counts.long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""

@@ -63,19 +63,59 @@ def tie_to_dictionary(encoder: nn.Module, X: Tensor, dictionary: Tensor) -> None
     encoder : nn.Module
         What `make_encoder` built; changed in place.
     X : Tensor of shape (n_samples, n_features)
-        Centered data; the first few thousand rows are used.
+        Centered data; a few thousand rows of it are used.
     dictionary : Tensor of shape (n_components, n_features)
         The decoder's atoms.
     """
+    output_layer(encoder).weight.copy_(_tied_weights(encoder, X, dictionary))
+
+
+@torch.no_grad()
+def retie(encoder: nn.Module, X: Tensor, dictionary: Tensor, latents: Tensor, scale: float) -> None:
+    """Tie some latents of a trained encoder to their atoms again.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        What `make_encoder` built; changed in place.
+    X : Tensor of shape (n_samples, n_features)
+        Centered data; a few thousand rows of it are used.
+    dictionary : Tensor of shape (n_components, n_features)
+        The decoder's atoms.
+    latents : Tensor of shape (n_tied,), int64
+        The latents to tie.
+    scale : float
+        Length of their weights in the last layer, relative to the mean of the other latents'. Their
+        biases are 0.
+    """
     layer = output_layer(encoder)
-    if layer is encoder:
-        layer.weight.copy_(dictionary)
-        return
-    X = X[:_TYING_ROWS]
+    lengths = torch.linalg.vector_norm(layer.weight, dim=1)
+    lengths[latents] = torch.nan
+    length = scale * lengths.nanmean().nan_to_num(1.0)
+    tied = _tied_weights(encoder, X, dictionary[latents])
+    layer.weight[latents] = length * nn.functional.normalize(tied, dim=1)
+    if layer.bias is not None:
+        layer.bias[latents] = 0
+
+
+def _tied_weights(encoder: nn.Module, X: Tensor, atoms: Tensor) -> Tensor:
+    """Return the weights of the last layer that make A = X D^T, or come close."""
+    if output_layer(encoder) is encoder:
+        return atoms
+    X = X[:: -(-len(X) // _TYING_ROWS)]
     hidden = encoder[:-1](X)
     gram = hidden.T @ hidden
     gram.diagonal().add_(_TYING_RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
-    layer.weight.copy_(torch.linalg.solve(gram, hidden.T @ X @ dictionary.T).T)
+    return torch.linalg.solve(gram, hidden.T @ X @ atoms.T).T
+
+
+@torch.no_grad()
+def scale_output(encoder: nn.Module, scale: Tensor | float) -> None:
+    """Multiply the pre-activations by a factor, or by one for each latent."""
+    layer = output_layer(encoder)
+    layer.weight.mul_(torch.as_tensor(scale).reshape(-1, 1))
+    if layer.bias is not None:
+        layer.bias.mul_(scale)
 
 
 def output_layer(encoder: nn.Module) -> nn.Linear:

@@ -1,25 +1,38 @@
 """Training of encoders: the skorch net, batches, losses and callbacks."""
 
 from ._batches import TensorBatches
-from ._callbacks import ClearDenormals, Progress, StopOnPlateau, TrainingConverged, UnitNormAtoms
-from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of
+from ._callbacks import (
+    BestWeights,
+    ClearDenormals,
+    Progress,
+    StopOnPlateau,
+    TrainingConverged,
+    UnitNormAtoms,
+)
+from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, hold_out
+from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
 
 __all__ = [
     "BUFFER_ELEMENTS",
+    "BestWeights",
     "ChunkBatches",
     "ChunkDataset",
     "ClearDenormals",
     "CodeRegressionLoss",
+    "LatentActivity",
     "Plateau",
     "Progress",
+    "ResampleDead",
     "SparseCodingLoss",
     "SparseNet",
     "StopOnPlateau",
+    "TeachDead",
     "TensorBatches",
     "TrainingConverged",
     "UnitNormAtoms",
     "batches_of",
+    "hold_out",
 ]

@@ -74,8 +74,35 @@ def _row_blocks(matrix):
     return matrix.split(max(1, _BLOCK_ELEMENTS // matrix.shape[1]))
 
 
+class BestWeights(Callback):
+    """Go back to the weights of the epoch with the lowest validation loss when training ends.
+
+    Without a validation loss it does nothing. The history tells by ``valid_loss_best`` which epochs
+    were the best so far.
+    """
+
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Start afresh."""
+        self.lowest_ = float("inf")
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
+        """Keep the weights of a new best epoch."""
+        loss = net.history[-1].get("valid_loss")
+        if loss is None:
+            return
+        net.history.record("valid_loss_best", loss < self.lowest_)
+        if loss < self.lowest_:
+            self.lowest_ = loss
+            self.state_ = {name: value.clone() for name, value in net.module_.state_dict().items()}
+
+    def on_train_end(self, net, **kwargs):  # noqa: ARG002
+        """Put the best weights back."""
+        if self.lowest_ < float("inf"):
+            net.module_.load_state_dict(self.__dict__.pop("state_"))
+
+
 class StopOnPlateau(Callback):
-    """Stop once the training loss has ceased to fall.
+    """Stop once the loss, that of the held-out rows where there are any, has ceased to fall.
 
     Parameters
     ----------
@@ -95,7 +122,8 @@ class StopOnPlateau(Callback):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Raise `TrainingConverged` at the end of a plateau."""
-        if self.plateau_.reached(net.history[-1]["train_loss"]):
+        epoch = net.history[-1]
+        if self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"])):
             raise TrainingConverged
 
 

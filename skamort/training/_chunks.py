@@ -6,6 +6,7 @@ these few. What lies in memory is one buffer, whatever the size of the data.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,9 +33,17 @@ class ChunkDataset(Dataset):
         Of the tensors.
     device : torch.device
         Where they go.
+    chunks : sequence of int, optional
+        Which chunks belong to the data set; all where None.
     """
 
-    def __init__(self, sources: Sequence[Any], dtype: torch.dtype, device: torch.device):
+    def __init__(
+        self,
+        sources: Sequence[Any],
+        dtype: torch.dtype,
+        device: torch.device,
+        chunks: Sequence[int] | None = None,
+    ):
         self.sources = sources
         self.dtype = dtype
         self.device = device
@@ -42,15 +51,15 @@ class ChunkDataset(Dataset):
         buffer_rows = max(1, BUFFER_ELEMENTS // n_features)
         self.chunk_rows = min(sources[0].chunk_rows, buffer_rows)
         self.buffered_chunks = buffer_rows // self.chunk_rows
-        self.n_chunks = -(-n_samples // self.chunk_rows)
+        self.chunks = range(-(-n_samples // self.chunk_rows)) if chunks is None else chunks
 
     def __len__(self) -> int:
-        return len(self.sources[0])
+        return sum(rows.stop - rows.start for rows in map(self.rows_of, self.chunks))
 
     def rows_of(self, chunk: int) -> slice:
         """Return the rows of a chunk."""
         start = chunk * self.chunk_rows
-        return slice(start, min(start + self.chunk_rows, len(self)))
+        return slice(start, min(start + self.chunk_rows, len(self.sources[0])))
 
     def read(self, chunks: Sequence[int]) -> tuple[Tensor, ...]:
         """Read chunks, one after the other."""
@@ -59,8 +68,8 @@ class ChunkDataset(Dataset):
 
     def sample(self, generator: torch.Generator) -> tuple[np.ndarray, tuple[Tensor, ...]]:
         """Read a buffer of random chunks: the indices of their rows, and the rows."""
-        drawn = torch.randperm(self.n_chunks, generator=generator)[: self.buffered_chunks]
-        chunks = drawn.sort().values.tolist()
+        drawn = torch.randperm(len(self.chunks), generator=generator)[: self.buffered_chunks]
+        chunks = [self.chunks[index] for index in drawn.sort().values]
         rows = np.concatenate([np.r_[self.rows_of(chunk)] for chunk in chunks])
         return rows, self.read(chunks)
 
@@ -99,8 +108,9 @@ class ChunkBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         kept: tuple[Tensor, ...] | None = None
-        for chunks in self._order(self.dataset.n_chunks).split(self.dataset.buffered_chunks):
-            buffer = self.dataset.read(chunks.tolist())
+        chunks = self.dataset.chunks
+        for drawn in self._order(len(chunks)).split(self.dataset.buffered_chunks):
+            buffer = self.dataset.read([chunks[index] for index in drawn])
             if kept is not None:  # too few for a batch
                 buffer = tuple(torch.cat(pair) for pair in zip(kept, buffer, strict=True))
             batches = self._order(len(buffer[0])).to(buffer[0].device).split(self.batch_size)
@@ -128,3 +138,22 @@ def batches_of(
     """Return the batches of a data set, shuffled where there is a generator."""
     batches = ChunkBatches if isinstance(dataset, ChunkDataset) else TensorBatches
     return batches(dataset, batch_size, generator)
+
+
+def hold_out(
+    dataset: TensorDataset | ChunkDataset, fraction: float, generator: torch.Generator
+) -> list[TensorDataset | ChunkDataset]:
+    """Split a data set of at least two rows, or chunks, at random in a part to train on and a part
+    that holds about ``fraction`` of it, at least one row or chunk."""
+    by_chunks = isinstance(dataset, ChunkDataset)
+    n_units = len(dataset.chunks if by_chunks else dataset)
+    n_held_out = min(math.ceil(fraction * n_units), n_units - 1)
+    order = torch.randperm(n_units, generator=generator)
+    parts = order[n_held_out:], order[:n_held_out]
+    if by_chunks:
+        kinds = dataset.sources, dataset.dtype, dataset.device
+        chunks = [[dataset.chunks[index] for index in part] for part in parts]
+        return [ChunkDataset(*kinds, chunks=part) for part in chunks]
+    tensors = dataset.tensors
+    rows = [part.to(tensors[0].device) for part in parts]
+    return [TensorDataset(*(tensor[part] for tensor in tensors)) for part in rows]

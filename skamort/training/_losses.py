@@ -1,7 +1,8 @@
 """Losses of the trained encoders, each with the backward pass that suits it.
 
-Both losses have two methods. `forward` is the value; `backward` runs a module on a batch, leaves
-the gradients in its parameters and returns the value and the codes. Neither changes a weight.
+Both losses have three methods. `forward` is the value; `backward` runs a module on a batch, leaves
+the gradients in its parameters and returns the value and the codes; `evaluate` returns these two
+without gradients. None changes a weight.
 
 Symbols: X (n, n_features) data, Z (n, n_components) codes, D (n_components, n_features) dictionary,
 c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n_features,) weights.
@@ -10,11 +11,18 @@ c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n
 import torch
 from torch import Tensor, nn
 
-from ..modules import DenseCodes, SparseAutoencoder, SparseCodes
+from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, TopK
+
+_AUXILIARY_WEIGHT = 1 / 32
 
 
 class SparseCodingLoss(nn.Module):
     """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_1.
+
+    The gradients of dead latents, where the attribute `dead` names some, are those of an auxiliary
+    loss (AuxK) that is not part of the value: from the n_features / 2 largest pre-activations of
+    the dead they learn to reconstruct the residual, 1/32 * 1/2 ||gamma * (r_i + z_i D)||^2,
+    normalized by the share of the data's energy that is in the residual.
 
     Parameters
     ----------
@@ -22,11 +30,21 @@ class SparseCodingLoss(nn.Module):
         Weight of the L1 penalty.
     feature_weights : Tensor of shape (n_features,), optional
         gamma; all ones when absent.
+
+    Attributes
+    ----------
+    dead : Tensor of shape (n_dead,), int64, or None
+        Latents that the auxiliary loss teaches; for linear encoders.
+
+    References
+    ----------
+    Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2.
     """
 
     def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
         super().__init__()
         self.alpha = alpha
+        self.dead: Tensor | None = None
         self.register_buffer("squared_weights", feature_weights)
         if feature_weights is not None:
             self.squared_weights = feature_weights.square()
@@ -61,11 +79,52 @@ class SparseCodingLoss(nn.Module):
         code_grad = codes.gradient(residual_grad, decoder.dictionary, self.alpha / len(X))
         if is_linear:
             _linear_backward(module, centered, code_grad)
+            if self.dead is not None:
+                self._teach_dead(module, centered, preactivations, residual_grad, loss)
         else:
             preactivations.backward(code_grad.to_dense().to(preactivations.dtype))
         if decoder.intercept is not None:  # its share through the encoder is there already
             decoder.intercept.grad += residual_grad.sum(0)
         return loss, codes
+
+    def _teach_dead(self, module, centered, preactivations, residual_grad, loss) -> None:
+        """Add the auxiliary loss's gradients to those of the dead latents."""
+        encoder, dictionary, dead = module.encoder, module.decoder.dictionary, self.dead
+        atoms, n_samples = dictionary[dead], len(centered)
+        largest = TopK(min(len(dead), max(1, centered.shape[1] // 2)))
+        codes = DenseCodes(largest(preactivations[:, dead].to(centered.dtype)))
+        decoded = codes.residual(atoms, torch.zeros_like(centered))
+        error_grad = self._weigh(decoded).div_(n_samples).add_(residual_grad)
+        energy = (self._weigh(centered) * centered).sum() / n_samples
+        error_grad.mul_(_AUXILIARY_WEIGHT * energy / (2 * loss))
+        if dictionary.requires_grad:
+            dictionary.grad.index_add_(0, dead, codes.transposed_product(error_grad))
+        code_grad = codes.gradient(error_grad, atoms, 0.0)
+        encoder.weight.grad.index_add_(0, dead, code_grad.transposed_product(centered))
+        if encoder.bias is not None:
+            encoder.bias.grad.index_add_(0, dead, code_grad.column_sums())
+
+    @torch.no_grad()
+    def evaluate(
+        self, module: SparseAutoencoder, X: Tensor
+    ) -> tuple[Tensor, DenseCodes | SparseCodes]:
+        """Return the loss of a batch and its codes."""
+        codes = module.encode_compactly(X)
+        residual = codes.residual(module.decoder.dictionary, module.center(X))
+        return self._value(residual, self._weigh(residual), codes), codes
+
+    @torch.no_grad()
+    def best_scale(self, module: SparseAutoencoder, X: Tensor) -> float:
+        """Return the positive factor of a batch's codes that minimizes the squared error.
+
+        That is <gamma X, gamma Z D> / ||gamma Z D||^2, with X centered; 1 where no positive factor
+        does. The penalty is left out: codes that start small die of it.
+        """
+        codes, centered = module.encode_compactly(X), module.center(X)
+        decoded = codes.residual(module.decoder.dictionary, torch.zeros_like(X))
+        weighted = self._weigh(decoded)
+        scale = ((weighted * centered).sum() / (weighted * decoded).sum()).item()
+        return scale if 0 < scale < float("inf") else 1.0
 
     def _weigh(self, residual: Tensor) -> Tensor:
         return residual if self.squared_weights is None else residual * self.squared_weights
@@ -106,6 +165,14 @@ class CodeRegressionLoss(nn.Module):
         loss = self(codes, target)
         loss.backward()
         return loss.detach(), DenseCodes(codes.detach())
+
+    @torch.no_grad()
+    def evaluate(
+        self, module: SparseAutoencoder, X: Tensor, target: Tensor
+    ) -> tuple[Tensor, DenseCodes]:
+        """Return the loss of a batch and its codes."""
+        codes = module.encode(X)
+        return self(codes, target), DenseCodes(codes)
 
 
 def _linear_backward(

@@ -82,6 +82,10 @@ class SparseNet(NeuralNet):
         """Return batches of `dataset`, shuffled in training."""
         return batches_of(dataset, self.batch_size, self.generator if training else None)
 
+    def get_split_datasets(self, X, y=None, **fit_params):  # noqa: ARG002
+        """Take the two datasets of `partial_fit` as they are."""
+        return X, y
+
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""
         if self.product_dtype is None:
@@ -89,6 +93,11 @@ class SparseNet(NeuralNet):
         else:
             with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
                 loss, codes = self.criterion_.backward(self.module_, *batch)
+        return {"loss": loss, "y_pred": codes}
+
+    def validation_step(self, batch, **fit_params):  # noqa: ARG002
+        """Return the loss and the codes of a batch that is not trained on."""
+        loss, codes = self.criterion_.evaluate(self.module_, *batch)
         return {"loss": loss, "y_pred": codes}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -111,6 +120,17 @@ class SparseNet(NeuralNet):
     def partial_fit(self, X, y=None, classes=None, **fit_params):  # noqa: ARG002
         """Train for up to `max_epochs` further epochs.
 
+        Parameters
+        ----------
+        X : TensorDataset
+            What to train on.
+        y : TensorDataset, optional
+            Held-out rows; their loss after each epoch is recorded as ``valid_loss``.
+        classes : None
+            Ignored; skorch's signature.
+        **fit_params : dict
+            Ignored likewise.
+
         Raises
         ------
         KeyboardInterrupt
@@ -129,6 +149,10 @@ class SparseNet(NeuralNet):
         finally:
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def callback(self, name):
+        """Return the callback of this name."""
+        return dict(self.callbacks_)[name]
 
     def __getstate__(self):
         buffer = io.BytesIO()

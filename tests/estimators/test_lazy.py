@@ -109,3 +109,11 @@ def test_width_is_checked(patches):
 def test_later_chunks_may_have_another_float_type(patches):
     encoder = SAEEncoder(40, random_state=0).partial_fit(patches[:100])
     assert encoder.partial_fit(patches[100:200].astype(np.float64)).components_.dtype == np.float32
+
+
+@pytest.mark.usefixtures("small_buffer")
+def test_early_stopping_holds_out_chunks(patches):
+    encoder = SAEEncoder(40, early_stopping=True, max_iter=200, tol=0.02, random_state=0)
+    encoder.fit(OnDisk(patches))
+    assert len(encoder.validation_loss_curve_) == encoder.n_iter_
+    assert encoder.score(patches) > 0.5

@@ -1,10 +1,14 @@
 """What the encoders with a net have in common."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from torch.optim.lr_scheduler import StepLR
 
 from skamort import GradSparseCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import make_sparse_coded_signal
@@ -53,6 +57,14 @@ def test_the_loss_is_the_objective(Estimator, signal):
     error = 0.5 * ((X - encoder.inverse_transform(codes)) ** 2).sum(axis=1)
     penalty = getattr(encoder, "alpha", 0) * codes.sum(axis=1)
     assert encoder.loss_curve_[0] == pytest.approx((error + penalty).mean(), rel=1e-5)
+
+
+def test_latent_frequency_and_dead_fraction_are_those_of_the_codes(encoder, signal):
+    X = signal[0]
+    encoder.set_params(max_iter=1, learning_rate=1e-12, n_components=64).fit(X)
+    active = encoder.transform(X) > 0
+    assert_allclose(encoder.latent_frequency_, active.mean(axis=0), atol=1e-6)
+    assert encoder.dead_fraction_ == np.mean(~active.any(axis=0))
 
 
 def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
@@ -197,7 +209,121 @@ def test_interrupt_keeps_what_was_learned(encoder, signal, monkeypatch):
 
 
 def test_verbose_draws_a_bar_and_stays_picklable(encoder, signal, capsys):
-    import pickle
-
     encoder.set_params(verbose=True, max_iter=2).fit(signal[0])
     assert pickle.loads(pickle.dumps(encoder)).n_iter_ == 2
+
+
+class Spoil(Callback):
+    """Spoils the weights after ten epochs."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 11:
+            for weights in net.module_.encoder.parameters():
+                weights.data.mul_(3)
+
+
+def test_early_stopping_keeps_the_best_weights(encoder, signal):
+    X = signal[0]
+    encoder.set_params(early_stopping=True, validation_fraction=0.2, callbacks=[Spoil()])
+    encoder.set_params(max_iter=12).fit(X)
+    curve = encoder.validation_loss_curve_
+    assert len(curve) == encoder.n_iter_ == 12
+    best = int(np.argmin(curve))
+    assert best < 10
+    shorter = clone(encoder).set_params(max_iter=best + 1).fit(X)
+    assert_array_equal(encoder.components_, shorter.components_)
+    assert_array_equal(encoder.latent_frequency_, shorter.latent_frequency_)
+    assert encoder.partial_fit(X).n_iter_ == 13  # on all rows
+
+
+def test_early_stopping_holds_out_the_same_rows_again(encoder, signal, monkeypatch):
+    from skamort.training import SparseNet
+
+    parts = []
+    train = SparseNet.partial_fit
+
+    def watched(self, training, held_out=None):
+        parts.append(
+            [{tuple(row) for row in part.tensors[0].tolist()} for part in (training, held_out)]
+        )
+        return train(self, training, held_out)
+
+    monkeypatch.setattr(SparseNet, "partial_fit", watched)
+    encoder.set_params(early_stopping=True, warm_start=True, max_iter=2).fit(signal[0]).fit(
+        signal[0]
+    )
+    assert parts[0] == parts[1]
+    training, held_out = parts[0]
+    assert (len(training), len(held_out)) == (450, 50)
+    assert not training & held_out
+
+
+def test_early_stopping_works_with_known_codes(encoder, signal):
+    X, _, Z = signal
+    encoder.set_params(early_stopping=True, max_iter=5).fit(X, codes=Z)
+    assert len(encoder.validation_loss_curve_) == 5
+
+
+def test_early_stopping_needs_two_rows_and_says_so(encoder, signal):
+    assert encoder.partial_fit(signal[0]).validation_loss_curve_ is None
+    with pytest.raises(
+        ValueError, match="holds out rows of X, which has n_samples=1; give at least"
+    ):
+        SAEEncoder(early_stopping=True).fit(signal[0][:1])
+
+
+def test_half_precision_products_keep_the_weights_in_single(encoder, signal):
+    X = signal[0].astype(np.float32)
+    exact = clone(encoder).fit(X)
+    encoder.set_params(product_dtype="bfloat16").fit(X)
+    assert encoder.components_.dtype == np.float32
+    assert encoder.loss_curve_[-1] < 1.2 * exact.loss_curve_[-1]
+    assert encoder.loss_curve_ != exact.loss_curve_
+
+
+class Recorder(Callback):
+    """Reads what a callback is promised to find."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.losses_, self.active_, self.silence_ = [], [], []
+
+    def on_batch_end(self, net, batch, y_pred, loss, training, **kwargs):
+        assert training
+        self.active_.append(y_pred.firing_counts().sum().item() / len(batch[0]))
+
+    def on_epoch_end(self, net, **kwargs):
+        self.losses_.append(net.history[-1]["train_loss"])
+        self.silence_.append(net.callback("activity").silence_.max().item())
+
+
+def test_callbacks_pass_through(encoder, signal):
+    recorder = Recorder()
+    encoder.set_params(max_iter=4, callbacks=[recorder]).fit(signal[0])
+    assert recorder.losses_ == encoder.loss_curve_
+    assert len(recorder.active_) == 4 * 8
+    assert 0 < np.mean(recorder.active_) <= 16
+    assert clone(encoder).callbacks[0] is not recorder
+    assert pickle.loads(pickle.dumps(encoder)).callbacks[0].losses_ == recorder.losses_
+
+
+def test_callbacks_of_skorch_work(encoder, signal):
+    clipping, decay = GradientNormClipping(1e-6), LRScheduler(StepLR, step_size=1, gamma=0.1)
+    encoder.set_params(max_iter=3, callbacks=[clipping, ("decay", decay)]).fit(signal[0])
+    rate = encoder.net_.optimizer_.param_groups[0]["lr"]
+    assert rate == pytest.approx(3e-3 * 0.1**3)
+
+
+def test_what_is_no_callback_is_refused(encoder, signal):
+    with pytest.raises(TypeError, match=r"callbacks must hold skorch callbacks .*got 3; derive"):
+        encoder.set_params(callbacks=[3]).fit(signal[0])
+
+
+def test_resampling_leaves_fewer_dead_latents(encoder, signal):
+    # Half of the atoms are orthogonal to all data.
+    X = np.hstack([signal[0], np.zeros((500, 8))])
+    start = np.vstack([np.eye(16)[8:], np.eye(16)[:8]])
+    encoder.set_params(dict_init=start, max_iter=20, n_components=None, encoder_bias=True)
+    plain = clone(encoder).fit(X)
+    revived = encoder.set_params(dead_latents="resample").fit(X)
+    assert plain.dead_fraction_ >= 0.5
+    assert revived.dead_fraction_ < 0.3

@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from skamort import SAEEncoder
 from skamort._lazy_rows import LazyRows
-from skamort.training import ChunkBatches, ChunkDataset, TensorBatches, batches_of
+from skamort.training import ChunkBatches, ChunkDataset, TensorBatches, batches_of, hold_out
 from skamort.training import _chunks as chunks_module
 
 CPU = torch.device("cpu")
@@ -96,3 +96,17 @@ def test_a_sample_is_a_buffer_of_whole_chunks(monkeypatch):
 def test_batches_fit_the_data_set(monkeypatch):
     assert isinstance(batches_of(TensorDataset(torch.zeros(3, 1)), 2), TensorBatches)
     assert isinstance(batches_of(dataset_of(numbered(3, 1), 2, monkeypatch), 2), ChunkBatches)
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.2, 0.999])
+@pytest.mark.parametrize("by_chunks", [True, False])
+def test_held_out_rows_are_apart(by_chunks, fraction, monkeypatch):
+    dataset = dataset_of(numbered(95, 10), 30, monkeypatch)
+    if not by_chunks:
+        dataset = TensorDataset(*next(iter(batches_of(dataset, 95))))
+    parts = hold_out(dataset, fraction, torch.Generator().manual_seed(0))
+    rows = [torch.cat([rows for _, rows in batches_of(part, 7)]).long() for part in parts]
+    assert [len(part) for part in rows] == [len(part) for part in parts]
+    assert torch.cat(rows).sort().values.tolist() == list(range(95))
+    unit = 10 if by_chunks else 1
+    assert max(1, fraction * 95 - unit) <= len(parts[1]) <= max(unit, fraction * 95 + unit)

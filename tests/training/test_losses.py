@@ -81,6 +81,65 @@ def test_forward_is_the_value_that_backward_returns():
     torch.testing.assert_close(criterion(X_hat - X, codes).detach(), loss)
 
 
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
+@pytest.mark.parametrize(
+    "options", [{}, {"n_components": 40}, {"trainable": False, "bias": False}], ids=str
+)
+def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights):
+    module, X = make_problem(activation=TopK(2), **options)
+    weights = None if weights is None else weights.double()
+    gamma = 1 if weights is None else weights
+    dead = torch.tensor([1, 4, 5])
+    loss = autograd_loss(module, X, 0, weights)
+    loss.backward()
+    expected = gradients(module)
+    module.zero_grad()
+
+    residual, centered = (module(X)[0] - X).detach(), module.center(X).detach()
+    codes = TopK(2)(module.encoder(centered)[:, dead])  # n_features / 2 = 2
+    error = (codes @ module.decoder.dictionary[dead] + residual) * gamma
+    weight = (centered * gamma).square().sum() / (residual * gamma).square().sum() / 32
+    (weight * 0.5 * error.square().sum() / len(X)).backward()
+    for name, gradient in gradients(module).items():
+        if gradient is not None:
+            assert gradient[dead].any()
+            expected[name] = expected[name] + gradient
+    module.zero_grad()
+
+    criterion = SparseCodingLoss(0.0, weights)
+    criterion.dead = dead
+    torch.testing.assert_close(criterion.backward(module, X)[0], loss.detach())
+    for name, gradient in gradients(module).items():
+        torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
+@pytest.mark.parametrize("criterion", [SparseCodingLoss(0.2), CodeRegressionLoss()], ids=str)
+def test_evaluate_is_backward_without_gradients(criterion):
+    module, X = make_problem()
+    batch = (X,) if isinstance(criterion, SparseCodingLoss) else (X, torch.rand(11, 7).double())
+    value, codes = criterion.evaluate(module, *batch)
+    assert all(p.grad is None for p in module.parameters())
+    expected, expected_codes = criterion.backward(module, *batch)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(codes.to_dense(), expected_codes.to_dense())
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0]).double()])
+def test_best_scale_of_the_codes_minimizes_the_squared_error(weights):
+    module, X = make_problem(bias=False)
+    criterion = SparseCodingLoss(0.0, weights)
+    scale = SparseCodingLoss(0.05, weights).best_scale(module, X)
+
+    def loss(factor):
+        codes = factor * module.encode(X)
+        return criterion(module.decoder(codes) - X, codes).item()
+
+    assert scale != 1.0
+    assert loss(scale) < min(loss(0.99 * scale), loss(1.01 * scale))
+    module, X = make_problem(intercept=False)
+    assert criterion.best_scale(module, torch.zeros_like(X)) == 1.0  # nothing to reconstruct
+
+
 def test_backward_changes_no_weight():
     module, X = make_problem()
     before = [p.clone() for p in module.parameters()]

@@ -1,0 +1,156 @@
+"""Which latents fire in training, and what is done about those that do not."""
+
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+
+from ..modules import output_layer, retie
+
+_LONGEST_WINDOW = 10_000_000
+_LOOKS_PER_WINDOW = 8
+
+
+class LatentActivity(Callback):
+    """Count on how many samples each latent fires, and since how many it has not.
+
+    Attributes
+    ----------
+    frequency_ : Tensor of shape (n_components,)
+        Share of the samples of the last finished epoch on which each latent fired; where the
+        history tells the best epoch by ``valid_loss_best``, of that one.
+    silence_ : Tensor of shape (n_components,), int64
+        Samples seen since each latent last fired; those of a batch count as one moment.
+    """
+
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Start counting; a net that goes on training goes on counting."""
+        if not hasattr(self, "silence_"):
+            dictionary = net.module_.decoder.dictionary
+            self.silence_ = torch.zeros(len(dictionary), dtype=torch.int64).to(dictionary.device)
+        self.on_epoch_begin(net)
+
+    def on_epoch_begin(self, net, **kwargs):  # noqa: ARG002
+        """Forget the counts of the epoch before."""
+        self.counts_ = torch.zeros_like(self.silence_)
+        self.n_samples_ = 0
+
+    def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
+        """Count the codes of a batch."""
+        if training:
+            counts = y_pred.firing_counts()
+            self.counts_.add_(counts)
+            self.n_samples_ += len(batch[0])
+            self.silence_.add_(len(batch[0])).masked_fill_(counts > 0, 0)
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
+        """Turn counts into shares."""
+        if net.history[-1].get("valid_loss_best", True):
+            self.frequency_ = self.counts_ / self.n_samples_
+
+    def on_train_end(self, net, **kwargs):  # noqa: ARG002
+        """Make do with what has been counted when the user interrupts the first epoch."""
+        if not hasattr(self, "frequency_"):
+            self.frequency_ = self.counts_ / self.n_samples_
+
+
+class DeadLatents(Callback):
+    """Look from time to time for latents that have not fired for a number of samples.
+
+    A subclass says in `revive` what is done about them. It needs `LatentActivity`, as "activity",
+    before it.
+
+    Parameters
+    ----------
+    window : int, default=None
+        Samples without firing after which a latent is dead. None: as many as a pass over the
+        training data has, at most 10 million.
+    """
+
+    def __init__(self, window=None):
+        self.window = window
+
+    def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
+        """Find out how long a latent may be silent."""
+        self.window_ = min(len(X), _LONGEST_WINDOW) if self.window is None else self.window
+        self.n_samples_ = 0
+
+    def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
+        """Look for the dead a few times a window, since each look makes a GPU wait."""
+        if not training:
+            return
+        self.n_samples_ += len(batch[0])
+        if self.n_samples_ >= self.window_ / _LOOKS_PER_WINDOW:
+            self.n_samples_ = 0
+            silence = net.callback("activity").silence_
+            self.revive(net, (silence >= self.window_).nonzero().flatten(), batch[0], y_pred)
+
+    def revive(self, net, dead, X, codes):
+        """Do something about the latents `dead`, seen after a step on X.
+
+        Parameters
+        ----------
+        net : SparseNet
+            The net.
+        dead : Tensor of shape (n_dead,), int64
+            The dead latents; there may be none.
+        X : Tensor of shape (n, n_features)
+            The rows of the step.
+        codes : DenseCodes or SparseCodes
+            Their codes.
+        """
+        raise NotImplementedError
+
+
+class TeachDead(DeadLatents):
+    """Let the loss teach dead latents to reconstruct what the living leave over (AuxK).
+
+    See `SparseCodingLoss`.
+    """
+
+    def revive(self, net, dead, X, codes):  # noqa: ARG002
+        """Tell the loss which latents are dead."""
+        net.criterion_.dead = dead if len(dead) else None
+
+
+class ResampleDead(DeadLatents):
+    """Start dead latents anew at samples that are badly reconstructed.
+
+    The atom becomes the direction of a sample drawn with a probability proportional to its squared
+    error, each sample once; the encoder's row is tied to it, and the moments of both in the
+    optimizer are cleared. A known dictionary stays as it is.
+
+    Parameters
+    ----------
+    window : int, default=None
+        As in `DeadLatents`.
+    scale : float, default=0.2
+        Length of the new rows of the encoder, relative to the mean of the living: as long as these,
+        they would displace latents that have learned.
+    """
+
+    def __init__(self, window=None, scale=0.2):
+        super().__init__(window)
+        self.scale = scale
+
+    @torch.no_grad()
+    def revive(self, net, dead, X, codes):
+        """Give dead latents new weights."""
+        module, dictionary = net.module_, net.module_.decoder.dictionary
+        centered = module.center(X)
+        if dictionary.requires_grad:
+            residual = codes.residual(dictionary, centered)
+            errors = torch.where(centered.any(1), residual.square().sum(1), 0).cpu()
+            dead = dead[: errors.count_nonzero()]
+            if len(dead):
+                drawn = torch.multinomial(errors, len(dead), generator=net.generator)
+                samples = centered[drawn.to(X.device)]
+                dictionary[dead] = nn.functional.normalize(samples, dim=1)
+        if not len(dead):
+            return
+        retie(module.encoder, centered, dictionary, dead, self.scale)
+        layer = output_layer(module.encoder)
+        for parameter in (dictionary, layer.weight, layer.bias):
+            for moment in ("exp_avg", "exp_avg_sq"):
+                if parameter in net.optimizer_.state:
+                    net.optimizer_.state[parameter][moment][dead] = 0
+        net.callback("activity").silence_[dead] = 0

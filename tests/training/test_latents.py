@@ -1,0 +1,144 @@
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder, output_layer
+from skamort.training import (
+    LatentActivity,
+    ResampleDead,
+    SparseCodingLoss,
+    SparseNet,
+    TeachDead,
+    UnitNormAtoms,
+)
+
+
+def make_net(
+    callbacks,
+    batch_size=8,
+    learning_rate=1e-12,
+    n_components=6,
+    hidden=(),
+    activation=None,
+    trainable=True,
+):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(n_components, 4, generator=generator))
+    encoder = make_encoder(4, n_components, hidden, generator=generator)
+    module = SparseAutoencoder(
+        encoder, activation or nn.ReLU(), Decoder(atoms, trainable=trainable)
+    )
+    net = SparseNet(
+        module,
+        SparseCodingLoss(0.05),
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        generator=generator,
+        callbacks=callbacks,
+        max_epochs=3,
+    )
+    return net.initialize()
+
+
+def make_data(n_samples=50):
+    return TensorDataset(torch.randn(n_samples, 4, generator=torch.Generator().manual_seed(1)))
+
+
+def test_activity_is_that_of_the_codes():
+    data = make_data()
+    net = make_net([("activity", LatentActivity())])
+    net.module_.encoder.bias.data[2] = -100.0
+    net.partial_fit(data)
+    codes = net.module_.encode(data.tensors[0])  # the weights have hardly moved
+    activity = net.callback("activity")
+    torch.testing.assert_close(activity.frequency_, (codes > 0).float().mean(0))
+    assert activity.silence_[2] == 150
+
+
+def test_silence_begins_with_the_last_batch_that_fired():
+    data = make_data()
+    net = make_net([("activity", LatentActivity())], batch_size=50).partial_fit(data)
+    awake = (net.module_.encode(data.tensors[0]) > 0).any(0)
+    assert (net.callback("activity").silence_ == torch.where(awake, 0, 150)).all()
+
+
+def test_counting_goes_on_where_training_does():
+    net = make_net([("activity", LatentActivity())])
+    net.module_.encoder.bias.data[2] = -100.0
+    net.partial_fit(make_data())
+    pickle.loads(pickle.dumps(net)).partial_fit(make_data())
+    net.partial_fit(make_data())
+    assert net.callback("activity").silence_[2] == 300
+
+
+def kill(net, latents):
+    output_layer(net.module_.encoder).bias.data[latents] = -100.0
+
+
+@pytest.mark.parametrize("hidden", [(), (16,)])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_dead_latents_start_anew_at_samples(hidden, trainable):
+    data, dead = make_data(), torch.tensor([1, 4])
+    callbacks = [("activity", LatentActivity()), ResampleDead(window=100, scale=0.5)]
+    net = make_net(callbacks, hidden=hidden, trainable=trainable)
+    kill(net, dead)
+    atoms = net.module_.decoder.dictionary.detach().clone()
+    net.partial_fit(data)
+    after, layer = net.module_.decoder.dictionary, output_layer(net.module_.encoder)
+    directions = nn.functional.normalize(data.tensors[0], dim=1)
+    is_sample = torch.isclose(after @ directions.T, torch.ones(())).any(1)
+    assert is_sample.tolist() == [trainable and j in dead for j in range(6)]
+    living = torch.tensor([0, 2, 3, 5])
+    torch.testing.assert_close(after[living], atoms[living])
+    lengths = layer.weight.norm(dim=1)
+    torch.testing.assert_close(lengths[dead], (0.5 * lengths[living].mean()).expand(2))
+    torch.testing.assert_close(layer.bias[dead], torch.zeros(2))
+    assert (net.module_.encode(data.tensors[0])[:, dead] > 0).any(0).all()
+
+
+def test_resampling_clears_the_moments_of_the_dead():
+    class Look(ResampleDead):
+        def revive(self, net, dead, X, codes):
+            super().revive(net, dead, X, codes)
+            for parameter, state in net.optimizer_.state.items():
+                assert not state["exp_avg"][dead].any()
+                assert not state["exp_avg_sq"][dead].any()
+                assert state["exp_avg"].any()
+                assert len(parameter) == 6
+            seen.append(dead.tolist())
+
+    seen = []
+    net = make_net([("activity", LatentActivity()), Look(window=60)], learning_rate=1e-9)
+    kill(net, [1, 4])
+    net.partial_fit(make_data())
+    assert seen[-1] == []  # alive again, and counted anew
+    assert [1, 4] in seen
+
+
+def test_resampling_without_a_sample_to_start_at_does_nothing():
+    net = make_net([("activity", LatentActivity()), ResampleDead(window=1)])
+    before = net.module_.decoder.dictionary.detach().clone()
+    net.partial_fit(TensorDataset(torch.zeros(20, 4)))
+    assert torch.equal(net.module_.decoder.dictionary, before)
+
+
+def test_the_window_is_a_pass_over_the_data_by_default():
+    callback = ResampleDead()
+    make_net([("activity", LatentActivity()), callback]).partial_fit(make_data(70))
+    assert callback.window_ == 70
+
+
+def test_auxiliary_loss_teaches_the_dead_and_forgets_the_living():
+    data = make_data(200)
+    callbacks = [UnitNormAtoms(), ("activity", LatentActivity()), TeachDead(window=100)]
+    net = make_net(callbacks, learning_rate=1e-2, n_components=12, activation=TopK(2))
+    net.module_.encoder.bias.data[:6] = -0.5 - net.module_.encoder.weight.data[:6].norm(dim=1) * 2
+    net.module_.encoder.bias.data[6:] = 3.0
+    before = net.module_.encoder.weight.detach().clone()
+    net.max_epochs = 20
+    net.partial_fit(data)
+    assert not torch.isclose(net.module_.encoder.weight[:6], before[:6]).all(1).any()
+    assert net.criterion_.dead is None or len(net.criterion_.dead) < 6
