@@ -10,6 +10,7 @@ import skamort
 FAST_SETTINGS = {
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
+    "LISTAEncoder": {"max_iter": 5},
     "MLPEncoder": {"max_iter": 5, "hidden_layer_sizes": (8,)},
     "SAEEncoder": {"max_iter": 5},
     "TopKSAE": {"max_iter": 5},

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from .._validation import as_tensor
-from ..modules import Decoder, SparseAutoencoder, make_encoder, output_layer, tie_to_dictionary
+from ..modules import Decoder, SparseAutoencoder, make_encoder, rescale_output, tie_to_dictionary
 from ..training import (
     ClearDenormals,
     CodeRegressionLoss,
@@ -152,21 +152,12 @@ class BaseTrainedEncoder(BaseSparseCoder):
         ).initialize()
 
     def _make_module(self, X, dictionary, codes_unknown, generator):
-        encoder = make_encoder(
-            X.shape[1],
-            len(dictionary),
-            self._hidden_layer_sizes(),
-            bias=self.encoder_bias,
-            generator=generator,
-        ).to(X)
-        decoder = Decoder(
-            dictionary,
-            X.mean(0) if self.fit_intercept else None,
-            trainable=self.dictionary is None and codes_unknown,
-        )
-        module = SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
-        tie_to_dictionary(encoder, module.center(X), dictionary)
-        return module
+        intercept = X.mean(0) if self.fit_intercept else None
+        trainable = self.dictionary is None and codes_unknown
+        decoder = Decoder(dictionary, intercept, trainable=trainable)
+        centered = X if intercept is None else X - intercept
+        encoder = self._make_encoder(centered, dictionary, generator)
+        return SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
 
     def _make_callbacks(self, module):
         callbacks = [ClearDenormals(), StopOnPlateau(self.tol, self.n_iter_no_change)]
@@ -203,10 +194,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if not isinstance(module.activation, nn.ReLU):
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)
-        layer = output_layer(module.encoder)
-        layer.weight.mul_(scale[:, None])
-        if layer.bias is not None:
-            layer.bias.mul_(scale)
+        rescale_output(module.encoder, scale)
 
     def _warn_not_converged(self):
         warnings.warn(
@@ -218,6 +206,13 @@ class BaseTrainedEncoder(BaseSparseCoder):
         )
 
     # -- What a subclass decides -------------------------------------------------------------------
+
+    def _make_encoder(self, centered, dictionary, generator):
+        """Return the encoder as it starts: tied to the dictionary."""
+        widths = (centered.shape[1], len(dictionary), self._hidden_layer_sizes())
+        encoder = make_encoder(*widths, bias=self.encoder_bias, generator=generator).to(centered)
+        tie_to_dictionary(encoder, centered, dictionary)
+        return encoder
 
     def _hidden_layer_sizes(self):
         return ()

@@ -3,9 +3,11 @@
 from ._activations import TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._codes import DenseCodes, SparseCodes
-from ._encoders import make_encoder, output_layer, tie_to_dictionary
+from ._encoders import make_encoder, output_layer, rescale_output, tie_to_dictionary
+from ._lista import LISTA
 
 __all__ = [
+    "LISTA",
     "Decoder",
     "DenseCodes",
     "SparseAutoencoder",
@@ -13,5 +15,6 @@ __all__ = [
     "TopK",
     "make_encoder",
     "output_layer",
+    "rescale_output",
     "tie_to_dictionary",
 ]

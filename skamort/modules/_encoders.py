@@ -83,6 +83,26 @@ def output_layer(encoder: nn.Module) -> nn.Linear:
     return encoder[-1] if isinstance(encoder, nn.Sequential) else encoder
 
 
+@torch.no_grad()
+def rescale_output(encoder: nn.Module, scale: Tensor) -> None:
+    """Multiply each latent's pre-activations by a positive number, in place.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        What `make_encoder` built, or an encoder with its own `rescale`.
+    scale : Tensor of shape (n_components,)
+        Factors.
+    """
+    if hasattr(encoder, "rescale"):
+        encoder.rescale(scale)
+        return
+    layer = output_layer(encoder)
+    layer.weight.mul_(scale[:, None])
+    if layer.bias is not None:
+        layer.bias.mul_(scale)
+
+
 def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> nn.Linear:
     # skip_init: nn.Linear would draw from torch's global generator, which belongs to the user.
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias)

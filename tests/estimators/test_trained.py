@@ -6,12 +6,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import latent_mcc
 
 ENCODERS = [
     SAEEncoder(max_iter=60, tol=0.0),
+    LISTAEncoder(max_iter=60, n_layers=2, tol=0.0),
     MLPEncoder(max_iter=60, hidden_layer_sizes=(24,), tol=0.0),
     TopKSAE(k=3, max_iter=60, tol=0.0),
     WeightedSAE(max_iter=60, tol=0.0),
@@ -45,7 +46,7 @@ def test_training_lowers_the_loss_and_records_it(encoder, signal):
     assert encoder.net_.module_ is not None
 
 
-@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, TopKSAE])
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, LISTAEncoder, TopKSAE])
 def test_the_loss_is_the_objective(Estimator, signal):
     X = signal[0]
     encoder = Estimator(n_components=16, max_iter=1, learning_rate=1e-12, random_state=0).fit(X)
@@ -95,7 +96,7 @@ def test_known_codes_are_regressed_on(encoder, signal, code_loss):
     assert_allclose(encoder.components_, D, atol=1e-3)
 
 
-@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder])
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, LISTAEncoder])
 def test_regressed_codes_have_the_scale_of_their_targets(Estimator, signal):
     X, _, Z = signal
     encoder = Estimator(n_components=16, max_iter=30, random_state=0).fit(X, codes=5 * Z)
