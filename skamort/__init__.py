@@ -1,6 +1,7 @@
 """Sparse autoencoders, sparse coding and the hybrids between, as scikit-learn estimators."""
 
 from .estimators import (
+    AmortizedCoder,
     GradSparseCoder,
     ITOCoder,
     LISTAEncoder,
@@ -11,6 +12,7 @@ from .estimators import (
 )
 
 __all__ = [
+    "AmortizedCoder",
     "GradSparseCoder",
     "ITOCoder",
     "LISTAEncoder",

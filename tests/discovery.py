@@ -8,6 +8,10 @@ import skamort
 
 # Only what makes a fit cheap; everything else stays at its default.
 FAST_SETTINGS = {
+    "AmortizedCoder": {
+        "teacher": skamort.GradSparseCoder(max_iter=20),
+        "encoder": skamort.LISTAEncoder(max_iter=5),
+    },
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
     "LISTAEncoder": {"max_iter": 5},

@@ -1,5 +1,6 @@
 """The estimators."""
 
+from ._amortized import AmortizedCoder
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
 from ._lista import LISTAEncoder
@@ -9,6 +10,7 @@ from ._topk import TopKSAE
 from ._weighted import WeightedSAE
 
 __all__ = [
+    "AmortizedCoder",
     "GradSparseCoder",
     "ITOCoder",
     "LISTAEncoder",
