@@ -1,6 +1,24 @@
 """Sparse autoencoders, sparse coding and the hybrids between, as scikit-learn estimators."""
 
-from .estimators import GradSparseCoder, ITOCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from .estimators import (
+    AmortizedCoder,
+    GradSparseCoder,
+    ITOCoder,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+    WeightedSAE,
+)
 
-__all__ = ["GradSparseCoder", "ITOCoder", "MLPEncoder", "SAEEncoder", "TopKSAE", "WeightedSAE"]
+__all__ = [
+    "AmortizedCoder",
+    "GradSparseCoder",
+    "ITOCoder",
+    "LISTAEncoder",
+    "MLPEncoder",
+    "SAEEncoder",
+    "TopKSAE",
+    "WeightedSAE",
+]
 __version__ = "0.1.0"

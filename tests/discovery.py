@@ -8,8 +8,13 @@ import skamort
 
 # Only what makes a fit cheap; everything else stays at its default.
 FAST_SETTINGS = {
+    "AmortizedCoder": {
+        "teacher": skamort.GradSparseCoder(max_iter=20),
+        "encoder": skamort.LISTAEncoder(max_iter=5),
+    },
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
+    "LISTAEncoder": {"max_iter": 5},
     "MLPEncoder": {"max_iter": 5, "hidden_layer_sizes": (8,)},
     "SAEEncoder": {"max_iter": 5},
     "TopKSAE": {"max_iter": 5},

@@ -1,10 +1,21 @@
 """The estimators."""
 
+from ._amortized import AmortizedCoder
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
+from ._lista import LISTAEncoder
 from ._mlp import MLPEncoder
 from ._sae import SAEEncoder
 from ._topk import TopKSAE
 from ._weighted import WeightedSAE
 
-__all__ = ["GradSparseCoder", "ITOCoder", "MLPEncoder", "SAEEncoder", "TopKSAE", "WeightedSAE"]
+__all__ = [
+    "AmortizedCoder",
+    "GradSparseCoder",
+    "ITOCoder",
+    "LISTAEncoder",
+    "MLPEncoder",
+    "SAEEncoder",
+    "TopKSAE",
+    "WeightedSAE",
+]

@@ -194,21 +194,12 @@ class BaseTrainedEncoder(BaseSparseCoder):
         ).initialize()
 
     def _make_module(self, X, dictionary, codes_unknown, generator):
-        encoder = make_encoder(
-            X.shape[1],
-            len(dictionary),
-            self._hidden_layer_sizes(),
-            bias=self.encoder_bias,
-            generator=generator,
-        ).to(X)
-        decoder = Decoder(
-            dictionary,
-            X.mean(0) if self.fit_intercept else None,
-            trainable=self.dictionary is None and codes_unknown,
-        )
-        module = SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
-        tie_to_dictionary(encoder, module.center(X), dictionary)
-        return module
+        intercept = X.mean(0) if self.fit_intercept else None
+        trainable = self.dictionary is None and codes_unknown
+        decoder = Decoder(dictionary, intercept, trainable=trainable)
+        centered = X if intercept is None else X - intercept
+        encoder = self._make_encoder(centered, dictionary, generator)
+        return SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
 
     def _make_callbacks(self, module):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
@@ -286,6 +277,13 @@ class BaseTrainedEncoder(BaseSparseCoder):
         )
 
     # -- What a subclass decides -------------------------------------------------------------------
+
+    def _make_encoder(self, centered, dictionary, generator):
+        """Return the encoder as it starts: tied to the dictionary."""
+        widths = (centered.shape[1], len(dictionary), self._hidden_layer_sizes())
+        encoder = make_encoder(*widths, bias=self.encoder_bias, generator=generator).to(centered)
+        tie_to_dictionary(encoder, centered, dictionary)
+        return encoder
 
     def _hidden_layer_sizes(self):
         return ()

@@ -50,6 +50,8 @@ def alpha_of(estimator: Any) -> float:
         transform_alpha = getattr(estimator, "transform_alpha", None)
         if transform_alpha is not None:
             return transform_alpha
+    if hasattr(estimator, "teacher_"):  # whose codes it predicts
+        return alpha_of(estimator.teacher_)
     alpha = getattr(estimator, "alpha", None)
     if alpha is None:
         name = type(estimator).__name__

@@ -4,8 +4,10 @@ from ._activations import TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._codes import DenseCodes, SparseCodes
 from ._encoders import make_encoder, output_layer, retie, scale_output, tie_to_dictionary
+from ._lista import LISTA
 
 __all__ = [
+    "LISTA",
     "Decoder",
     "DenseCodes",
     "SparseAutoencoder",

@@ -111,7 +111,10 @@ def _tied_weights(encoder: nn.Module, X: Tensor, atoms: Tensor) -> Tensor:
 
 @torch.no_grad()
 def scale_output(encoder: nn.Module, scale: Tensor | float) -> None:
-    """Multiply the pre-activations by a factor, or by one for each latent."""
+    """Multiply the pre-activations by a positive factor, or by one for each latent."""
+    if hasattr(encoder, "rescale"):
+        encoder.rescale(scale)
+        return
     layer = output_layer(encoder)
     layer.weight.mul_(torch.as_tensor(scale).reshape(-1, 1))
     if layer.bias is not None:

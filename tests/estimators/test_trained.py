@@ -10,12 +10,13 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import StepLR
 
-from skamort import GradSparseCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import latent_mcc
 
 ENCODERS = [
     SAEEncoder(max_iter=60, tol=0.0),
+    LISTAEncoder(max_iter=60, n_layers=2, tol=0.0),
     MLPEncoder(max_iter=60, hidden_layer_sizes=(24,), tol=0.0),
     TopKSAE(k=3, max_iter=60, tol=0.0),
     WeightedSAE(max_iter=60, tol=0.0),
@@ -49,7 +50,7 @@ def test_training_lowers_the_loss_and_records_it(encoder, signal):
     assert encoder.net_.module_ is not None
 
 
-@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, TopKSAE])
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, LISTAEncoder, TopKSAE])
 def test_the_loss_is_the_objective(Estimator, signal):
     X = signal[0]
     encoder = Estimator(n_components=16, max_iter=1, learning_rate=1e-12, random_state=0).fit(X)
@@ -107,7 +108,7 @@ def test_known_codes_are_regressed_on(encoder, signal, code_loss):
     assert_allclose(encoder.components_, D, atol=1e-3)
 
 
-@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder])
+@pytest.mark.parametrize("Estimator", [SAEEncoder, MLPEncoder, LISTAEncoder])
 def test_regressed_codes_have_the_scale_of_their_targets(Estimator, signal):
     X, _, Z = signal
     encoder = Estimator(n_components=16, max_iter=30, random_state=0).fit(X, codes=5 * Z)
@@ -134,6 +135,8 @@ def test_intercept_takes_up_the_mean(encoder, signal):
 
 
 def test_encoder_bias_can_be_left_out(encoder, signal):
+    if isinstance(encoder, LISTAEncoder):
+        pytest.skip("its biases are the thresholds")
     encoder.set_params(encoder_bias=False).fit(signal[0])
     names = [name for name, _ in encoder.net_.module_.encoder.named_parameters()]
     assert all("bias" not in name for name in names)
@@ -319,6 +322,8 @@ def test_what_is_no_callback_is_refused(encoder, signal):
 
 
 def test_resampling_leaves_fewer_dead_latents(encoder, signal):
+    if isinstance(encoder, LISTAEncoder):
+        pytest.skip("it has no dead_latents")
     # Half of the atoms are orthogonal to all data.
     X = np.hstack([signal[0], np.zeros((500, 8))])
     start = np.vstack([np.eye(16)[8:], np.eye(16)[:8]])

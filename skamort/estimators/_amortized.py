@@ -1,0 +1,263 @@
+"""AmortizedCoder: learn by optimization, encode by a learned function."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import _fit_context, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import as_tensor, check_dictionary
+from ._base import BaseSparseCoder, resolve_device
+from ._grad_sparse_coder import GradSparseCoder
+from ._lista import LISTAEncoder
+from ._trained import BaseTrainedEncoder
+
+
+class AmortizedCoder(BaseSparseCoder):
+    """A cheap encoder that a better one teaches.
+
+    A teacher learns the dictionary and finds codes by optimization; an encoder with one forward
+    pass a sample is then trained to predict these codes, starting from that dictionary. Dictionary
+    and encoder do not have to be learned from each other's mistakes, as in a sparse autoencoder:
+    the encoder's codes are as good as its architecture can make them, at its own low price.
+
+    The teacher can label more data than there are. Each of `n_augmented` further samples takes the
+    support of a row's codes, draws their magnitudes anew, each from those that the same atom has
+    elsewhere, and adds what the teacher left unexplained of the row.
+
+    Parameters
+    ----------
+    n_components : int, default=None
+        Number of atoms. None: that of `dictionary` or the teacher's own.
+    teacher : object, default=None
+        Estimator with codes >= 0 and `components_`, of skamort or of scikit-learn. If it is fitted
+        it is used as it is (in a `FrozenEstimator` it survives `clone`), otherwise a clone is
+        fitted. None: a `GradSparseCoder`.
+    encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one, default=None
+        A clone of it learns the teacher's codes by its `code_loss`. None: a `LISTAEncoder` with
+        ``code_loss="squared_error"``.
+    dictionary : array-like of shape (n_components, n_features), default=None
+        A known dictionary, given to the teacher. Not together with a fitted teacher.
+    n_augmented : int, default=0
+        Number of further training samples. Several times the size of X help an encoder with many
+        parameters; they cost the teacher's time and the memory that the samples take.
+    sparse_output : bool, default=False
+        Whether `transform` returns a SciPy CSR array.
+    device : str, default="auto"
+        "cpu", "cuda" or "cuda:1" for what is fitted here; "auto": what teacher and encoder say.
+    verbose : int or bool, default=False
+        Whether what is fitted here draws progress bars.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the augmented samples, and of teacher and encoder where they have none.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        The teacher's dictionary.
+    intercept_ : ndarray of shape (n_features,) or None
+        Center of the data that the teacher has learned; None where it has none.
+    teacher_ : object
+        The fitted teacher.
+    encoder_ : object
+        The fitted encoder.
+    net_ : SparseNet
+        The encoder's skorch net.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X had names.
+
+    See Also
+    --------
+    ITOCoder : The best codes for the same dictionary, where they may cost more.
+    LISTAEncoder : The encoder that comes closest to them.
+
+    References
+    ----------
+    Kavukcuoglu, Ranzato and LeCun (2008), Fast inference in sparse coding algorithms with
+    applications to object recognition. O'Neill, Gumran and Klindt (2025), Compute Optimal Inference
+    and Provable Amortisation Gap in Sparse Autoencoders.
+
+    Examples
+    --------
+    >>> from skamort import AmortizedCoder, GradSparseCoder, SAEEncoder
+    >>> from skamort.datasets import make_published_signal
+    >>> from skamort.metrics import latent_mcc
+    >>> X, _, codes = make_published_signal()
+    >>> teacher = GradSparseCoder(16, alpha=0.03, n_init=5)
+    >>> coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(learning_rate=3e-3),
+    ...     random_state=0).fit(X[:1024])
+    >>> latent_mcc(codes[1024:], coder.transform(X[1024:])) > 0.85
+    True
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "teacher": [HasMethods(["fit", "transform"]), None],
+        "encoder": [BaseTrainedEncoder, None],
+        "dictionary": ["array-like", None],
+        "n_augmented": [Interval(Integral, 0, None, closed="left")],
+        "sparse_output": ["boolean"],
+        "device": [str],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        teacher=None,
+        encoder=None,
+        dictionary=None,
+        n_augmented=0,
+        sparse_output=False,
+        device="auto",
+        verbose=False,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.teacher = teacher
+        self.encoder = encoder
+        self.dictionary = dictionary
+        self.n_augmented = n_augmented
+        self.sparse_output = sparse_output
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None):
+        """Fit the teacher, then the encoder on the teacher's codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+        y : array-like of shape (n_samples,), default=None
+            Passed on to a teacher that is fitted here; otherwise ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data or the parameters break a rule, or the teacher gives negative codes.
+        """
+        resolve_device(self.device, self)
+        X = self._check_data(X, reset=True)
+        rng = check_random_state(self.random_state)
+        teacher = self._find_teacher(X, y, rng)
+        self._take_dictionary(teacher, X)
+        codes = self._teach(teacher, X)
+        if self.n_augmented:
+            more = self._augment(X, codes, rng)
+            X, codes = np.vstack([X, more]), np.vstack([codes, self._teach(teacher, more)])
+        encoder = self._configure(self.encoder or LISTAEncoder(code_loss="squared_error"), rng)
+        encoder.set_params(dictionary=self.components_, fit_intercept=False)
+        self.encoder_ = encoder.fit(self._center(X), codes=codes)
+        self.teacher_ = teacher
+        return self
+
+    # -- The steps of a fit ------------------------------------------------------------------------
+
+    def _find_teacher(self, X, y, rng):
+        """Return the fitted teacher."""
+        if self.teacher is not None:
+            try:
+                check_is_fitted(self.teacher)
+            except NotFittedError:
+                pass
+            else:
+                if self.dictionary is not None:
+                    raise ValueError(
+                        "AmortizedCoder: dictionary and a fitted teacher both give a dictionary; "
+                        "pass one of them."
+                    )
+                return self.teacher
+        teacher = self._configure(self.teacher or GradSparseCoder(), rng)
+        if self.dictionary is not None:
+            teacher.set_params(dictionary=self.dictionary)
+        return teacher.fit(X, y)
+
+    def _configure(self, estimator, rng):
+        """Return a clone with the parameters that the whole shares with its parts."""
+        estimator = clone(estimator)
+        shared = {"n_components": self.n_components, "verbose": self.verbose or None}
+        shared["device"] = None if self.device == "auto" else self.device
+        known = estimator.get_params()
+        if known.get("random_state", 0) is None:
+            shared["random_state"] = rng.randint(np.iinfo(np.int32).max)
+        given = {k: value for k, value in shared.items() if k in known and value is not None}
+        return estimator.set_params(**given)
+
+    def _take_dictionary(self, teacher, X):
+        """Set the teacher's dictionary and center, of the dtype of X."""
+        name = type(teacher).__name__
+        if not hasattr(teacher, "components_"):
+            raise TypeError(
+                f"AmortizedCoder: teacher={name} has no components_; pass an estimator that learns "
+                "a dictionary."
+            )
+        atoms = check_dictionary(teacher.components_, as_tensor(X[:1], "X", check=False))
+        if self.n_components not in (None, len(atoms)):
+            raise ValueError(
+                f"AmortizedCoder: n_components={self.n_components} but teacher={name} has "
+                f"{len(atoms)} atoms; leave n_components=None."
+            )
+        intercept = getattr(teacher, "intercept_", None)
+        self.components_ = atoms.numpy().copy()
+        self.intercept_ = None if intercept is None else np.asarray(intercept, dtype=X.dtype)
+
+    def _center(self, X):
+        return X if self.intercept_ is None else X - self.intercept_
+
+    def _teach(self, teacher, X):
+        """Return the teacher's codes, dense and of the dtype of X."""
+        codes = teacher.transform(X)
+        codes = np.asarray(codes.toarray() if sparse.issparse(codes) else codes, dtype=X.dtype)
+        if codes.min() < 0:
+            raise ValueError(
+                f"AmortizedCoder: teacher={type(teacher).__name__} gives negative codes, down to "
+                f"{codes.min():.3g}, but the encoders give none; set its positive_code=True."
+            )
+        return codes
+
+    def _augment(self, X, codes, rng):
+        """Return samples with the supports of rows of X and other magnitudes."""
+        rows = rng.randint(len(X), size=self.n_augmented)
+        drawn = codes[rows]
+        for values, pool in zip(drawn.T, codes.T, strict=True):
+            active = values > 0
+            values[active] = rng.choice(pool[pool > 0], active.sum()) if active.any() else 0
+        return X[rows] + (drawn - codes[rows]) @ self.components_
+
+    # -- What a fit leaves -------------------------------------------------------------------------
+
+    def _encode_block(self, X):
+        return self.encoder_._encode_block(self._center_tensor(X))
+
+    def _encode_block_to_csr(self, X):
+        return self.encoder_._encode_block_to_csr(self._center_tensor(X))
+
+    def _center_tensor(self, X):
+        return X if self.intercept_ is None else X - torch.as_tensor(self.intercept_).to(X)
+
+    def _torch_dtype_and_device(self):
+        return self.encoder_._torch_dtype_and_device()
+
+    @property
+    def net_(self):
+        """The encoder's net, a SparseNet."""
+        return self.encoder_.net_
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "encoder_")

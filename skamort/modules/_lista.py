@@ -1,0 +1,78 @@
+"""Unrolled iterative shrinkage with learned weights (LISTA): an encoder of a few proximal steps.
+
+    A_1 = X W_1^T + b_1
+    A_t = g_t * Z_{t-1} + (X - Z_{t-1} D_t) W_t^T + b_t,    Z_{t-1} = relu(A_{t-1})
+
+with W_t, D_t (n_components, n_features) and g_t, b_t (n_components,) learned layer by layer. Where
+W_t = D / L, D_t = D, g_t = 1 and b_t = -alpha / L, with L the largest eigenvalue of D D^T, a layer
+is one step of ISTA on the objective: there the encoder starts. One layer is linear-nonlinear.
+
+Gregor and LeCun (2010) learn Z_{t-1} S^T with any S (n_components, n_components). Here S is
+diag(g_t) - W_t D_t^T, as it is at the start: with more atoms than twice the features that is fewer
+numbers, and on the synthetic signals ten layers recover more.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class LISTA(nn.Module):
+    """Learned iterative shrinkage, from data to the pre-activations of the last layer.
+
+    Parameters
+    ----------
+    dictionary : Tensor of shape (n_components, n_features)
+        Atoms; the layers start as proximal steps on their objective.
+    alpha : float
+        Weight of the L1 penalty in that objective.
+    n_layers : int
+        Number of steps, at least 1.
+    """
+
+    def __init__(self, dictionary: Tensor, alpha: float, n_layers: int):
+        super().__init__()
+        # Not matrix_norm(ord=2): the smaller Gram matrix is as exact and much cheaper.
+        wide = dictionary.shape[0] > dictionary.shape[1]
+        gram = dictionary.T @ dictionary if wide else dictionary @ dictionary.T
+        lipschitz = torch.linalg.eigvalsh(gram)[-1]
+        weight, bias = dictionary / lipschitz, -alpha / lipschitz
+        self.layers = nn.ModuleList(
+            _ProximalStep(weight, bias, None if index == 0 else dictionary)
+            for index in range(n_layers)
+        )
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Map (n, n_features) data to (n, n_components) pre-activations."""
+        preactivations = self.layers[0](X)
+        for layer in self.layers[1:]:
+            preactivations = layer(X, preactivations.relu())
+        return preactivations
+
+    @torch.no_grad()
+    def rescale(self, scale: Tensor | float) -> None:
+        """Multiply the pre-activations by a positive factor, or by one for each latent."""
+        last = self.layers[-1]
+        last.weight.mul_(torch.as_tensor(scale).reshape(-1, 1))
+        last.bias.mul_(scale)
+        if last.gain is not None:
+            last.gain.mul_(scale)
+
+
+class _ProximalStep(nn.Module):
+    """One layer; without a dictionary the first, which starts from codes of zero."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dictionary: Tensor | None):
+        super().__init__()
+        n_components = len(weight)
+        self.weight = nn.Parameter(weight.clone())
+        self.bias = nn.Parameter(bias.repeat(n_components))
+        self.dictionary = self.gain = None
+        if dictionary is not None:
+            self.dictionary = nn.Parameter(dictionary.clone())
+            self.gain = nn.Parameter(weight.new_ones(n_components))
+
+    def forward(self, X: Tensor, codes: Tensor | None = None) -> Tensor:
+        if codes is None:
+            return nn.functional.linear(X, self.weight, self.bias)
+        unexplained = X - codes @ self.dictionary
+        return codes * self.gain + nn.functional.linear(unexplained, self.weight, self.bias)

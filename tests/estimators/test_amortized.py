@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA, DictionaryLearning
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import StandardScaler
+
+from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, LISTAEncoder, MLPEncoder, SAEEncoder
+from skamort.datasets import make_published_signal
+from skamort.metrics import amortization_gap, latent_mcc
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def signal():
+    return make_published_signal()
+
+
+@pytest.fixture(scope="module")
+def teacher(signal):
+    return GradSparseCoder(16, alpha=0.03, n_init=5, random_state=0).fit(signal[0][:1024])
+
+
+@pytest.mark.parametrize(
+    ("Encoder", "least"), [(SAEEncoder, 0.86), (MLPEncoder, 0.93), (LISTAEncoder, 0.93)]
+)
+def test_learns_codes_where_nothing_is_known(signal, teacher, Encoder, least):
+    X, _, codes = signal
+    encoder = Encoder(learning_rate=3e-3, random_state=0)
+    coder = AmortizedCoder(teacher=teacher, encoder=encoder).fit(X[:1024])
+    assert latent_mcc(codes[1024:], coder.transform(X[1024:])) > least
+    alone = clone(encoder).set_params(n_components=16, max_iter=300).fit(X[:1024])
+    assert latent_mcc(codes[1024:], alone.transform(X[1024:])) < least
+
+
+def test_more_labelled_data_helps(signal, teacher):
+    X, _, codes = signal
+    encoder = MLPEncoder(code_loss="squared_error", learning_rate=3e-3, max_iter=60)
+    few, many = (
+        AmortizedCoder(teacher=teacher, encoder=encoder, n_augmented=n, random_state=0).fit(X[:512])
+        for n in (0, 4096)
+    )
+    recovery = [latent_mcc(codes[1024:], coder.transform(X[1024:])) for coder in (few, many)]
+    assert recovery[1] > recovery[0] + 0.01
+
+
+def test_augmented_samples_have_the_supports_and_residuals_of_rows(signal, teacher):
+    X = signal[0][:100]
+    coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(max_iter=1), n_augmented=500)
+    coder.fit(X)
+    codes = teacher.transform(X)
+    more = coder._augment(X, codes, np.random.RandomState(0))
+    rows = np.random.RandomState(0).randint(100, size=500)
+    changes = (more - X[rows]).astype(np.float64)
+    for change, row in zip(changes, rows, strict=True):
+        atoms = coder.components_[codes[row] > 0].astype(np.float64)
+        assert_allclose(np.linalg.lstsq(atoms.T, change)[0] @ atoms, change, atol=1e-5)
+
+
+def test_dictionary_and_center_are_the_teachers(signal):
+    X = signal[0][:300] + 5
+    sae = SAEEncoder(16, fit_intercept=True, max_iter=50, random_state=0)
+    teacher = ITOCoder(estimator=sae, alpha=0.03).fit(X)
+    coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(max_iter=50)).fit(X)
+    assert_array_equal(coder.components_, teacher.components_)
+    assert_array_equal(coder.intercept_, teacher.intercept_)
+    assert coder.score(X) > 0.5
+    assert amortization_gap(coder, X, alpha=0.03).gap < 1
+
+
+def test_teachers_fitted_frozen_and_of_scikit_learn(signal, teacher):
+    X = signal[0][:200]
+    quick = SAEEncoder(max_iter=5)
+    coder = AmortizedCoder(teacher=FrozenEstimator(teacher), encoder=quick)
+    assert_array_equal(clone(coder).fit(X).components_, teacher.components_)
+    learner = DictionaryLearning(
+        10, max_iter=5, positive_code=True, fit_algorithm="cd", transform_algorithm="lasso_cd"
+    )
+    codes = AmortizedCoder(teacher=learner, encoder=quick).fit_transform(X.astype(np.float64))
+    assert codes.shape == (200, 10)
+
+
+def test_alpha_is_the_teachers(signal, teacher):
+    X = signal[0][:200]
+    coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(max_iter=5)).fit(X)
+    assert amortization_gap(coder, X).alpha == 0.03
+
+
+def test_known_dictionary_and_shared_parameters(signal):
+    X, dictionary, _ = signal
+    coder = AmortizedCoder(encoder=SAEEncoder(max_iter=5), dictionary=dictionary, random_state=0)
+    assert_allclose(coder.fit(X[:200]).components_, dictionary, atol=1e-6)
+    coder.set_params(dictionary=None, n_components=7, device="cpu")
+    assert coder.fit(X[:200]).encoder_.n_components == 7
+    assert coder.teacher_.device == coder.encoder_.device == "cpu"
+
+
+def test_bad_teachers_are_refused(signal, teacher):
+    X, dictionary, _ = signal
+    quick = SAEEncoder(max_iter=1)
+    with pytest.raises(ValueError, match="dictionary and a fitted teacher both give a dictionary"):
+        AmortizedCoder(teacher=teacher, dictionary=dictionary).fit(X)
+    with pytest.raises(ValueError, match="teacher=PCA gives negative codes, down to -"):
+        AmortizedCoder(teacher=PCA(3), encoder=quick).fit(X)
+    with pytest.raises(TypeError, match="teacher=StandardScaler has no components_"):
+        AmortizedCoder(teacher=StandardScaler(), encoder=quick).fit(X)
+    with pytest.raises(ValueError, match="n_components=3 but teacher=GradSparseCoder has 16 atoms"):
+        AmortizedCoder(3, teacher=teacher, encoder=quick).fit(X)
+    with pytest.raises(ValueError, match="The 'encoder' parameter of AmortizedCoder"):
+        AmortizedCoder(encoder=PCA()).fit(X)
