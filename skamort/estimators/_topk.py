@@ -67,6 +67,13 @@ class TopKSAE(BaseTrainedEncoder):
         Half precision is faster where the processor has it.
     callbacks : list of skorch callbacks, default=None
         What else is to happen in training; :doc:`/training` tells what they can read.
+    checkpoint_dir : str or path, default=None
+        Where `fit` saves its state, so that a run that was killed can go on by
+        ``fit(..., resume=True)``. Needs the extra ``checkpoint`` (safetensors).
+    checkpoint_epochs : int, default=1
+        Epochs between two checkpoints.
+    checkpoint_seconds : float, default=None
+        Least number of seconds between two checkpoints; they are written when an epoch ends.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
     warm_start : bool, default=False
@@ -149,6 +156,9 @@ class TopKSAE(BaseTrainedEncoder):
         validation_fraction=0.1,
         product_dtype=None,
         callbacks=None,
+        checkpoint_dir=None,
+        checkpoint_epochs=1,
+        checkpoint_seconds=None,
         sparse_output=False,
         warm_start=False,
         device="auto",
@@ -173,6 +183,9 @@ class TopKSAE(BaseTrainedEncoder):
         self.validation_fraction = validation_fraction
         self.product_dtype = product_dtype
         self.callbacks = callbacks
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_epochs = checkpoint_epochs
+        self.checkpoint_seconds = checkpoint_seconds
         self.sparse_output = sparse_output
         self.warm_start = warm_start
         self.device = device

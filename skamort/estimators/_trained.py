@@ -4,9 +4,11 @@ A subclass names its architecture in three methods: `_hidden_layer_sizes()`, `_m
 and `_make_loss()`. Everything else, from validation to the three scenarios, is here.
 """
 
+import os
 import warnings
 from numbers import Integral, Real
 
+import joblib
 import numpy as np
 import torch
 from sklearn.base import _fit_context
@@ -23,6 +25,7 @@ from ..modules import Decoder, SparseAutoencoder, make_encoder, scale_output, ti
 from ..training import (
     BUFFER_ELEMENTS,
     BestWeights,
+    Checkpoint,
     ChunkDataset,
     ClearDenormals,
     CodeRegressionLoss,
@@ -44,6 +47,11 @@ from ._dictionary import (
     resolve_n_components,
 )
 
+# Parameters that say nothing about what is learned, or only how long.
+_FREE_TO_CHANGE = {
+    *("max_iter", "random_state", "device", "verbose", "callbacks", "sparse_output", "warm_start"),
+    *("checkpoint_dir", "checkpoint_epochs", "checkpoint_seconds"),
+}
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
 
@@ -69,6 +77,9 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "dead_window": [Interval(Integral, 1, None, closed="left"), None],
         "product_dtype": [StrOptions({"bfloat16"}), None],
         "callbacks": [list, tuple, None],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "checkpoint_epochs": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint_seconds": [Interval(Real, 0, None, closed="left"), None],
         "sparse_output": ["boolean"],
         "warm_start": ["boolean"],
         "device": [str],
@@ -77,7 +88,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, codes=None):
+    def fit(self, X, y=None, *, codes=None, resume=False):
         """Train the encoder, and the dictionary where it is not known.
 
         Parameters
@@ -92,6 +103,9 @@ class BaseTrainedEncoder(BaseSparseCoder):
         codes : array-like of shape (n_samples, n_components), default=None
             Known codes. The encoder then regresses on them by `code_loss`, and an unknown
             dictionary becomes the unit-norm atoms that best reconstruct X from them.
+        resume : bool, default=False
+            Whether to go on from the newest checkpoint in `checkpoint_dir`, to the bit, where there
+            is one. Data and parameters must be the same; `max_iter` may be larger.
 
         Returns
         -------
@@ -101,16 +115,20 @@ class BaseTrainedEncoder(BaseSparseCoder):
         Raises
         ------
         ValueError
-            If the data or the parameters break a rule, or the training loss becomes infinite or
-            NaN.
+            If the data or the parameters break a rule, the training loss becomes infinite or NaN,
+            or the checkpoint to resume from is corrupt or of another run.
+        OSError
+            If nothing can be written to `checkpoint_dir`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
         data = self._check_training_data(X, codes, reset=fresh)
+        checkpoint = self._make_checkpoint(data, resume, fresh)
+        seed = None if checkpoint is None else checkpoint.open()
         if fresh:
-            self._initialize(data, y)
+            self._initialize(data, y, seed)
         try:
             held_out = self.validation_fraction * self.early_stopping
-            self._train(data, codes is not None, self.max_iter, held_out)
+            self._train(data, codes is not None, self.max_iter, held_out, checkpoint)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -164,10 +182,36 @@ class BaseTrainedEncoder(BaseSparseCoder):
             data.append(self._check_codes(codes, len(X), n_components, like))
         return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
 
-    def _initialize(self, data, y):
+    def _make_checkpoint(self, data, resume, fresh):
+        """Return the callback that `checkpoint_dir` asks for, or None."""
+        if self.checkpoint_dir is None:
+            if resume:
+                raise ValueError(
+                    f"{type(self).__name__}: resume=True needs the checkpoint_dir of the run to go "
+                    "on with, got checkpoint_dir=None."
+                )
+            return None
+        if not fresh:
+            raise ValueError(
+                f"{type(self).__name__}: checkpoint_dir is for a fit from the start, not for a "
+                "warm start; set warm_start=False or checkpoint_dir=None."
+            )
+        plain = int | float | str | None
+        identity = {
+            name: value if isinstance(value, plain) else joblib.hash(value)
+            for name, value in self.get_params(deep=False).items()
+            if name not in _FREE_TO_CHANGE and not callable(value)
+        }
+        identity["estimator"] = type(self).__name__
+        identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
+        every = self.checkpoint_epochs, self.checkpoint_seconds
+        return Checkpoint(self.checkpoint_dir, identity, *every, resume)
+
+    def _initialize(self, data, y, seed=None):
         """Build the net, its weights and its random stream."""
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        generator = torch.Generator().manual_seed(int(seed))
+        if seed is None:
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        generator = torch.Generator().manual_seed(seed)
         if isinstance(data, ChunkDataset):  # what fits in the buffer stands for the whole
             rows, (X, *codes) = data.sample(generator)
             y = None if y is None else np.asarray(y)[rows]
@@ -215,18 +259,23 @@ class BaseTrainedEncoder(BaseSparseCoder):
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, data, codes_known, n_epochs, held_out_fraction=0):
+    def _train(self, data, codes_known, n_epochs, held_out_fraction=0, checkpoint=None):
         """Run the net, keeping what it has learned when the user interrupts."""
         training, held_out = self._split(data, held_out_fraction)
         like = self.net_.module_.decoder.dictionary
         loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
         self.net_.criterion_ = loss.to(like.device)
         self.net_.max_epochs = n_epochs
+        callbacks = self.net_.callbacks_
+        if checkpoint is not None:  # of this fit alone
+            self.net_.callbacks_ = [*callbacks, ("checkpoint", checkpoint)]
         try:
             self.net_.partial_fit(training, held_out)
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
             warn_interrupted(self, f"epoch {len(self.net_.history)}")
+        finally:
+            self.net_.callbacks_ = callbacks
         if codes_known and self.code_loss == "cosine":
             self._match_scale(data)
 

@@ -9,6 +9,7 @@ from ._callbacks import (
     TrainingConverged,
     UnitNormAtoms,
 )
+from ._checkpoint import Checkpoint
 from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, hold_out
 from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
@@ -18,6 +19,7 @@ from ._plateau import Plateau
 __all__ = [
     "BUFFER_ELEMENTS",
     "BestWeights",
+    "Checkpoint",
     "ChunkBatches",
     "ChunkDataset",
     "ClearDenormals",

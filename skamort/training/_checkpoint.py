@@ -1,0 +1,286 @@
+"""Checkpoints: a run that was killed goes on, to the bit, where its last checkpoint left it.
+
+A checkpoint is a folder. `weights.safetensors` holds the module's parameters by name,
+`state.safetensors` the other tensors (the optimizer's moments, the random stream, the counts of the
+callbacks), `state.json` the numbers and what the run is. It is written beside its place and moved
+there when it is whole, so that a crash while writing leaves the one before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from dataclasses import asdict, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from skorch.history import History
+from torch import Tensor
+
+from ._callbacks import Progress
+
+_FORMAT = 1
+_KEPT = 2
+_FILES = ("weights.safetensors", "state.safetensors")
+
+
+class Checkpoint(Callback):
+    """Save a run at the ends of epochs; take it up again.
+
+    It belongs at the end of the list of callbacks: what they keep in attributes with a trailing
+    underscore is part of the state, for those of `skamort.training`.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where the checkpoints lie, each in a folder of its own; the newest two are kept.
+    identity : dict of str
+        What must be the same in a run that takes this one up: names and values.
+    every_epochs : int, default=1
+        Epochs between two checkpoints.
+    every_seconds : float, default=None
+        Least time between two checkpoints.
+    resume : bool, default=False
+        Whether to begin where the newest checkpoint left off, if there is any.
+
+    Raises
+    ------
+    ImportError
+        If safetensors is not installed.
+    OSError
+        If nothing can be written to the folder.
+    ValueError
+        If it holds checkpoints but not `resume`, or the newest is corrupt or of another run.
+    """
+
+    def __init__(self, folder, identity, every_epochs=1, every_seconds=None, resume=False):
+        self.folder = Path(folder)
+        self.identity = identity
+        self.every_epochs = every_epochs
+        self.every_seconds = every_seconds
+        self.resume = resume
+
+    def open(self) -> int | None:
+        """Make the folder ready; return the seed of the run to resume, or None."""
+        _import_safetensors()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".epoch-*"):  # a crash while writing
+            shutil.rmtree(leftover)
+        probe = self.folder / ".writable"
+        probe.touch()
+        probe.unlink()
+        self._found = None
+        written = self._written()
+        if not written:
+            return None
+        if not self.resume:
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r} holds checkpoints of an earlier run; go on "
+                "with it by fit(..., resume=True), or choose another directory."
+            )
+        self._found = self._read(written[-1])
+        return self._found["seed"]
+
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Put the net in the state of the checkpoint that `open` found."""
+        self._last = time.monotonic()
+        if self._found is not None:
+            self._restore(net, self._found)
+            self._found = None
+            net.max_epochs = max(0, net.max_epochs - len(net.history))
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
+        """Save, where it is time to."""
+        if len(net.history) % self.every_epochs:
+            return
+        now = time.monotonic()
+        if self.every_seconds is not None and now - self._last < self.every_seconds:
+            return
+        self._last = now
+        try:
+            self._save(net)
+        except OSError as error:
+            warnings.warn(
+                f"No checkpoint of epoch {len(net.history)} could be written to {self.folder}: "
+                f"{error}. Training goes on; the checkpoints before it are kept.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    # -- Writing -----------------------------------------------------------------------------------
+
+    def _save(self, net):
+        weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
+        tensors: dict[str, Tensor] = {}
+        state = _pack(_state_of(net, self), "state", tensors)
+        name = f"epoch-{len(net.history):06d}"
+        temporary = self.folder / f".{name}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            digests = _write_tensors(temporary, weights, tensors)
+            about = {"format": _FORMAT, "identity": self.identity, "sha256": digests}
+            about |= {"seed": net.generator.initial_seed(), "state": state}
+            _write_synced(temporary / "state.json", json.dumps(about, indent=1).encode())
+            os.replace(temporary, self.folder / name)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        for old in self._written()[:-_KEPT]:
+            shutil.rmtree(old)
+
+    def _written(self):
+        return sorted(self.folder.glob("epoch-*"))
+
+    # -- Reading -----------------------------------------------------------------------------------
+
+    def _read(self, path):
+        """Return the contents of a checkpoint, checked."""
+        load = _import_safetensors().load
+        try:
+            found = json.loads((path / "state.json").read_bytes())
+            files = [(path / name).read_bytes() for name in _FILES]
+            digests = [hashlib.sha256(content).hexdigest() for content in files]
+            whole = digests == found["sha256"]
+        except (OSError, ValueError, KeyError):
+            whole = False
+        if not whole:
+            before = [other.name for other in self._written() if other != path]
+            advice = (
+                f"delete it to go on from {before[-1]}" if before else "delete it to start anew"
+            )
+            raise ValueError(f"The checkpoint {path} is corrupt; {advice}.")
+        self._check_identity(path, found)
+        found["weights"], found["tensors"] = map(load, files)
+        return found
+
+    def _check_identity(self, path, found):
+        theirs = {"format": found.get("format"), **found["identity"]}
+        ours = {"format": _FORMAT, **self.identity}
+        names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        if names:
+            told = ", ".join(f"{n}: {theirs.get(n)} then, {ours.get(n)} now" for n in names)
+            raise ValueError(
+                f"The checkpoint {path} is of another run ({told}); resume with the same estimator "
+                "and data, or choose another checkpoint_dir."
+            )
+
+    def _restore(self, net, found):
+        net.module_.load_state_dict(found["weights"])
+        state = _unpack(found["state"], found["tensors"])
+        net.generator.set_state(state["generator"])
+        net.history = History([{"batches": [], **epoch} for epoch in state["history"]])
+        parameters = net.optimizer_.param_groups[0]["params"]
+        net.optimizer_.param_groups[0]["lr"] = state["learning_rate"]
+        for index, moments in state["moments"].items():
+            parameter = parameters[int(index)]
+            net.optimizer_.state[parameter] = {
+                name: value.to(parameter.device) for name, value in moments.items()
+            }
+        device = parameters[0].device
+        if state["dead"] is not None:
+            net.criterion_.dead = state["dead"].to(device)
+        for name, values in state["callbacks"].items():
+            callback = net.callback(name)
+            for attribute, value in values.items():
+                old = getattr(callback, attribute, None)
+                setattr(callback, attribute, _like(old, value, device))
+
+
+def _state_of(net, checkpoint):
+    """Everything beside the weights that the rest of a run depends on."""
+    optimizer = net.optimizer_
+    parameters = optimizer.param_groups[0]["params"]
+    return {
+        "generator": net.generator.get_state(),
+        "history": [{k: v for k, v in row.items() if k != "batches"} for row in net.history],
+        "learning_rate": optimizer.param_groups[0]["lr"],
+        "moments": {
+            str(index): optimizer.state[parameter]
+            for index, parameter in enumerate(parameters)
+            if parameter in optimizer.state
+        },
+        "dead": getattr(net.criterion_, "dead", None),
+        "callbacks": {
+            name: {key: value for key, value in vars(callback).items() if key.endswith("_")}
+            for name, callback in net.callbacks_
+            if type(callback).__module__.startswith("skamort.")
+            and callback is not checkpoint
+            and not isinstance(callback, Progress)
+        },
+    }
+
+
+def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Turn a value into what JSON can hold; its tensors go to `tensors` under their paths."""
+    if isinstance(value, Tensor):
+        tensors[name] = _portable(value)
+        return {"__tensor__": name}
+    if is_dataclass(value):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {key: _pack(item, f"{name}.{key}", tensors) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint cannot hold.")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Undo `_pack`, but for dataclasses, which stay dicts."""
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        return tensors[value["__tensor__"]]
+    return {key: _unpack(item, tensors) for key, item in value.items()}
+
+
+def _like(old: Any, value: Any, device: torch.device) -> Any:
+    """Give a restored value the type and the device of the one whose place it takes."""
+    if is_dataclass(old):
+        return replace(old, **value)
+    if isinstance(value, dict):
+        return {key: _like(None, item, device) for key, item in value.items()}
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _portable(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _write_tensors(folder, *dicts):
+    """Write dicts of tensors to the files of a checkpoint; return their digests."""
+    save = _import_safetensors().save
+    digests = []
+    for name, tensors in zip(_FILES, dicts, strict=True):
+        content = save(tensors)
+        digests.append(hashlib.sha256(content).hexdigest())
+        _write_synced(folder / name, content)
+    return digests
+
+
+def _write_synced(path, content):
+    """Write a file that survives a power failure."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _import_safetensors():
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError(
+            "checkpoint_dir needs safetensors; install it by pip install 'skamort[checkpoint]'."
+        ) from error
+    return safetensors.torch

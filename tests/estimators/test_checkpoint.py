@@ -1,0 +1,244 @@
+"""A fit that was killed goes on to the same bits; what cannot be resumed is refused."""
+
+import errno
+import json
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+
+safetensors = pytest.importorskip("safetensors.torch")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class PowerFailure(Callback):
+    """Ends a fit as nothing can catch it, after a number of epochs."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs -= 1
+        if self.epochs < 0:
+            raise MemoryError
+
+
+ENCODERS = [
+    SAEEncoder(12, dead_latents="resample", fit_intercept=True),
+    LISTAEncoder(12, n_layers=2),
+    MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
+    TopKSAE(12, k=2, dead_latents="auxk"),
+    WeightedSAE(12),
+]
+
+
+@pytest.fixture(params=ENCODERS, ids=lambda encoder: type(encoder).__name__)
+def encoder(request):
+    common = {"batch_size": 32, "max_iter": 12, "tol": 0.5, "n_iter_no_change": 12}
+    return clone(request.param).set_params(**common)
+
+
+@pytest.fixture(scope="module")
+def X():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((100, 6))
+
+
+def killed(encoder, X, epochs, **fit_params):
+    """Fit until the power fails."""
+    with pytest.raises(MemoryError):
+        clone(encoder).set_params(callbacks=[PowerFailure(epochs)]).fit(X, **fit_params)
+
+
+def test_a_resumed_fit_ends_in_the_same_bits(encoder, X, tmp_path):
+    undisturbed = clone(encoder).set_params(random_state=3).fit(X)
+    encoder.set_params(checkpoint_dir=tmp_path)
+    killed(clone(encoder).set_params(random_state=3), X, 5, resume=True)
+    killed(encoder, X, 3, resume=True)  # random_state=None: the seed is part of the checkpoint
+    resumed = encoder.fit(X, resume=True)
+    assert undisturbed.n_iter_ == resumed.n_iter_
+    assert undisturbed.loss_curve_ == resumed.loss_curve_
+    assert undisturbed.validation_loss_curve_ == resumed.validation_loss_curve_
+    assert_array_equal(undisturbed.latent_frequency_, resumed.latent_frequency_)
+    ours, theirs = (e.net_.module_.state_dict() for e in (resumed, undisturbed))
+    for name, value in ours.items():
+        assert_array_equal(value.numpy(), theirs[name].numpy())
+
+
+SCRIPT = """
+import os, random, signal, sys, warnings
+import numpy as np, torch
+from skorch.callbacks import Callback
+from skamort import TopKSAE
+
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
+
+class Killer(Callback):
+    def __init__(self, step):
+        self.step = step
+    def on_batch_end(self, net, **kwargs):
+        self.step -= 1
+        if self.step < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def fit(folder, step):
+    encoder = TopKSAE(12, k=2, batch_size=16, max_iter=24, tol=0, random_state=0,
+                      dead_latents="resample", checkpoint_dir=folder, callbacks=[Killer(step)])
+    return encoder.fit(X, resume=True)
+
+folder, undisturbed = sys.argv[1:]
+random.seed(0)
+steps = 24 * 19
+for _ in range(10):
+    child = os.fork()
+    if child == 0:
+        fit(folder, random.randrange(steps // 6))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else "ended", end=" ")
+resumed, expected = fit(folder, steps), fit(undisturbed, steps)
+assert resumed.n_iter_ == expected.n_iter_ == 24
+for name, value in resumed.net_.module_.state_dict().items():
+    assert torch.equal(value, expected.net_.module_.state_dict()[name]), name
+print("same bits")
+"""
+
+
+def test_ten_kills_at_random_steps_change_no_bit(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT)]
+    folders = [str(tmp_path / "killed"), str(tmp_path / "undisturbed")]
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    words = done.stdout.split()
+    assert words[-2:] == ["same", "bits"]
+    assert words.count("9") >= 5
+
+
+@pytest.fixture
+def sae(tmp_path):
+    return SAEEncoder(12, max_iter=8, tol=0.5, random_state=0, checkpoint_dir=tmp_path / "run")
+
+
+def test_weights_are_readable_by_name(sae, X):
+    killed(sae, X, 4)
+    path = max(sae.checkpoint_dir.glob("epoch-*"))
+    assert path.name == "epoch-000004"
+    weights = safetensors.load_file(path / "weights.safetensors")
+    assert weights["decoder.dictionary"].shape == (12, 6)
+
+
+def test_the_newest_two_are_kept_at_the_intervals_asked_for(sae, X):
+    killed(sae.set_params(checkpoint_epochs=3), X, 7)
+    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    assert names == ["epoch-000003", "epoch-000006"]
+
+
+def test_time_may_set_the_interval(sae, X):
+    killed(sae.set_params(checkpoint_seconds=3600), X, 7)
+    assert not list(sae.checkpoint_dir.iterdir())
+
+
+def test_without_a_checkpoint_resume_starts_anew(sae, X):
+    fitted = sae.fit(X, resume=True)
+    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    assert_array_equal(fitted.components_, plain.components_)
+    assert fitted.partial_fit(X).n_iter_ == plain.n_iter_ + 1  # and saves nothing
+
+
+def test_checkpoints_of_an_earlier_run_are_not_overwritten(sae, X):
+    killed(sae, X, 4)
+    with pytest.raises(ValueError, match=r"holds checkpoints of an earlier run; .*resume=True"):
+        sae.fit(X)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b[:9] + b"\0" + b[10:], None])
+def test_a_corrupt_checkpoint_is_refused_and_the_one_before_offered(sae, X, file, spoil):
+    killed(sae, X, 4)
+    newest = sae.checkpoint_dir / "epoch-000004"
+    path = newest / file
+    if spoil is None:
+        path.unlink()
+    else:
+        path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"epoch-000004 is corrupt; .*go on from epoch-000003"):
+        sae.fit(X, resume=True)
+    for part in newest.iterdir():
+        part.unlink()
+    newest.rmdir()
+    fitted = sae.fit(X, resume=True)
+    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    assert_array_equal(fitted.components_, plain.components_)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"alpha": 0.2}, r"alpha: 0\.1 then, 0\.2 now"),
+        ({"n_components": 13}, "n_components: 12 then, 13 now"),
+        ({"dictionary": np.eye(12, 6) + 1}, "dictionary: None then"),
+    ],
+)
+def test_another_run_is_refused(sae, X, change, told):
+    killed(sae, X, 4)
+    with pytest.raises(ValueError, match=told):
+        sae.set_params(**change).fit(X, resume=True)
+
+
+def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
+    killed(sae, X, 4)
+    with pytest.raises(ValueError, match="estimator: SAEEncoder then, WeightedSAE now"):
+        WeightedSAE(12, checkpoint_dir=sae.checkpoint_dir).fit(X, resume=True)
+    with pytest.raises(ValueError, match="n_samples: 100 then, 50 now"):
+        sae.fit(X[:50], resume=True)
+    path = sae.checkpoint_dir / "epoch-000004" / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(ValueError, match="format: 99 then, 1 now"):
+        sae.fit(X, resume=True)
+
+
+def test_max_iter_may_grow(sae, X):
+    killed(sae, X, 4)
+    longer = sae.set_params(max_iter=11).fit(X, resume=True)
+    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    assert longer.loss_curve_ == plain.loss_curve_
+
+
+def test_a_full_disk_loses_nothing(sae, X, monkeypatch):
+    from skamort.training import _checkpoint
+
+    def write(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    killed(sae, X, 4)
+    monkeypatch.setattr(_checkpoint, "_write_synced", write)
+    with pytest.warns(RuntimeWarning, match="No space left on device.*Training goes on"):
+        fitted = sae.fit(X, resume=True)
+    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    assert_array_equal(fitted.components_, plain.components_)
+    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    assert names == ["epoch-000003", "epoch-000004"]
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_training(sae, X):
+    sae.checkpoint_dir.write_text("a file")
+    with pytest.raises(OSError, match="run"):
+        sae.fit(X)
+    assert not hasattr(sae, "net_")
+
+
+def test_resume_needs_a_place_and_a_fresh_start(sae, X):
+    with pytest.raises(ValueError, match="resume=True needs the checkpoint_dir"):
+        SAEEncoder(12).fit(X, resume=True)
+    plain = SAEEncoder(12, tol=0.5, warm_start=True).fit(X)
+    with pytest.raises(ValueError, match="checkpoint_dir is for a fit from the start"):
+        plain.set_params(checkpoint_dir=sae.checkpoint_dir).fit(X)
