@@ -265,6 +265,17 @@ def test_float32_does_not_fake_accuracy_it_cannot_hold(solver):
     assert not info.converged.all()
 
 
+@each_solver
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("n_atoms", [12, 60])
+def test_float32_reaches_the_accuracy_it_can_hold(solver, positive, n_atoms):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((n_atoms, 20)).astype(np.float32)
+    X = rng.standard_normal((50, 20)).astype(np.float32)
+    _, info = encode(X, dictionary, 0.5, positive, solver, tol=5e-7, max_iter=3000)
+    assert info.converged.all()
+
+
 @pytest.mark.parametrize("solver", SLOW_CHOICES, ids="-".join)
 @pytest.mark.parametrize("positive", [False, True])
 def test_solvers_for_reproduction_reach_the_same_objective(solver, positive):
