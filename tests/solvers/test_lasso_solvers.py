@@ -246,6 +246,21 @@ def test_duplicate_and_antipodal_atoms(positive, solver):
 
 
 @each_solver
+@pytest.mark.parametrize("positive", [False, True])
+def test_rank_deficient_dictionaries(positive, solver):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((12, 2)) @ rng.standard_normal((2, 8))
+    X = rng.standard_normal((10, 8))
+    codes, info = encode(X, dictionary, 0.2, positive, solver, tol=1e-6)
+    assert info.converged.all()
+    reference = sklearn_sparse_encode(
+        X, dictionary, algorithm="lasso_cd", alpha=0.2, positive=positive, max_iter=10_000
+    )
+    ours, theirs = (objective(X, z, dictionary, 0.2) for z in (codes, reference))
+    assert (ours <= theirs + 1e-6 * (X**2).sum(axis=1)).all()
+
+
+@each_solver
 def test_one_sample_and_one_atom(solver):
     codes, info = encode([[2.0, 0.0]], [[1.0, 1.0]], 0.5, True, solver)
     np.testing.assert_allclose(codes, [[0.75]])
