@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from ._certificate import certified_gap, span_of_atoms
+from ._polish import polish
 
 _BLOCK_ELEMENTS = 1 << 20
 _HARMLESS_EXPONENT = 16
+# A gap of this many roundings of ||x||^2 is one that descent may be unable to close.
+_STUCK = 64
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class LassoSolver(ABC):
         if gram is None and self._gram_pays(n_samples, atoms):
             gram = atoms @ atoms.T
 
-        exact = None
+        exact, reach = None, _STUCK * torch.finfo(X.dtype).eps
         step = block_rows(_BLOCK_ELEMENTS, dictionary)
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
@@ -129,7 +132,13 @@ class LassoSolver(ABC):
                 # Converted once, not in every block.
                 exact = dictionary.double() if exact is None else exact
                 bound = certified_gap(x, z, exact, weight, positive)
-            energy[rows] = x.double().square().sum(dim=1) * size.double().square()
+            square = x.double().square().sum(dim=1)
+            stuck = (bound > self.tol * 0.5 * square) & (bound <= reach * square)
+            if stuck.any():
+                z[stuck], bound[stuck] = polish(
+                    x[stuck], dictionary, weight[stuck], positive, z[stuck], bound[stuck]
+                )
+            energy[rows] = square * size.double().square()
             gap[rows] = bound * size.double().square()
             if scaled:
                 z.mul_((size / unit)[:, None])

@@ -8,17 +8,32 @@ memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numba.extending import overload
 
-# Sums may be reordered and fused. Kernels get finite numbers only; infinity may arise, NaN may not.
-kernel = njit(
-    cache=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath={"reassoc", "contract", "nsz", "nnan"},
-)
+# Kernels of other modules contain those of the modules they import.
+_SHARED = ("_numba_tools.py", "_cd_numba.py")
+_VERSION = sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in _SHARED))
+
+
+def kernel(function: Callable) -> Any:
+    """Compile a function, cached on disk.
+
+    Numba's cache notices edits of the module that a kernel is in, but not of those it imports from;
+    a fingerprint of them in the kernel's name keeps machine code of another version from being
+    used.
+    """
+    function.__qualname__ += f"_{_VERSION.hexdigest()[:8]}"
+    # Sums may be reordered and fused. Kernels get finite numbers only; infinity may arise, NaN may
+    # not.
+    fastmath = {"reassoc", "contract", "nsz", "nnan"}
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
 
 
 def _bits(values):

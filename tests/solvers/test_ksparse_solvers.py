@@ -168,6 +168,28 @@ def test_degenerate_inputs(solver, dtype, positive):
 
 @each_solver
 @pytest.mark.parametrize("positive", [False, True])
+def test_rank_deficient_dictionaries(solver, positive):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((12, 2)) @ rng.standard_normal((2, 8))
+    X = rng.standard_normal((10, 8))
+    codes, info = encode(X, dictionary, 12, positive, solver)
+    assert np.isfinite(codes).all()
+    assert (info.residual <= (X**2).sum(axis=1) * (1 + 1e-9)).all()
+    if not positive and solver[0] in ("omp", "ormp"):
+        left = X - X @ np.linalg.pinv(dictionary) @ dictionary
+        np.testing.assert_allclose(info.residual, (left**2).sum(axis=1), rtol=1e-6)
+
+
+@each_solver
+def test_denormals(solver):
+    X = np.full((2, 4), 5e-324)
+    codes, info = encode(X, np.eye(4), 2, True, solver)
+    assert np.isfinite(codes).all()
+    assert not info.residual.any()
+
+
+@each_solver
+@pytest.mark.parametrize("positive", [False, True])
 def test_one_sample_and_one_atom(solver, positive):
     codes, _ = encode([[2.0, 0.0]], [[0.6, 0.8]], 1, positive, solver)
     np.testing.assert_allclose(codes, [[1.2]])

@@ -246,6 +246,21 @@ def test_duplicate_and_antipodal_atoms(positive, solver):
 
 
 @each_solver
+@pytest.mark.parametrize("positive", [False, True])
+def test_rank_deficient_dictionaries(positive, solver):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((12, 2)) @ rng.standard_normal((2, 8))
+    X = rng.standard_normal((10, 8))
+    codes, info = encode(X, dictionary, 0.2, positive, solver, tol=1e-6)
+    assert info.converged.all()
+    reference = sklearn_sparse_encode(
+        X, dictionary, algorithm="lasso_cd", alpha=0.2, positive=positive, max_iter=10_000
+    )
+    ours, theirs = (objective(X, z, dictionary, 0.2) for z in (codes, reference))
+    assert (ours <= theirs + 1e-6 * (X**2).sum(axis=1)).all()
+
+
+@each_solver
 def test_one_sample_and_one_atom(solver):
     codes, info = encode([[2.0, 0.0]], [[1.0, 1.0]], 0.5, True, solver)
     np.testing.assert_allclose(codes, [[0.75]])
@@ -263,6 +278,17 @@ def test_float32_does_not_fake_accuracy_it_cannot_hold(solver):
     )
     assert (info.gap >= excess - 1e-12).all()
     assert not info.converged.all()
+
+
+@each_solver
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("n_atoms", [12, 60])
+def test_float32_reaches_the_accuracy_it_can_hold(solver, positive, n_atoms):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((n_atoms, 20)).astype(np.float32)
+    X = rng.standard_normal((50, 20)).astype(np.float32)
+    _, info = encode(X, dictionary, 0.5, positive, solver, tol=5e-7, max_iter=3000)
+    assert info.converged.all()
 
 
 @pytest.mark.parametrize("solver", SLOW_CHOICES, ids="-".join)
