@@ -123,12 +123,12 @@ class ResampleDead(DeadLatents):
     ----------
     window : int, default=None
         As in `DeadLatents`.
-    scale : float, default=0.2
+    scale : float, default=0.3
         Length of the new rows of the encoder, relative to the mean of the living: as long as these,
         they would displace latents that have learned.
     """
 
-    def __init__(self, window=None, scale=0.2):
+    def __init__(self, window=None, scale=0.3):
         super().__init__(window)
         self.scale = scale
 
