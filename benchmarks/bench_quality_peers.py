@@ -19,7 +19,7 @@ import numpy as np
 from _training_peers import Peer, add_arguments, interpreters
 
 # Training is short, so that starting at samples is worth most of all; see doc/training.rst.
-OURS = {"dict_init": "samples", "dead_latents": "auxk", "learning_rate": 5e-4}
+OURS = {"dict_init": "samples", "dead_latents": "resample", "learning_rate": 5e-4}
 
 
 def prepare(path, folder):
