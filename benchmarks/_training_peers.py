@@ -250,7 +250,7 @@ class Overcomplete:
 
 
 class Skamort:
-    """skamort.TopKSAE.partial_fit, skamort.SAEEncoder.partial_fit."""
+    """partial_fit of skamort.TopKSAE and skamort.SAEEncoder; where a recipe is asked for, fit."""
 
     def __init__(self, X, s):  # noqa: ARG002
         from skamort import SAEEncoder, TopKSAE
@@ -271,6 +271,10 @@ class Skamort:
 
     def step(self, X):
         self.sae.partial_fit(X.numpy())
+
+    def fit(self, X, n_steps):
+        n_epochs = round(n_steps * self.sae.batch_size / len(X))
+        self.sae.set_params(max_iter=n_epochs, n_iter_no_change=n_epochs + 1).fit(X)
 
     def reconstruct(self, X):
         import torch
@@ -374,10 +378,14 @@ def main():
     for line in sys.stdin:
         command = json.loads(line)
         if "train" in command:
-            chosen = [next(batches) for _ in range(command["train"])]
-            begin = time.perf_counter()
-            for batch in chosen:
-                adapter.step(batch)
+            if settings["recipe"] and hasattr(adapter, "fit"):
+                begin = time.perf_counter()
+                adapter.fit(X_train, command["train"])
+            else:
+                chosen = [next(batches) for _ in range(command["train"])]
+                begin = time.perf_counter()
+                for batch in chosen:
+                    adapter.step(batch)
             answer({"seconds": time.perf_counter() - begin})
         else:
             answer(_evaluate(adapter, X_train, X_test))

@@ -54,8 +54,8 @@ class MLPEncoder(BaseTrainedEncoder):
         What to do about latents that fire no more. "resample": start them anew at samples that are
         badly reconstructed.
     dead_window : int, default=None
-        Number of samples without firing after which a latent is dead. None: a pass over the
-        training data, at most 10 million.
+        Number of samples without firing after which a latent is dead. None: five passes over X, at
+        most 10 million; set it where `partial_fit` gets X in chunks.
     early_stopping : bool, default=False
         Whether convergence is that of the loss on held-out rows of X; the weights of the epoch with
         the lowest such loss are then kept.

@@ -230,6 +230,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
             module,
             loss,
             learning_rate=self.learning_rate,
+            data_scale=module.center(X).square().mean().sqrt().item() or 1.0,
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,

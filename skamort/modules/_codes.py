@@ -63,7 +63,7 @@ class DenseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        return self.values.sign().sum(0).long()  # count_nonzero is 20 times slower
+        return self._active.sum(0).long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
@@ -78,7 +78,12 @@ class DenseCodes:
         gradient = (Y @ dictionary.T).to(Y.dtype)
         if penalty:
             gradient.add_(penalty)
-        return DenseCodes(gradient.mul_(self.values > 0))
+        return DenseCodes(gradient.mul_(self._active))
+
+    @cached_property
+    def _active(self) -> Tensor:
+        """1 where a code is positive, 0 elsewhere; sums and products of floats beat booleans'."""
+        return self.values.sign()
 
 
 class SparseCodes:

@@ -6,6 +6,7 @@ from torch import nn
 
 from ..modules import output_layer, retie
 
+_WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
 _LOOKS_PER_WINDOW = 8
 
@@ -62,8 +63,8 @@ class DeadLatents(Callback):
     Parameters
     ----------
     window : int, default=None
-        Samples without firing after which a latent is dead. None: as many as a pass over the
-        training data has, at most 10 million.
+        Samples without firing after which a latent is dead. None: as many as five passes over the
+        training data have, at most 10 million; latents that are called dead too early are lost.
     """
 
     def __init__(self, window=None):
@@ -71,7 +72,9 @@ class DeadLatents(Callback):
 
     def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
         """Find out how long a latent may be silent."""
-        self.window_ = min(len(X), _LONGEST_WINDOW) if self.window is None else self.window
+        self.window_ = (
+            min(_WINDOW_PASSES * len(X), _LONGEST_WINDOW) if self.window is None else self.window
+        )
         self.n_samples_ = 0
 
     def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
@@ -123,12 +126,12 @@ class ResampleDead(DeadLatents):
     ----------
     window : int, default=None
         As in `DeadLatents`.
-    scale : float, default=0.2
+    scale : float, default=0.3
         Length of the new rows of the encoder, relative to the mean of the living: as long as these,
         they would displace latents that have learned.
     """
 
-    def __init__(self, window=None, scale=0.2):
+    def __init__(self, window=None, scale=0.3):
         super().__init__(window)
         self.scale = scale
 

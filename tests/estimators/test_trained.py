@@ -68,6 +68,21 @@ def test_latent_frequency_and_dead_fraction_are_those_of_the_codes(encoder, sign
     assert encoder.dead_fraction_ == np.mean(~active.any(axis=0))
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1e4])
+def test_the_unit_of_the_data_changes_nothing_but_the_unit_of_the_codes(encoder, signal, unit):
+    X = signal[0] + 0.5
+    encoder.set_params(fit_intercept=True, max_iter=5)
+    rescaled = clone(encoder)
+    if hasattr(encoder, "alpha"):
+        rescaled.set_params(alpha=unit * encoder.alpha)
+    encoder.fit(X)
+    rescaled.fit(unit * X)
+    assert_allclose(rescaled.components_, encoder.components_, atol=1e-4)
+    assert_allclose(rescaled.intercept_, unit * encoder.intercept_, rtol=1e-3, atol=1e-4 * unit)
+    codes = encoder.transform(X)
+    assert_allclose(rescaled.transform(unit * X), unit * codes, atol=1e-3 * unit * codes.max())
+
+
 def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
     X, D, _ = signal
     encoder.set_params(dictionary=3 * D).fit(X)

@@ -84,3 +84,10 @@ def test_bad_weights_are_refused(weights, message):
 def test_k_beyond_the_dictionary_is_refused():
     with pytest.raises(ValueError, match="WeightedSAE: k=9 exceeds n_components=8"):
         WeightedSAE(activation="topk", k=9, **QUICK).fit(X)
+
+
+def test_auxiliary_loss_goes_with_topk_alone():
+    with pytest.raises(ValueError, match=r"dead_latents='auxk' .* needs activation='topk', got"):
+        WeightedSAE(dead_latents="auxk", **QUICK).fit(X)
+    codes = WeightedSAE(dead_latents="auxk", activation="topk", k=2, **QUICK).fit_transform(X)
+    assert np.count_nonzero(codes, axis=1).max() <= 2

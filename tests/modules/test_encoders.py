@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skamort.modules import make_encoder, output_layer, tie_to_dictionary
+from skamort.modules import make_encoder, output_layer, retie, scale_output, tie_to_dictionary
 
 
 def generator(seed=0):
@@ -30,6 +30,36 @@ def test_tying_survives_data_of_zeros():
     encoder = make_encoder(3, 5, (4,), generator=generator())
     tie_to_dictionary(encoder, torch.zeros(2, 3), torch.eye(5, 3))
     assert all(p.isfinite().all() for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("hidden", [(), (7,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_output_is_scaled_by_latent(hidden, bias):
+    encoder = make_encoder(3, 5, hidden, bias=bias, generator=generator())
+    X, scale = torch.randn(4, 3, generator=generator(1)), torch.arange(1.0, 6.0)
+    if bias:
+        torch.nn.init.ones_(output_layer(encoder).bias)
+    before = encoder(X)
+    scale_output(encoder, scale)
+    torch.testing.assert_close(encoder(X), before * scale)
+    scale_output(encoder, 0.5)
+    torch.testing.assert_close(encoder(X), before * scale * 0.5)
+
+
+@pytest.mark.parametrize("hidden", [(), (64,)])
+def test_some_latents_are_tied_again(hidden):
+    atoms = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator()))
+    X, latents = torch.randn(200, 3, generator=generator(1)), torch.tensor([1, 3])
+    encoder = make_encoder(3, 5, hidden, generator=generator())
+    before = encoder(X)
+    retie(encoder, X, atoms, latents, 0.5)
+    after, target = encoder(X), X @ atoms.T
+    for latent in range(5):
+        if latent in latents:
+            cosine = torch.cosine_similarity(after[:, latent], target[:, latent], dim=0)
+            assert cosine > 0.95
+        else:
+            assert torch.equal(after[:, latent], before[:, latent])
 
 
 @pytest.mark.parametrize("bias", [True, False])

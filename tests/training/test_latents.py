@@ -125,10 +125,10 @@ def test_resampling_without_a_sample_to_start_at_does_nothing():
     assert torch.equal(net.module_.decoder.dictionary, before)
 
 
-def test_the_window_is_a_pass_over_the_data_by_default():
+def test_the_window_is_five_passes_over_the_data_by_default():
     callback = ResampleDead()
     make_net([("activity", LatentActivity()), callback]).partial_fit(make_data(70))
-    assert callback.window_ == 70
+    assert callback.window_ == 350
 
 
 def test_auxiliary_loss_teaches_the_dead_and_forgets_the_living():
