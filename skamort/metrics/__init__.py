@@ -1,6 +1,7 @@
 """What encoders are judged by: recovery, reconstruction, sparsity, and the amortization gap."""
 
 from ._amortization import AmortizationGap, amortization_gap
+from ._flops import flops
 from ._monosemanticity import semantic_consistency
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
 from ._recovery import dictionary_mcc, latent_mcc
@@ -11,6 +12,7 @@ __all__ = [
     "amortization_gap",
     "dead_fraction",
     "dictionary_mcc",
+    "flops",
     "fraction_variance_unexplained",
     "latent_mcc",
     "mean_l0",

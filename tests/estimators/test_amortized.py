@@ -56,7 +56,7 @@ def test_augmented_samples_have_the_supports_and_residuals_of_rows(signal, teach
     changes = (more - X[rows]).astype(np.float64)
     for change, row in zip(changes, rows, strict=True):
         atoms = coder.components_[codes[row] > 0].astype(np.float64)
-        assert_allclose(np.linalg.lstsq(atoms.T, change)[0] @ atoms, change, atol=1e-5)
+        assert_allclose(np.linalg.lstsq(atoms.T, change, rcond=None)[0] @ atoms, change, atol=1e-5)
 
 
 def test_dictionary_and_center_are_the_teachers(signal):

@@ -1,0 +1,114 @@
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from skamort import (
+    AmortizedCoder,
+    GradSparseCoder,
+    ITOCoder,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+)
+from skamort.datasets import make_published_signal
+from skamort.metrics import flops
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+N, M, SAMPLES, EPOCHS, N_STEPS = 16, 8, 96, 3, 9
+TRAINED = [
+    SAEEncoder(),
+    MLPEncoder(hidden_layer_sizes=(24, 12)),
+    LISTAEncoder(n_layers=1),
+    LISTAEncoder(n_layers=4),
+    TopKSAE(k=3),  # dense: three of sixteen are too many for the sparse products
+]
+X, D, Z = make_published_signal(n_samples=SAMPLES)
+
+
+def counted(function):
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def trained(encoder, *, codes=None, **params):
+    encoder.set_params(n_components=N, max_iter=EPOCHS, batch_size=32, **params)
+    return encoder.fit(X, codes=codes)
+
+
+@pytest.mark.parametrize("encoder", TRAINED, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("scenario", ["codes", "dictionary", "neither", "intercept"])
+def test_trained_encoders_take_what_torch_counts(encoder, scenario):
+    params = {"dictionary": D if scenario == "dictionary" else None}
+    params |= {"fit_intercept": scenario == "intercept"}
+    codes = Z if scenario == "codes" else None
+    trained(encoder, codes=codes, **params)
+    assert counted(lambda: encoder.transform(X)) == flops(encoder, SAMPLES)
+    expected = flops(encoder, SAMPLES, mode="training")
+    # Going on from there: what a fit does before its first step is not training.
+    measured = counted(lambda: encoder.set_params(warm_start=True).fit(X, codes=codes))
+    encoder.set_params(warm_start=False)
+    if scenario == "codes":  # their scale is matched after the last step
+        measured -= flops(encoder, SAMPLES)
+    if scenario == "intercept" and isinstance(encoder.net_.module_.encoder, nn.Linear):
+        measured -= N_STEPS * 2 * M * N  # one product of a vector a step, not one a sample
+    assert measured == expected
+
+
+def test_gradient_descent_on_codes_takes_what_torch_counts():
+    coder = GradSparseCoder(N, algorithm="adam", max_iter=5, random_state=0)
+    measured = counted(lambda: coder.fit(X))
+    assert measured == flops(coder, SAMPLES, mode="training")
+
+
+def test_published_formulas():
+    """The published counts of the base case: 40,000 steps on 1024 samples."""
+    steps = 1024 * 40_000 / EPOCHS
+    sae = trained(SAEEncoder(), dictionary=None, fit_intercept=False)
+    published = {"formula": "published", "mode": "training"}
+    assert steps * flops(sae, 1, **published) == pytest.approx(7.1e10, rel=0.01)
+    for width, count in [(32, 2.3e11), (256, 1.6e12)]:
+        mlp = trained(MLPEncoder(hidden_layer_sizes=width))
+        assert steps * flops(mlp, 1, **published) == pytest.approx(count, rel=0.05)
+    assert flops(sae, 10, formula="published") == 10 * (4 * M * N + N)
+    ito = ITOCoder(dictionary=D).fit(X)
+    iteration = 4 * M * N + 2 * M + 11 * N
+    assert flops(ito, 2, n_iter=7, formula="published") == 2 * (M * N + N + 7 * iteration)
+
+
+def test_parts_add_up():
+    encoder = SAEEncoder(max_iter=EPOCHS)
+    coder = AmortizedCoder(
+        teacher=GradSparseCoder(N, max_iter=5), encoder=encoder, n_augmented=4, random_state=0
+    ).fit(X)
+    assert flops(coder, SAMPLES) == flops(coder.encoder_, SAMPLES)
+    assert flops(coder, SAMPLES, mode="training", n_iter=9) == (
+        flops(coder.teacher_, SAMPLES, mode="training", n_iter=9)
+        + flops(coder.teacher_, SAMPLES + 4, n_iter=9)
+        + flops(coder.encoder_, SAMPLES + 4, mode="training")
+    )
+    sae = trained(SAEEncoder(), dictionary=None)
+    ito = ITOCoder(estimator=sae).fit(X)
+    assert flops(ito, SAMPLES, n_iter=0) == flops(sae, SAMPLES) + SAMPLES * 2 * M * N
+    assert flops(ito, 1, mode="training") == flops(sae, 1, mode="training")
+    assert flops(ITOCoder(dictionary=D).fit(X), 1, mode="training") == 0
+
+
+def test_sparse_products_cost_what_is_active():
+    topk = TopKSAE(128, k=2, max_iter=1, random_state=0).fit(X)
+    assert flops(topk, 1, mode="training") == 2 * 128 * M + 4 * 2 * 2 * M
+
+
+def test_what_has_no_formula_is_refused():
+    with pytest.raises(TypeError, match="no formula for PCA"):
+        flops(PCA(2).fit(X), 1)
+    with pytest.raises(NotFittedError):
+        flops(SAEEncoder(), 1)
+    with pytest.raises(ValueError, match=r"ITOCoder optimizes its codes.*pass n_iter"):
+        flops(ITOCoder(dictionary=D).fit(X), 1)
+    for encoder in (MLPEncoder(hidden_layer_sizes=(4, 4)), LISTAEncoder(n_layers=2)):
+        with pytest.raises(TypeError, match="choose formula='products'"):
+            flops(trained(encoder), 1, formula="published")
