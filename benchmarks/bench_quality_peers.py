@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from _training_peers import Peer, add_arguments, interpreters
 
-# Training is short, so that starting at samples is worth most of all; see doc/training.rst.
+# Training is short, so that starting at samples is worth most of all.
 OURS = {"dict_init": "samples", "dead_latents": "resample", "learning_rate": 5e-4}
 
 
