@@ -42,7 +42,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skamort",),
     "reference_url": {"skamort": None},
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/_",
+    "ignore_pattern": r"^_",
     "show_memory": False,
 }
 

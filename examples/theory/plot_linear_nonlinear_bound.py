@@ -2,10 +2,10 @@
 No linear-nonlinear encoder recovers sparse codes
 =================================================
 
-Theorem 3.1 of O'Neill, Gumran and Klindt (2025): from fewer measurements than sources, ``relu(W x)``
-cannot recover all codes with two or more active sources. The pre-activations of all data have a
-rank of at most the number of measurements; codes that are recovered exactly need pre-activations
-of full rank.
+Theorem 3.1 of O'Neill, Gumran and Klindt (2025): from fewer measurements than sources,
+``relu(W x)`` cannot recover all codes with two or more active sources. The pre-activations of all
+data have a rank of at most the number of measurements; codes that are recovered exactly need
+pre-activations of full rank.
 """
 
 import warnings
