@@ -25,6 +25,8 @@ from ..training import Plateau
 # Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
 # win more time an iteration than they lose in the objective's fall.
 INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(max_iter=10, tol=1e-5)}
+# Where codes do not start from the last ones, a few steps would end far from the best.
+COLD_INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(tol=1e-3)}
 # Online there is no warm start. Much looser gaps are faster still, but they bias the dictionary.
 ONLINE_INFERENCE = {"cd": CoordinateDescent(tol=3e-3), "fista": FISTA(max_iter=100, tol=3e-3)}
 _MOST_MOMENTUM = 0.9
@@ -170,7 +172,7 @@ def learn_online(X, learned, *, solver, alpha, positive, batch_size, generator, 
     on_iteration(learned.objective)
 
 
-def alternate(X, learned, *, solver, alpha, positive, max_iter, tol, generator, on_iteration):
+def alternate(X, learned, *, algorithm, alpha, positive, max_iter, tol, generator, on_iteration):
     """Alternate sparse inference and exact dictionary updates until neither gains.
 
     The dictionary that inference sees is extrapolated along its last move, as in accelerated
@@ -182,8 +184,8 @@ def alternate(X, learned, *, solver, alpha, positive, max_iter, tol, generator, 
         Data, taken in chunks where the codes of all would be too large.
     learned : LearnedDictionary
         Where to start; holds the latest state at every moment, also when interrupted.
-    solver : LassoSolver
-        Finds the codes, warm-started.
+    algorithm : {"cd", "fista"}
+        How codes are found, warm-started where memory allows.
     alpha : float
         Weight of the L1 penalty.
     positive : bool
@@ -204,6 +206,7 @@ def alternate(X, learned, *, solver, alpha, positive, max_iter, tol, generator, 
     plateau = Plateau(tol, _PATIENCE)
 
     def encode(samples, init=None):
+        solver = (COLD_INFERENCE if init is None else INFERENCE)[algorithm]
         return solver.solve(samples, atoms, alpha=alpha, positive=positive, init=init).codes
 
     for _ in range(max_iter):

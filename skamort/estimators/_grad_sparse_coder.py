@@ -14,7 +14,6 @@ from .._progress import progress_bar
 from .._validation import as_tensor
 from ..solvers._engine import resolve_engine
 from ._alternation import (
-    INFERENCE,
     ONLINE_INFERENCE,
     LearnedDictionary,
     Statistics,
@@ -410,7 +409,7 @@ class GradSparseCoder(BaseSparseCoder):
             alternate(
                 X,
                 learned,
-                solver=INFERENCE[algorithm],
+                algorithm=algorithm,
                 positive=self.positive_code,
                 max_iter=max_iter - len(learned.loss_curve),
                 tol=self.tol,

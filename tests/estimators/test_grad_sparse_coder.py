@@ -358,8 +358,8 @@ def test_partial_fit_refuses_bad_input(stream):
 @pytest.mark.parametrize("warm", [True, False])
 def test_chunks_give_the_dictionary_of_the_whole(stream, monkeypatch, warm):
     X = stream[0][:1000].astype(np.float64)
-    coder = GradSparseCoder(16, alpha=0.1, batch_size=None, max_iter=12, tol=1, random_state=0)
-    whole = coder.fit(X).components_
+    coder = GradSparseCoder(16, alpha=0.1, algorithm="cd", batch_size=None, random_state=0)
+    whole = coder.set_params(max_iter=12, tol=1).fit(X).components_
     curve = coder.loss_curve_
     monkeypatch.setattr(_rows, "_CHUNK_ELEMENTS", 16 * 130)
     if not warm:
