@@ -3,7 +3,7 @@
     A_1 = X W_1^T + b_1
     A_t = g_t * Z_{t-1} + (X - Z_{t-1} D_t) W_t^T + b_t,    Z_{t-1} = relu(A_{t-1})
 
-with W_t, D_t (n_components, n_features) and g_t, b_t (n_components,) learned layer by layer. Where
+with W_t, D_t (n_components, n_features), g_t and b_t (n_components,) learned layer by layer. Where
 W_t = D / L, D_t = D, g_t = 1 and b_t = -alpha / L, with L the largest eigenvalue of D D^T, a layer
 is one step of ISTA on the objective: there the encoder starts. One layer is linear-nonlinear.
 

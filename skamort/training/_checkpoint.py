@@ -176,8 +176,9 @@ class Checkpoint(Callback):
         state = _unpack(found["state"], found["tensors"])
         net.generator.set_state(state["generator"])
         net.history = History([{"batches": [], **epoch} for epoch in state["history"]])
-        parameters = net.optimizer_.param_groups[0]["params"]
-        net.optimizer_.param_groups[0]["lr"] = state["learning_rate"]
+        for group, rate in zip(net.optimizer_.param_groups, state["learning_rates"], strict=True):
+            group["lr"] = rate
+        parameters = _parameters(net)
         for index, moments in state["moments"].items():
             parameter = parameters[int(index)]
             net.optimizer_.state[parameter] = {
@@ -196,14 +197,13 @@ class Checkpoint(Callback):
 def _state_of(net, checkpoint):
     """Everything beside the weights that the rest of a run depends on."""
     optimizer = net.optimizer_
-    parameters = optimizer.param_groups[0]["params"]
     return {
         "generator": net.generator.get_state(),
         "history": [{k: v for k, v in row.items() if k != "batches"} for row in net.history],
-        "learning_rate": optimizer.param_groups[0]["lr"],
+        "learning_rates": [group["lr"] for group in optimizer.param_groups],
         "moments": {
             str(index): optimizer.state[parameter]
-            for index, parameter in enumerate(parameters)
+            for index, parameter in enumerate(_parameters(net))
             if parameter in optimizer.state
         },
         "dead": getattr(net.criterion_, "dead", None),
@@ -215,6 +215,10 @@ def _state_of(net, checkpoint):
             and not isinstance(callback, Progress)
         },
     }
+
+
+def _parameters(net):
+    return [parameter for group in net.optimizer_.param_groups for parameter in group["params"]]
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -81,13 +81,14 @@ class SparseNet(NeuralNet):
 
     def initialize_optimizer(self, *args, **kwargs):  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""
-        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        with_unit, without = [], []
+        for name, parameter in self.module_.named_parameters():
+            if parameter.requires_grad:
+                has_unit = name.endswith(("bias", "intercept"))
+                (with_unit if has_unit else without).append(parameter)
         groups = [
-            {"params": [p for p in parameters if p.ndim == 2]},
-            {
-                "params": [p for p in parameters if p.ndim == 1],
-                "lr": self.learning_rate * self.data_scale,
-            },
+            {"params": without},
+            {"params": with_unit, "lr": self.learning_rate * self.data_scale},
         ]
         # Gradients shrink with the square of the data: small data must not drown in Adam's eps.
         eps = _EPS * min(1.0, self.data_scale**2)

@@ -112,7 +112,7 @@ def test_sparse_output_holds_dense_codes_of_one_block_at_a_time(
         return solvers_sparse_encode(block, dictionary, init=init, **options)
 
     monkeypatch.setattr(_inference, "sparse_encode", spy)
-    monkeypatch.setattr(_base, "_BLOCK_ELEMENTS", 50 * 16)
+    monkeypatch.setattr(_base, "CODE_ELEMENTS", 50 * 16)
     codes = ito.set_params(sparse_output=True).transform(X)
     assert sizes == [800] * 5 + [6 * 16]
     assert codes.format == "csr"
