@@ -3,27 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from on_disk import OnDisk
 from scipy import sparse
 
 from skamort import SAEEncoder
 from skamort._lazy_rows import LazyRows, is_lazy
-
-
-class OnDisk:
-    """What h5py, zarr and dask arrays have in common."""
-
-    def __init__(self, values, chunks=None):
-        self._values = values
-        self.shape, self.dtype, self.chunks = values.shape, values.dtype, chunks
-        self.reads = []
-
-    def __len__(self):
-        return len(self._values)
-
-    def __getitem__(self, rows):
-        assert isinstance(rows, slice), "only slices are cheap"
-        self.reads.append(rows)
-        return self._values[rows]
 
 
 @pytest.fixture
@@ -76,7 +60,7 @@ def test_a_source_of_another_shape_is_refused(values):
 def test_a_chunk_of_another_width_is_refused(values):
     class Ragged(OnDisk):
         def __getitem__(self, rows):
-            return self._values[rows, : 3 if rows.start else 4]
+            return self.values[rows, : 3 if rows.start else 4]
 
     with pytest.raises(ValueError, match=r"rows 10 to 19 .* shape \(10, 3\), expected \(10, 4\)"):
         LazyRows(Ragged(values), SAEEncoder())[10:20]

@@ -105,7 +105,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
             dictionary becomes the unit-norm atoms that best reconstruct X from them.
         resume : bool, default=False
             Whether to go on from the newest checkpoint in `checkpoint_dir`, to the bit, where there
-            is one. Data and parameters must be the same; `max_iter` may be larger.
+            is one. Data and parameters must be the same; `max_iter` may be larger. The values in
+            the data are not compared.
 
         Returns
         -------
@@ -122,7 +123,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
         data = self._check_training_data(X, codes, reset=fresh)
-        checkpoint = self._make_checkpoint(data, resume, fresh)
+        checkpoint = self._make_checkpoint(data, codes is not None, resume, fresh)
         seed = None if checkpoint is None else checkpoint.open()
         if fresh:
             self._initialize(data, y, seed)
@@ -182,7 +183,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
             data.append(self._check_codes(codes, len(X), n_components, like))
         return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
 
-    def _make_checkpoint(self, data, resume, fresh):
+    def _make_checkpoint(self, data, codes_known, resume, fresh):
         """Return the callback that `checkpoint_dir` asks for, or None."""
         if self.checkpoint_dir is None:
             if resume:
@@ -196,6 +197,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
                 f"{type(self).__name__}: checkpoint_dir is for a fit from the start, not for a "
                 "warm start; set warm_start=False or checkpoint_dir=None."
             )
+        dtype = data.dtype if isinstance(data, ChunkDataset) else data.tensors[0].dtype
         plain = int | float | str | None
         identity = {
             name: value if isinstance(value, plain) else joblib.hash(value)
@@ -204,6 +206,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         }
         identity["estimator"] = type(self).__name__
         identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
+        identity["dtype"], identity["codes"] = str(dtype), "known" if codes_known else "unknown"
         every = self.checkpoint_epochs, self.checkpoint_seconds
         return Checkpoint(self.checkpoint_dir, identity, *every, resume)
 

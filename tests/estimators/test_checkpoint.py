@@ -201,6 +201,10 @@ def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
         WeightedSAE(12, checkpoint_dir=sae.checkpoint_dir).fit(X, resume=True)
     with pytest.raises(ValueError, match="n_samples: 100 then, 50 now"):
         sae.fit(X[:50], resume=True)
+    with pytest.raises(ValueError, match=r"dtype: torch\.float64 then, torch\.float32 now"):
+        sae.fit(X.astype(np.float32), resume=True)
+    with pytest.raises(ValueError, match="codes: unknown then, known now"):
+        sae.fit(X, codes=np.ones((100, 12)), resume=True)
     path = sae.checkpoint_dir / "epoch-000004" / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
     with pytest.raises(ValueError, match="format: 99 then, 1 now"):

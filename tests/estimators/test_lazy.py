@@ -2,27 +2,13 @@
 
 import numpy as np
 import pytest
+from on_disk import OnDisk
 from sklearn.base import clone
 
 from skamort import GradSparseCoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import load_image_patches
 from skamort.estimators import _trained
 from skamort.training import _chunks
-
-
-class OnDisk:
-    """What h5py, zarr and dask arrays have in common; it counts the rows read at once."""
-
-    def __init__(self, values):
-        self.values, self.shape, self.chunks = values, values.shape, (100, values.shape[1])
-        self.most_rows = 0
-
-    def __len__(self):
-        return len(self.values)
-
-    def __getitem__(self, rows):
-        self.most_rows = max(self.most_rows, len(self.values[rows]))
-        return self.values[rows]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +33,7 @@ TRAINED = [
 @pytest.mark.parametrize("encoder", TRAINED, ids=lambda encoder: type(encoder).__name__)
 @pytest.mark.usefixtures("small_buffer")
 def test_training_by_chunks_is_as_good_as_in_memory(encoder, patches):
-    source = OnDisk(patches)
+    source = OnDisk(patches, (100, 36))
     by_chunks = encoder.fit(source).score(patches)
     assert source.most_rows <= 500
     assert encoder.components_.dtype == np.float32
@@ -69,11 +55,11 @@ def test_known_codes_by_chunks(patches):
     teacher = GradSparseCoder(40, random_state=0).fit(patches)
     codes = teacher.transform(patches)
     student = SAEEncoder(code_loss="squared_error", n_components=40, tol=0.02, random_state=0)
-    by_chunks = student.fit(OnDisk(patches), codes=codes)
+    by_chunks = student.fit(OnDisk(patches, (100, 36)), codes=codes)
     error = np.abs(by_chunks.components_ - student.fit(patches, codes=codes).components_).max()
     assert error < 1e-3
     cosine = SAEEncoder(n_components=40, tol=0.02, random_state=0)
-    found = cosine.fit(OnDisk(patches), codes=codes).transform(patches)
+    found = cosine.fit(OnDisk(patches, (100, 36)), codes=codes).transform(patches)
     ratio = (found * codes).sum(0) / np.square(found).sum(0)
     np.testing.assert_allclose(ratio[found.any(0)], 1, rtol=1e-4)
 
@@ -83,7 +69,7 @@ def test_transform_reads_blocks_of_rows(patches, monkeypatch):
 
     encoder = TRAINED[0].fit(patches[:200])
     monkeypatch.setattr(_base, "CODE_ELEMENTS", 40 * 100)
-    source = OnDisk(patches)
+    source = OnDisk(patches, (100, 36))
     np.testing.assert_array_equal(encoder.transform(source), encoder.transform(patches))
     assert source.most_rows == 100
 
@@ -94,7 +80,7 @@ def test_a_bad_row_is_named_and_nothing_fitted_is_left(patches):
     spoilt[1234, 5] = np.inf
     encoder = SAEEncoder(40, random_state=0)
     with pytest.raises(ValueError, match="SAEEncoder: row 1234 of the data contains NaN"):
-        encoder.fit(OnDisk(spoilt))
+        encoder.fit(OnDisk(spoilt, (100, 36)))
     assert not hasattr(encoder, "net_")
 
 
@@ -114,6 +100,6 @@ def test_later_chunks_may_have_another_float_type(patches):
 @pytest.mark.usefixtures("small_buffer")
 def test_early_stopping_holds_out_chunks(patches):
     encoder = SAEEncoder(40, early_stopping=True, max_iter=200, tol=0.02, random_state=0)
-    encoder.fit(OnDisk(patches))
+    encoder.fit(OnDisk(patches, (100, 36)))
     assert len(encoder.validation_loss_curve_) == encoder.n_iter_
     assert encoder.score(patches) > 0.5

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from on_disk import OnDisk
 from torch.utils.data import TensorDataset
 
 from skamort import SAEEncoder
@@ -15,21 +16,8 @@ from skamort.training import _chunks as chunks_module
 CPU = torch.device("cpu")
 
 
-class OnDisk:
-    def __init__(self, values, chunk_rows):
-        self.values, self.shape, self.chunks = values, values.shape, (chunk_rows, values.shape[1])
-        self.most_rows = 0
-
-    def __len__(self):
-        return len(self.values)
-
-    def __getitem__(self, rows):
-        self.most_rows = max(self.most_rows, len(self.values[rows]))
-        return self.values[rows]
-
-
 def numbered(n_samples, chunk_rows):
-    return OnDisk(np.arange(2.0 * n_samples).reshape(n_samples, 2), chunk_rows)
+    return OnDisk(np.arange(2.0 * n_samples).reshape(n_samples, 2), (chunk_rows, 2))
 
 
 def dataset_of(source, buffer_rows, monkeypatch):
