@@ -6,6 +6,7 @@ WORKERS ?= 2
 
 VENV := .venv
 OLDEST := .venv-oldest
+TESTS := test,test-data
 TOOLS := $(VENV)/.tools-installed
 DOC_TOOLS := $(VENV)/.doc-tools-installed
 OLDEST_TOOLS := $(OLDEST)/.tools-installed
@@ -42,7 +43,7 @@ define install
 endef
 
 $(TOOLS): setup.cfg pyproject.toml constraints.txt
-	$(call install,$(VENV),test,constraints.txt)
+	$(call install,$(VENV),$(TESTS),constraints.txt)
 
 $(DOC_TOOLS): $(TOOLS)
 	$(call install,$(VENV),doc,constraints.txt)

@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from scipy import sparse
 
-# Rows that are read at once where the source does not say how it is stored: 4 MB of float32.
-_CHUNK_ELEMENTS = 1 << 20
-
 
 def is_lazy(X: Any) -> bool:
     """Whether X is a matrix that slicing reads: a memory map, an HDF5, zarr or dask array, a column
@@ -21,8 +18,7 @@ def is_lazy(X: Any) -> bool:
     in_memory = np.ndarray | torch.Tensor | list | tuple | str | bytes
     if isinstance(X, in_memory) or sparse.issparse(X) or hasattr(X, "iloc"):
         return False
-    sliceable = hasattr(X, "__getitem__") and hasattr(X, "__len__")
-    return sliceable and (hasattr(X, "shape") or isinstance(X, Sequence))
+    return hasattr(X, "__getitem__") and (hasattr(X, "shape") or isinstance(X, Sequence))
 
 
 class LazyRows:
@@ -42,12 +38,12 @@ class LazyRows:
     dtype : numpy.dtype
         Of the slices: float32 where the source holds float32 or float16, else float64.
     chunk_rows : int
-        Rows that are best read at once: those that the source stores together.
+        Rows that the source stores together; 1 where it does not say.
 
     Raises
     ------
     ValueError
-        If the source is not a matrix or has no rows or columns.
+        If the source is not a matrix, has no rows or columns, or does not know how many.
     """
 
     def __init__(self, source: Any, owner: Any):
@@ -60,10 +56,15 @@ class LazyRows:
                 f"{self._name}: the data must be a matrix with at least one row and one column, "
                 f"got shape {tuple(shape)}."
             )
+        if np.isnan(shape).any():  # dask, after a step whose outcome is known when it is computed
+            raise ValueError(
+                f"{self._name}: the data have unknown shape {tuple(shape)}; call "
+                "X.compute_chunk_sizes() first."
+            )
         self.shape = tuple(map(int, shape))
         dtype = np.asarray(source[:1]).dtype
         self.dtype = np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
-        self.chunk_rows = _stored_rows(source) or max(1, _CHUNK_ELEMENTS // self.shape[1])
+        self.chunk_rows = _stored_rows(source)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -83,18 +84,30 @@ class LazyRows:
                 f"{self._name}: rows {start} to {stop - 1} of the data came with shape "
                 f"{block.shape}, expected {(stop - start, self.shape[1])}."
             )
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"{self._name}: row {start + int(finite.argmin())} of the data contains NaN or "
-                "infinity; remove or impute it."
-            )
+        check_finite(block, self._name, start)
         return np.ascontiguousarray(block, dtype=self.dtype)
 
 
-def _stored_rows(source: Any) -> int | None:
+def check_finite(rows: np.ndarray, name: str, first: int = 0) -> None:
+    """Refuse rows with NaN or infinity, naming the one by its number; `first` is that of rows[0].
+
+    Raises
+    ------
+    ValueError
+        If there is such a row.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(rows.sum()):  # the sum of all finite numbers may overflow, no matter
+            return
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"{name}: row {first + int(finite.argmin())} of the data contains NaN or infinity; "
+            "remove or impute it."
+        )
+
+
+def _stored_rows(source: Any) -> int:
     """Rows of a stored chunk, as h5py and zarr (a number) and dask (a tuple of them) tell it."""
     chunks = getattr(source, "chunks", None)
-    if not chunks:
-        return None
-    return int(np.max(chunks[0]))
+    return int(np.max(chunks[0])) if chunks else 1

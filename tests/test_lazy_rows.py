@@ -36,7 +36,7 @@ def test_slices_are_float_arrays(values, dtype, expected):
 
 
 @pytest.mark.parametrize(
-    ("chunks", "rows"), [((7, 4), 7), (((20, 20, 10), (4,)), 20), (None, 1 << 18)]
+    ("chunks", "rows"), [((7, 4), 7), (((20, 20, 10), (4,)), 20), (None, 1)]
 )
 def test_chunks_are_those_of_the_source(values, chunks, rows):
     assert LazyRows(OnDisk(values, chunks), SAEEncoder()).chunk_rows == rows

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._lazy_rows import LazyRows, is_lazy
+from .._lazy_rows import LazyRows, check_finite, is_lazy
 from .._validation import as_tensor
 from ..metrics import fraction_variance_unexplained
 from ..modules import DenseCodes
@@ -87,7 +87,7 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better.
         """
         check_is_fitted(self)
-        X = self._check_data(X, reset=False)
+        X = self._check_rows(X, reset=False)[:]
         codes = (self._encode_block(block).cpu().numpy() for block in self._blocks(X))
         X_hat = _stack([self.inverse_transform(block) for block in codes])
         return 1.0 - fraction_variance_unexplained(X, X_hat)
@@ -113,7 +113,10 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         float64."""
         half = getattr(X, "dtype", None) == np.float16
         dtype = np.float32 if half else [np.float64, np.float32]
-        return validate_data(self, X, reset=reset, dtype=dtype, order="C")
+        like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
+        X = validate_data(self, X, reset=reset, **like)
+        check_finite(X, type(self).__name__)
+        return X
 
     def _check_rows(self, X, reset):
         """Validate X as `_check_data` does; what is not in memory is checked when it is read."""

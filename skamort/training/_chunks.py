@@ -20,10 +20,14 @@ from ._batches import TensorBatches
 
 # Elements of a buffer: 64 MB of float32.
 BUFFER_ELEMENTS = 1 << 24
+# Reads that fill a buffer, about: each has its cost, and the more there are the better they mix.
+_READS_PER_BUFFER = 16
 
 
 class ChunkDataset(Dataset):
     """Rows of matrices, read a chunk at a time.
+
+    A chunk is one that the source stores, or several where these are small.
 
     Parameters
     ----------
@@ -49,7 +53,9 @@ class ChunkDataset(Dataset):
         self.device = device
         n_samples, n_features = sources[0].shape
         buffer_rows = max(1, BUFFER_ELEMENTS // n_features)
-        self.chunk_rows = min(sources[0].chunk_rows, buffer_rows)
+        stored = sources[0].chunk_rows
+        whole = stored * max(1, buffer_rows // _READS_PER_BUFFER // stored)
+        self.chunk_rows = min(whole, buffer_rows)
         self.buffered_chunks = buffer_rows // self.chunk_rows
         self.chunks = range(-(-n_samples // self.chunk_rows)) if chunks is None else chunks
 

@@ -71,6 +71,12 @@ def test_rows_of_a_batch_come_from_several_chunks(monkeypatch):
     assert all(len(set((rows // 10).long().tolist())) >= 5 for _, rows in batches)
 
 
+def test_small_chunks_are_read_several_at_once(monkeypatch):
+    assert dataset_of(numbered(1000, 3), 320, monkeypatch).chunk_rows == 18
+    assert dataset_of(numbered(1000, 50), 320, monkeypatch).chunk_rows == 50
+    assert dataset_of(numbered(1000, 500), 320, monkeypatch).chunk_rows == 320
+
+
 def test_a_sample_is_a_buffer_of_whole_chunks(monkeypatch):
     source = numbered(100, 10)
     dataset = dataset_of(source, 30, monkeypatch)
