@@ -35,9 +35,7 @@ def test_slices_are_float_arrays(values, dtype, expected):
     np.testing.assert_array_equal(rows[5:9], (10 * values).astype(dtype)[5:9])
 
 
-@pytest.mark.parametrize(
-    ("chunks", "rows"), [((7, 4), 7), (((20, 20, 10), (4,)), 20), (None, 1)]
-)
+@pytest.mark.parametrize(("chunks", "rows"), [((7, 4), 7), (((20, 20, 10), (4,)), 20), (None, 1)])
 def test_chunks_are_those_of_the_source(values, chunks, rows):
     assert LazyRows(OnDisk(values, chunks), SAEEncoder()).chunk_rows == rows
 
