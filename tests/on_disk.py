@@ -15,12 +15,14 @@ class OnDisk:
     def __init__(self, values, chunks=None):
         self.values = values
         self.shape, self.dtype, self.chunks = values.shape, values.dtype, chunks
-        self.most_rows = 0
+        self.most_rows = self.n_read = 0
 
     def __len__(self):
         return len(self.values)
 
     def __getitem__(self, rows):
         assert isinstance(rows, slice), "only slices are cheap"
-        self.most_rows = max(self.most_rows, len(self.values[rows]))
-        return self.values[rows]
+        block = self.values[rows]
+        self.most_rows = max(self.most_rows, len(block))
+        self.n_read += len(block)
+        return block

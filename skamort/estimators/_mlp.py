@@ -70,9 +70,9 @@ class MLPEncoder(BaseTrainedEncoder):
         Where `fit` saves its state, so that a run that was killed can go on by
         ``fit(..., resume=True)``. Needs the extra ``checkpoint`` (safetensors).
     checkpoint_epochs : int, default=1
-        Epochs between two checkpoints.
+        Epochs between two checkpoints, unless `checkpoint_seconds` is set.
     checkpoint_seconds : float, default=None
-        Least number of seconds between two checkpoints; they are written when an epoch ends.
+        Seconds between two checkpoints, which are then written after a step, within epochs too.
     sparse_output : bool, default=False
         Whether `transform` returns a SciPy CSR array.
     warm_start : bool, default=False

@@ -37,6 +37,7 @@ from ..training import (
     TeachDead,
     UnitNormAtoms,
     batches_of,
+    fingerprint,
     hold_out,
 )
 from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
@@ -105,8 +106,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
             dictionary becomes the unit-norm atoms that best reconstruct X from them.
         resume : bool, default=False
             Whether to go on from the newest checkpoint in `checkpoint_dir`, to the bit, where there
-            is one. Data and parameters must be the same; `max_iter` may be larger. The values in
-            the data are not compared.
+            is one. Data, of which a few rows are compared, and parameters must be the same;
+            `max_iter` may be larger.
 
         Returns
         -------
@@ -206,6 +207,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         }
         identity["estimator"] = type(self).__name__
         identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
+        identity["some rows"] = f"of sha256 {fingerprint(data)}"
         identity["dtype"], identity["codes"] = str(dtype), "known" if codes_known else "unknown"
         every = self.checkpoint_epochs, self.checkpoint_seconds
         return Checkpoint(self.checkpoint_dir, identity, *every, resume)

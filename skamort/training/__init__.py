@@ -10,7 +10,7 @@ from ._callbacks import (
     UnitNormAtoms,
 )
 from ._checkpoint import Checkpoint
-from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, hold_out
+from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, fingerprint, hold_out
 from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
@@ -36,5 +36,6 @@ __all__ = [
     "TrainingConverged",
     "UnitNormAtoms",
     "batches_of",
+    "fingerprint",
     "hold_out",
 ]

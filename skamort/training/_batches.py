@@ -5,6 +5,7 @@ one gather a batch instead of one Python call a sample, which is three times fas
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -40,16 +41,17 @@ class TensorBatches:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        tensors = self.dataset.tensors
-        if len(self) == 1:
-            yield tensors  # one batch holds everything, in whichever order
-        elif self.generator is None:
-            yield from zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
-        else:
-            yield from self._shuffled(tensors)
+        return self.after(0)
 
-    def _shuffled(self, tensors: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+    def after(self, n_batches: int) -> Iterator[tuple[Tensor, ...]]:
+        """Return the batches of a pass without its first ones; the order is drawn at once."""
+        tensors = self.dataset.tensors
+        if len(self) == 1:  # one batch holds everything, in whichever order
+            return iter([tensors][n_batches:])
+        if self.generator is None:
+            batches = zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
+            return islice(batches, n_batches, None)
         # Drawn on the CPU, so that a seed gives the same order on every device.
         order = torch.randperm(len(self.dataset), generator=self.generator)
-        for rows in order.to(tensors[0].device).split(self.batch_size):
-            yield tuple(tensor.index_select(0, rows) for tensor in tensors)
+        batches = order.to(tensors[0].device).split(self.batch_size)[n_batches:]
+        return (tuple(tensor.index_select(0, rows) for tensor in tensors) for rows in batches)

@@ -16,22 +16,25 @@ import time
 import warnings
 from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor
 
 from ._callbacks import Progress
+from ._net import Pass
 
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = 2
 _FILES = ("weights.safetensors", "state.safetensors")
 
 
 class Checkpoint(Callback):
-    """Save a run at the ends of epochs; take it up again.
+    """Save a run from time to time; take it up again.
 
     It belongs at the end of the list of callbacks: what they keep in attributes with a trailing
     underscore is part of the state, for those of `skamort.training`.
@@ -45,7 +48,8 @@ class Checkpoint(Callback):
     every_epochs : int, default=1
         Epochs between two checkpoints.
     every_seconds : float, default=None
-        Least time between two checkpoints.
+        Seconds between two checkpoints, which are then written at the end of a step; epochs do not
+        count.
     resume : bool, default=False
         Whether to begin where the newest checkpoint left off, if there is any.
 
@@ -69,12 +73,7 @@ class Checkpoint(Callback):
     def open(self) -> int | None:
         """Make the folder ready; return the seed of the run to resume, or None."""
         _import_safetensors()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for leftover in self.folder.glob(".epoch-*"):  # a crash while writing
-            shutil.rmtree(leftover)
-        probe = self.folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        self._make_folder()
         self._found = None
         written = self._written()
         if not written:
@@ -91,18 +90,43 @@ class Checkpoint(Callback):
         """Put the net in the state of the checkpoint that `open` found."""
         self._last = time.monotonic()
         if self._found is not None:
-            self._restore(net, self._found)
-            self._found = None
+            self._restore(net)
             net.max_epochs = max(0, net.max_epochs - len(net.history))
+
+    def on_epoch_begin(self, net, **kwargs):  # noqa: ARG002
+        """Go to where in the epoch the checkpoint was written."""
+        if self._found is not None:
+            self._restore_pass(net)
+            self._found = None
+
+    def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
+        """Save, where it is time to."""
+        if not training or self.every_seconds is None:
+            return
+        if time.monotonic() - self._last >= self.every_seconds:
+            self._try_to_save(net)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Save, where it is time to."""
-        if len(net.history) % self.every_epochs:
-            return
-        now = time.monotonic()
-        if self.every_seconds is not None and now - self._last < self.every_seconds:
-            return
-        self._last = now
+        if self.every_seconds is None and len(net.history) % self.every_epochs == 0:
+            self._try_to_save(net)
+
+    # -- Writing -----------------------------------------------------------------------------------
+
+    def _make_folder(self):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(".epoch-*"):  # a crash while writing
+                shutil.rmtree(leftover)
+            with TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"checkpoint_dir={str(self.folder)!r} must be a directory that can be written to, "
+                f"or made: {error}. Choose another."
+            ) from error
+
+    def _try_to_save(self, net):
         try:
             self._save(net)
         except OSError as error:
@@ -112,21 +136,22 @@ class Checkpoint(Callback):
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-    # -- Writing -----------------------------------------------------------------------------------
+        self._last = time.monotonic()
 
     def _save(self, net):
         weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
         tensors: dict[str, Tensor] = {}
         state = _pack(_state_of(net, self), "state", tensors)
-        name = f"epoch-{len(net.history):06d}"
+        name = f"epoch-{len(state['history']):06d}"
+        if net.pass_ is not None:
+            name += f"-batch-{len(net.pass_.losses):09d}"
         temporary = self.folder / f".{name}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
-            digests = _write_tensors(temporary, weights, tensors)
-            about = {"format": _FORMAT, "identity": self.identity, "sha256": digests}
-            about |= {"seed": net.generator.initial_seed(), "state": state}
+            about = {"format": _FORMAT, "identity": self.identity, "state": state}
+            about["seed"] = net.generator.initial_seed()
+            about["sha256"] = [*_write_tensors(temporary, weights, tensors), _digest(about)]
             _write_synced(temporary / "state.json", json.dumps(about, indent=1).encode())
             os.replace(temporary, self.folder / name)
         except OSError:
@@ -142,13 +167,12 @@ class Checkpoint(Callback):
 
     def _read(self, path):
         """Return the contents of a checkpoint, checked."""
-        load = _import_safetensors().load
         try:
             found = json.loads((path / "state.json").read_bytes())
+            self._check_same(path, {"format": found["format"]}, {"format": _FORMAT})
             files = [(path / name).read_bytes() for name in _FILES]
-            digests = [hashlib.sha256(content).hexdigest() for content in files]
-            whole = digests == found["sha256"]
-        except (OSError, ValueError, KeyError):
+            whole = found.pop("sha256") == [*map(_digest, files), _digest(found)]
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
             whole = False
         if not whole:
             before = [other.name for other in self._written() if other != path]
@@ -156,13 +180,12 @@ class Checkpoint(Callback):
                 f"delete it to go on from {before[-1]}" if before else "delete it to start anew"
             )
             raise ValueError(f"The checkpoint {path} is corrupt; {advice}.")
-        self._check_identity(path, found)
-        found["weights"], found["tensors"] = map(load, files)
+        self._check_same(path, found["identity"], self.identity)
+        found["weights"], tensors = map(_import_safetensors().load, files)
+        found["state"] = _unpack(found["state"], tensors)
         return found
 
-    def _check_identity(self, path, found):
-        theirs = {"format": found.get("format"), **found["identity"]}
-        ours = {"format": _FORMAT, **self.identity}
+    def _check_same(self, path, theirs, ours):
         names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
         if names:
             told = ", ".join(f"{n}: {theirs.get(n)} then, {ours.get(n)} now" for n in names)
@@ -171,9 +194,9 @@ class Checkpoint(Callback):
                 "and data, or choose another checkpoint_dir."
             )
 
-    def _restore(self, net, found):
-        net.module_.load_state_dict(found["weights"])
-        state = _unpack(found["state"], found["tensors"])
+    def _restore(self, net):
+        state = self._found["state"]
+        net.module_.load_state_dict(self._found["weights"])
         net.generator.set_state(state["generator"])
         net.history = History([{"batches": [], **epoch} for epoch in state["history"]])
         for group, rate in zip(net.optimizer_.param_groups, state["learning_rates"], strict=True):
@@ -181,25 +204,35 @@ class Checkpoint(Callback):
         parameters = _parameters(net)
         for index, moments in state["moments"].items():
             parameter = parameters[int(index)]
-            net.optimizer_.state[parameter] = {
-                name: value.to(parameter.device) for name, value in moments.items()
-            }
-        device = parameters[0].device
+            net.optimizer_.state[parameter] = _like(None, moments, parameter.device)
         if state["dead"] is not None:
-            net.criterion_.dead = state["dead"].to(device)
-        for name, values in state["callbacks"].items():
+            net.criterion_.dead = state["dead"].to(parameters[0].device)
+        self._restore_callbacks(net)
+
+    def _restore_pass(self, net):
+        found = self._found["state"]["pass"]
+        if found is None:
+            return
+        losses = found["losses"].to(net.device).unbind()
+        net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist())
+        self._restore_callbacks(net)  # what they forget when an epoch begins
+
+    def _restore_callbacks(self, net):
+        for name, values in self._found["state"]["callbacks"].items():
             callback = net.callback(name)
             for attribute, value in values.items():
                 old = getattr(callback, attribute, None)
-                setattr(callback, attribute, _like(old, value, device))
+                setattr(callback, attribute, _like(old, value, net.device))
 
 
 def _state_of(net, checkpoint):
     """Everything beside the weights that the rest of a run depends on."""
     optimizer = net.optimizer_
+    finished = net.history if net.pass_ is None else net.history[:-1]
     return {
         "generator": net.generator.get_state(),
-        "history": [{k: v for k, v in row.items() if k != "batches"} for row in net.history],
+        "pass": None if net.pass_ is None else _state_of_pass(net.pass_),
+        "history": [{k: v for k, v in row.items() if k != "batches"} for row in finished],
         "learning_rates": [group["lr"] for group in optimizer.param_groups],
         "moments": {
             str(index): optimizer.state[parameter]
@@ -214,6 +247,14 @@ def _state_of(net, checkpoint):
             and callback is not checkpoint
             and not isinstance(callback, Progress)
         },
+    }
+
+
+def _state_of_pass(so_far):
+    return {
+        "shuffle": so_far.shuffle,
+        "losses": torch.stack(so_far.losses),
+        "sizes": torch.tensor(so_far.sizes),
     }
 
 
@@ -232,6 +273,8 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return {key: _pack(item, f"{name}.{key}", tensors) for key, item in value.items()}
     if isinstance(value, list):
         return [_pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint cannot hold.")
@@ -267,9 +310,16 @@ def _write_tensors(folder, *dicts):
     digests = []
     for name, tensors in zip(_FILES, dicts, strict=True):
         content = save(tensors)
-        digests.append(hashlib.sha256(content).hexdigest())
+        digests.append(_digest(content))
         _write_synced(folder / name, content)
     return digests
+
+
+def _digest(content):
+    """Return the SHA-256 of bytes, or of what JSON is to hold."""
+    if not isinstance(content, bytes):
+        content = json.dumps(content, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _write_synced(path, content):

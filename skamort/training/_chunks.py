@@ -6,6 +6,7 @@ these few. What lies in memory is one buffer, whatever the size of the data.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from ._batches import TensorBatches
 BUFFER_ELEMENTS = 1 << 24
 # Reads that fill a buffer, about: each has its cost, and the more there are the better they mix.
 _READS_PER_BUFFER = 16
+_FINGERPRINT_ROWS = 16
 
 
 class ChunkDataset(Dataset):
@@ -67,10 +69,30 @@ class ChunkDataset(Dataset):
         start = chunk * self.chunk_rows
         return slice(start, min(start + self.chunk_rows, len(self.sources[0])))
 
+    def numbers_of(self, chunk: int) -> Tensor:
+        """Return the numbers of the rows of a chunk."""
+        rows = self.rows_of(chunk)
+        return torch.arange(rows.start, rows.stop)
+
     def read(self, chunks: Sequence[int]) -> tuple[Tensor, ...]:
         """Read chunks, one after the other."""
-        rows = [self.rows_of(chunk) for chunk in chunks]
-        return tuple(torch.cat([self._tensor(source[r]) for r in rows]) for source in self.sources)
+        return _concatenated([self.values(self.rows_of(chunk)) for chunk in chunks])
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Read single rows by their numbers, from one chunk after the other."""
+        chunks = rows // self.chunk_rows
+        places, parts = [], []
+        for chunk in chunks.unique().tolist():
+            places.append((chunks == chunk).nonzero().flatten())
+            inside = (rows[places[-1]] - chunk * self.chunk_rows).to(self.device)
+            parts.append(tuple(values[inside] for values in self.read([chunk])))
+        order = torch.cat(places).argsort().to(self.device)
+        return tuple(values[order] for values in _concatenated(parts))
+
+    def values(self, rows: slice) -> tuple[Tensor, ...]:
+        """Read a slice of rows."""
+        tensors = (as_tensor(source[rows], "X", check=False) for source in self.sources)
+        return tuple(tensor.to(device=self.device, dtype=self.dtype) for tensor in tensors)
 
     def sample(self, generator: torch.Generator) -> tuple[np.ndarray, tuple[Tensor, ...]]:
         """Read a buffer of random chunks: the indices of their rows, and the rows."""
@@ -78,10 +100,6 @@ class ChunkDataset(Dataset):
         chunks = [self.chunks[index] for index in drawn.sort().values]
         rows = np.concatenate([np.r_[self.rows_of(chunk)] for chunk in chunks])
         return rows, self.read(chunks)
-
-    def _tensor(self, block: Any) -> Tensor:
-        tensor = as_tensor(block, "X", check=False)
-        return tensor.to(device=self.device, dtype=self.dtype)
 
 
 class ChunkBatches:
@@ -113,27 +131,55 @@ class ChunkBatches:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        kept: tuple[Tensor, ...] | None = None
-        chunks = self.dataset.chunks
-        for drawn in self._order(len(chunks)).split(self.dataset.buffered_chunks):
-            buffer = self.dataset.read([chunks[index] for index in drawn])
-            if kept is not None:  # too few for a batch
-                buffer = tuple(torch.cat(pair) for pair in zip(kept, buffer, strict=True))
-            batches = self._order(len(buffer[0])).to(buffer[0].device).split(self.batch_size)
-            whole = len(batches) - (len(batches[-1]) < self.batch_size)
-            for rows in batches[:whole]:
-                yield tuple(tensor.index_select(0, rows) for tensor in buffer)
-            kept = None
-            for rows in batches[whole:]:
-                kept = tuple(tensor.index_select(0, rows) for tensor in buffer)
-        if kept is not None:
-            yield kept
+        return self.after(0)
 
-    def _order(self, n: int) -> Tensor:
-        # Drawn on the CPU, so that a seed gives the same order on every device.
-        if self.generator is None:
-            return torch.arange(n)
-        return torch.randperm(n, generator=self.generator)
+    def after(self, n_batches: int) -> Iterator[tuple[Tensor, ...]]:
+        """Return the batches of a pass without its first ones, which are not read; the seed of the
+        order is drawn at once."""
+        stream = None
+        if self.generator is not None:  # a stream of its own: others draw while the pass goes on
+            seed = torch.randint(1 << 62, (), generator=self.generator).item()
+            stream = torch.Generator().manual_seed(seed)
+        return self._batches(n_batches, stream)
+
+    def _batches(self, n_skipped, stream):
+        dataset, batch_size = self.dataset, self.batch_size
+        # Rows too few for a batch: their numbers, and their values unless nobody has read them.
+        left, buffer = torch.empty(0, dtype=torch.int64), None
+        for drawn in _order(len(dataset.chunks), stream).split(dataset.buffered_chunks):
+            chunks = [dataset.chunks[index] for index in drawn]
+            rows = torch.cat([left, *map(dataset.numbers_of, chunks)])
+            order = _order(len(rows), stream)
+            n_whole = len(rows) // batch_size
+            end = order[n_whole * batch_size :]
+            if n_skipped >= n_whole:
+                buffer = None
+            else:
+                parts = [dataset.read(chunks)]
+                if len(left):
+                    parts.insert(0, dataset.gather(left) if buffer is None else buffer)
+                buffer = _concatenated(parts)
+                for batch in order.split(batch_size)[n_skipped:n_whole]:
+                    yield _selected(buffer, batch)
+                buffer = _selected(buffer, end)
+            n_skipped = max(0, n_skipped - n_whole)
+            left = rows[end]
+        if len(left) and not n_skipped:
+            yield dataset.gather(left) if buffer is None else buffer
+
+
+def _order(n: int, stream: torch.Generator | None) -> Tensor:
+    # Drawn on the CPU, so that a seed gives the same order on every device.
+    return torch.arange(n) if stream is None else torch.randperm(n, generator=stream)
+
+
+def _selected(tensors: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
+    rows = rows.to(tensors[0].device)
+    return tuple(tensor.index_select(0, rows) for tensor in tensors)
+
+
+def _concatenated(parts: Sequence[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def batches_of(
@@ -144,6 +190,18 @@ def batches_of(
     """Return the batches of a data set, shuffled where there is a generator."""
     batches = ChunkBatches if isinstance(dataset, ChunkDataset) else TensorBatches
     return batches(dataset, batch_size, generator)
+
+
+def fingerprint(dataset: TensorDataset | ChunkDataset) -> str:
+    """Return a digest of a few rows, by which other data of the same shape can be told apart."""
+    by_chunks = isinstance(dataset, ChunkDataset)
+    n_samples = len(dataset.sources[0] if by_chunks else dataset)
+    digest = hashlib.sha256()
+    for row in np.linspace(0, n_samples - 1, _FINGERPRINT_ROWS).astype(int).tolist():
+        values = dataset.values(slice(row, row + 1)) if by_chunks else dataset[row]
+        for value in values:
+            digest.update(value.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def hold_out(

@@ -2,15 +2,41 @@
 
 import io
 import math
+from dataclasses import dataclass, field
 
 import torch
 from skorch import NeuralNet
-from torch import nn
+from torch import Tensor, nn
 
 from ._callbacks import TrainingConverged
 from ._chunks import batches_of
 
 _EPS = 1e-8  # Adam's default
+
+
+@dataclass
+class Pass:
+    """A pass over data, as far as it has come.
+
+    Attributes
+    ----------
+    shuffle : Tensor
+        State of the random stream from which the order of the batches was drawn.
+    losses : list of Tensor
+        Loss of each step.
+    sizes : list of int
+        Rows of each step.
+    """
+
+    shuffle: Tensor
+    losses: list[Tensor] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def mean_loss(self) -> float:
+        """Return the mean loss a sample."""
+        losses = torch.stack(self.losses).tolist()  # the epoch's one synchronization
+        pairs = zip(losses, self.sizes, strict=True)
+        return sum(loss * size for loss, size in pairs) / sum(self.sizes)
 
 
 class SparseNet(NeuralNet):
@@ -44,6 +70,13 @@ class SparseNet(NeuralNet):
         Weights and sums keep the data's.
     callbacks : list of skorch.callbacks.Callback
         What happens around a step.
+
+    Attributes
+    ----------
+    pass_ : Pass or None
+        In a pass over data: how far it has come.
+    resumed_ : Pass or None
+        The pass with which training is to go on.
     """
 
     def __init__(
@@ -64,6 +97,7 @@ class SparseNet(NeuralNet):
         self.data_scale = data_scale
         self.generator = generator
         self.product_dtype = product_dtype
+        self.pass_ = self.resumed_ = None
         super().__init__(
             module,
             criterion,
@@ -127,18 +161,29 @@ class SparseNet(NeuralNet):
         """Pass once over the data; record the mean loss a sample."""
         if iterator is None:
             return
-        losses, sizes = [], []
-        for batch in iterator:
+        so_far = (self.resumed_ if training else None) or Pass(self.generator.get_state())
+        self.pass_, self.resumed_ = so_far, None
+        for batch in self._rest_of(iterator, so_far):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
+            so_far.losses.append(step["loss"])
+            so_far.sizes.append(len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-            losses.append(step["loss"])
-            sizes.append(len(batch[0]))
-        losses = torch.stack(losses).tolist()  # the epoch's one synchronization
-        mean_loss = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / sum(sizes)
+        self.pass_ = None
+        mean_loss = so_far.mean_loss()
         self._check_finite(mean_loss)
         self.history.record(f"{prefix}_loss", mean_loss)
         self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def _rest_of(self, iterator, so_far):
+        """Return the batches that a pass has still to take."""
+        if not so_far.losses:
+            return iter(iterator)
+        now = self.generator.get_state()
+        self.generator.set_state(so_far.shuffle)
+        batches = iterator.after(len(so_far.losses))
+        self.generator.set_state(now)
+        return batches
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):  # noqa: ARG002
         """Train for up to `max_epochs` further epochs.

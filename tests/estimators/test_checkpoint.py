@@ -9,24 +9,36 @@ import textwrap
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from on_disk import OnDisk
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.estimators import _trained
+from skamort.training import _chunks
 
 safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 class PowerFailure(Callback):
-    """Ends a fit as nothing can catch it, after a number of epochs."""
+    """Ends a fit as nothing can catch it, after a number of epochs or of steps."""
 
-    def __init__(self, epochs):
-        self.epochs = epochs
+    def __init__(self, epochs, unit="epochs"):
+        self.left = epochs
+        self.unit = unit
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training and self.unit == "steps":
+            self.go_on()
 
     def on_epoch_end(self, net, **kwargs):
-        self.epochs -= 1
-        if self.epochs < 0:
+        if self.unit == "epochs":
+            self.go_on()
+
+    def go_on(self):
+        self.left -= 1
+        if self.left < 0:
             raise MemoryError
 
 
@@ -51,18 +63,39 @@ def X():
     return rng.standard_normal((100, 6))
 
 
-def killed(encoder, X, epochs, **fit_params):
+def killed(encoder, X, after, unit="epochs", **fit_params):
     """Fit until the power fails."""
     with pytest.raises(MemoryError):
-        clone(encoder).set_params(callbacks=[PowerFailure(epochs)]).fit(X, **fit_params)
+        clone(encoder).set_params(callbacks=[PowerFailure(after, unit)]).fit(X, **fit_params)
 
 
-def test_a_resumed_fit_ends_in_the_same_bits(encoder, X, tmp_path):
-    undisturbed = clone(encoder).set_params(random_state=3).fit(X)
+@pytest.fixture(params=["in_memory", "by_chunks"])
+def data(request, X, monkeypatch):
+    if request.param == "in_memory":
+        return X
+    for module in (_chunks, _trained):  # a buffer of 47 rows
+        monkeypatch.setattr(module, "BUFFER_ELEMENTS", 47 * 6)
+    return OnDisk(X, (10, 6))
+
+
+def test_a_fit_resumed_after_an_epoch_ends_in_the_same_bits(encoder, data, tmp_path):
+    undisturbed = clone(encoder).set_params(random_state=3).fit(data)
     encoder.set_params(checkpoint_dir=tmp_path)
-    killed(clone(encoder).set_params(random_state=3), X, 5, resume=True)
-    killed(encoder, X, 3, resume=True)  # random_state=None: the seed is part of the checkpoint
-    resumed = encoder.fit(X, resume=True)
+    killed(clone(encoder).set_params(random_state=3), data, 5, resume=True)
+    killed(encoder, data, 3, resume=True)  # random_state=None: the seed is part of the checkpoint
+    assert_same_bits(encoder.fit(data, resume=True), undisturbed)
+
+
+def test_a_fit_resumed_within_an_epoch_ends_in_the_same_bits(encoder, data, tmp_path):
+    undisturbed = clone(encoder).set_params(random_state=3).fit(data)
+    encoder.set_params(checkpoint_dir=tmp_path, checkpoint_seconds=0, random_state=3)
+    for steps in (2, 13, 4, 0):
+        killed(encoder, data, steps, "steps", resume=True)
+    assert "batch" in max(tmp_path.iterdir()).name
+    assert_same_bits(encoder.fit(data, resume=True), undisturbed)
+
+
+def assert_same_bits(resumed, undisturbed):
     assert undisturbed.n_iter_ == resumed.n_iter_
     assert undisturbed.loss_curve_ == resumed.loss_curve_
     assert undisturbed.validation_loss_curve_ == resumed.validation_loss_curve_
@@ -77,10 +110,13 @@ import os, random, signal, sys, warnings
 import numpy as np, torch
 from skorch.callbacks import Callback
 from skamort import TopKSAE
+from skamort.estimators import _trained
+from skamort.training import _chunks
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
-X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
+random.seed(0)
+steps = 12 * 19
 
 class Killer(Callback):
     def __init__(self, step):
@@ -90,38 +126,45 @@ class Killer(Callback):
         if self.step < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-def fit(folder, step):
-    encoder = TopKSAE(12, k=2, batch_size=16, max_iter=24, tol=0, random_state=0,
-                      dead_latents="resample", checkpoint_dir=folder, callbacks=[Killer(step)])
-    return encoder.fit(X, resume=True)
+def fit(step, **checkpoint_params):
+    encoder = TopKSAE(12, k=2, batch_size=16, max_iter=12, tol=0, random_state=0,
+                      dead_latents="resample", dead_window=100, callbacks=[Killer(step)])
+    return encoder.set_params(**checkpoint_params).fit(X, resume=bool(checkpoint_params))
 
-folder, undisturbed = sys.argv[1:]
-random.seed(0)
-steps = 24 * 19
-expected = fit(undisturbed, steps)  # first, so that the children find all modules imported
-for _ in range(10):
-    child = os.fork()
-    if child == 0:
-        fit(folder, random.randrange(steps // 6))
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else "ended", end=" ")
-resumed = fit(folder, steps)
-assert resumed.n_iter_ == expected.n_iter_ == 24
-for name, value in resumed.net_.module_.state_dict().items():
-    assert torch.equal(value, expected.net_.module_.state_dict()[name]), name
-print("same bits")
+def check(**checkpoint_params):
+    expected = fit(steps)  # first, so that the children find all modules imported
+    for _ in range(10):
+        child = os.fork()
+        if child == 0:
+            fit(random.randrange(steps // 5), **checkpoint_params)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else "ended", end=" ")
+    resumed = fit(steps, **checkpoint_params)
+    assert resumed.n_iter_ == expected.n_iter_ == 12
+    assert resumed.loss_curve_ == expected.loss_curve_
+    for name, value in resumed.net_.module_.state_dict().items():
+        assert torch.equal(value, expected.net_.module_.state_dict()[name]), name
+    print("same bits")
+
+X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
+check(checkpoint_dir=sys.argv[1] + "/by_epochs")
+np.save(sys.argv[1] + "/X.npy", X)
+X = np.load(sys.argv[1] + "/X.npy", mmap_mode="r")
+_chunks.BUFFER_ELEMENTS = _trained.BUFFER_ELEMENTS = 100 * 6
+check(checkpoint_dir=sys.argv[1] + "/by_seconds", checkpoint_seconds=0.005)
 """
 
 
 def test_ten_kills_at_random_steps_change_no_bit(tmp_path):
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT)]
-    folders = [str(tmp_path / "killed"), str(tmp_path / "undisturbed")]
-    done = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    words = done.stdout.split()
-    assert words[-2:] == ["same", "bits"]
-    assert words.count("9") >= 5
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.endswith("same bits")
+        assert line.split().count("9") >= 5
 
 
 @pytest.fixture
@@ -161,8 +204,17 @@ def test_checkpoints_of_an_earlier_run_are_not_overwritten(sae, X):
         sae.fit(X)
 
 
+SPOILERS = [
+    lambda content: content[:-1],
+    lambda content: content[:9] + b"\0" + content[10:],
+    lambda content: content[:-9].replace(b"0", b"1") + content[-9:],
+    lambda content: b"[]",
+    None,
+]
+
+
 @pytest.mark.parametrize("file", ["weights.safetensors", "state.safetensors", "state.json"])
-@pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b[:9] + b"\0" + b[10:], None])
+@pytest.mark.parametrize("spoil", SPOILERS)
 def test_a_corrupt_checkpoint_is_refused_and_the_one_before_offered(sae, X, file, spoil):
     killed(sae, X, 4)
     newest = sae.checkpoint_dir / "epoch-000004"
@@ -199,6 +251,8 @@ def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
     killed(sae, X, 4)
     with pytest.raises(ValueError, match="estimator: SAEEncoder then, WeightedSAE now"):
         WeightedSAE(12, checkpoint_dir=sae.checkpoint_dir).fit(X, resume=True)
+    with pytest.raises(ValueError, match=r"run \(some rows: of sha256 \w+ then, of sha256 \w+ now"):
+        sae.fit(X + 1, resume=True)
     with pytest.raises(ValueError, match="n_samples: 100 then, 50 now"):
         sae.fit(X[:50], resume=True)
     with pytest.raises(ValueError, match=r"dtype: torch\.float64 then, torch\.float32 now"):
@@ -207,7 +261,7 @@ def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
         sae.fit(X, codes=np.ones((100, 12)), resume=True)
     path = sae.checkpoint_dir / "epoch-000004" / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-    with pytest.raises(ValueError, match="format: 99 then, 1 now"):
+    with pytest.raises(ValueError, match="format: 99 then, 2 now"):
         sae.fit(X, resume=True)
 
 
@@ -234,10 +288,28 @@ def test_a_full_disk_loses_nothing(sae, X, monkeypatch):
     assert names == ["epoch-000003", "epoch-000004"]
 
 
+def test_a_file_cut_short_is_no_checkpoint(sae, X):
+    """A file cannot grow beyond a limit: as on a full disk, it comes after some bytes."""
+    resource = pytest.importorskip("resource")
+    killed(sae, X, 4)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match="File too large.*Training goes on"):
+            fitted = clone(sae).fit(X, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    assert names == ["epoch-000003", "epoch-000004"]
+    assert_same_bits(sae.fit(X, resume=True), fitted)
+
+
 def test_a_place_where_nothing_can_be_written_is_refused_before_training(sae, X):
     sae.checkpoint_dir.write_text("a file")
-    with pytest.raises(OSError, match="run"):
+    with pytest.raises(OSError, match=r"run' must be a directory that can be written .*Choose"):
         sae.fit(X)
+    with pytest.raises(OSError, match="'/proc/run' must be a directory"):
+        sae.set_params(checkpoint_dir="/proc/run").fit(X)
     assert not hasattr(sae, "net_")
 
 

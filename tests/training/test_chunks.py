@@ -10,7 +10,14 @@ from torch.utils.data import TensorDataset
 
 from skamort import SAEEncoder
 from skamort._lazy_rows import LazyRows
-from skamort.training import ChunkBatches, ChunkDataset, TensorBatches, batches_of, hold_out
+from skamort.training import (
+    ChunkBatches,
+    ChunkDataset,
+    TensorBatches,
+    batches_of,
+    fingerprint,
+    hold_out,
+)
 from skamort.training import _chunks as chunks_module
 
 CPU = torch.device("cpu")
@@ -69,6 +76,53 @@ def test_rows_of_a_batch_come_from_several_chunks(monkeypatch):
     dataset = dataset_of(numbered(400, 10), 100, monkeypatch)
     batches = list(ChunkBatches(dataset, 50, torch.Generator().manual_seed(0)))
     assert all(len(set((rows // 10).long().tolist())) >= 5 for _, rows in batches)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    n_samples=st.integers(1, 60),
+    chunk_rows=st.integers(1, 20),
+    buffer_rows=st.integers(1, 40),
+    batch_size=st.integers(1, 30),
+    by_chunks=st.booleans(),
+    seed=st.none() | st.integers(0, 9),
+    data=st.data(),
+)
+def test_a_pass_can_be_taken_up(
+    n_samples, chunk_rows, buffer_rows, batch_size, by_chunks, seed, data
+):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        dataset = dataset_of(numbered(n_samples, chunk_rows), buffer_rows, monkeypatch)
+    if not by_chunks:
+        dataset = TensorDataset(*dataset.read(dataset.chunks))
+
+    def batches():
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        return batches_of(dataset, batch_size, generator)
+
+    whole = list(batches())
+    n_done = data.draw(st.integers(0, len(whole)))
+    rest = list(batches().after(n_done))
+    assert len(rest) == len(whole) - n_done
+    for ours, theirs in zip(rest, whole[n_done:], strict=True):
+        assert all(map(torch.equal, ours, theirs))
+
+
+def test_what_is_skipped_is_not_read(monkeypatch):
+    source = numbered(1000, 10)
+    batches = ChunkBatches(dataset_of(source, 100, monkeypatch), 50, torch.Generator())
+    first = next(batches.after(12))
+    assert source.n_read == 1 + 100  # one row tells the type
+    assert torch.equal(first[1], list(batches_of(batches.dataset, 50, torch.Generator()))[12][1])
+
+
+def test_a_fingerprint_tells_data_apart(monkeypatch):
+    source = numbered(95, 10)
+    dataset = dataset_of(source, 30, monkeypatch)
+    in_memory = TensorDataset(*dataset.read(dataset.chunks))
+    assert fingerprint(dataset) == fingerprint(in_memory) == fingerprint(dataset)
+    source.values[-1] += 1
+    assert fingerprint(dataset) != fingerprint(in_memory)
 
 
 def test_small_chunks_are_read_several_at_once(monkeypatch):
