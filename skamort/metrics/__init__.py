@@ -2,7 +2,7 @@
 
 from ._amortization import AmortizationGap, amortization_gap
 from ._flops import flops
-from ._monosemanticity import semantic_consistency
+from ._monosemanticity import semantic_consistency, sources_per_latent
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
 from ._recovery import dictionary_mcc, latent_mcc
 from ._sparsity import dead_fraction, mean_l0
@@ -17,5 +17,6 @@ __all__ = [
     "latent_mcc",
     "mean_l0",
     "semantic_consistency",
+    "sources_per_latent",
     "sparse_coding_objective",
 ]

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
-from skamort.metrics import semantic_consistency
+from skamort.metrics import semantic_consistency, sources_per_latent
 
 
 @settings(deadline=None)
@@ -43,3 +44,41 @@ def test_bad_input():
         semantic_consistency([[np.nan]], [0])
     with pytest.raises(ValueError, match="'n_top' parameter of semantic_consistency"):
         semantic_consistency([[1.0]], [0], n_top=0)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 4), st.floats(0, 2), st.booleans()
+)
+def test_sources_per_latent_definition(seed, n_samples, n_sources, threshold, as_csr):
+    rng = np.random.default_rng(seed)
+    codes = rng.standard_normal((n_samples, 3)) * rng.integers(2, size=(n_samples, 3))
+    sources = rng.integers(n_sources, size=n_samples)
+    expected = np.zeros(3, dtype=int)
+    for source in range(n_sources):
+        expected += np.abs(codes[sources == source]).sum(axis=0) > threshold
+    codes = sparse.csr_array(codes) if as_csr else codes
+    counts = sources_per_latent(codes, sources, threshold=threshold)
+    assert isinstance(counts, np.ndarray)
+    assert_array_equal(counts, expected)
+
+
+def test_a_latent_for_each_source_and_one_for_all():
+    names = np.array(["b", "a", "c"])
+    codes = np.hstack([np.eye(3), np.ones((3, 1)), np.zeros((3, 1))])
+    assert_array_equal(sources_per_latent(codes, names), [1, 1, 1, 3, 0])
+
+
+def test_codes_of_a_source_add_up_to_the_threshold():
+    codes, sources = np.full((4, 1), 0.3), [0, 0, 0, 1]
+    assert_array_equal(sources_per_latent(codes, sources, threshold=0.5), [1])
+    assert_array_equal(sources_per_latent(-codes, sources, threshold=0.5), [1])
+
+
+def test_sources_per_latent_bad_input():
+    with pytest.raises(ValueError, match="codes and sources must have the same number of rows"):
+        sources_per_latent(np.ones((3, 2)), [0, 1])
+    with pytest.raises(ValueError, match="codes contains NaN"):
+        sources_per_latent([[np.nan]], [0])
+    with pytest.raises(ValueError, match="'threshold' parameter of sources_per_latent"):
+        sources_per_latent([[1.0]], [0], threshold=-1)
