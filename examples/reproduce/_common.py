@@ -22,10 +22,11 @@ warnings.simplefilter("ignore", ConvergenceWarning)
 
 
 def read_command_line():
-    """Whether the published settings are asked for, and another number of steps than theirs."""
+    """Whether the published settings are asked for, and fewer steps or samples than theirs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--paper", action="store_true", help="the published settings, slowly")
     parser.add_argument("--steps", type=int, help="train the published method for fewer steps")
+    parser.add_argument("--samples", type=int, help="learn the large case from fewer samples")
     return parser.parse_known_args()[0]
 
 
@@ -157,6 +158,34 @@ def report(name, rows, figure):
             cells = ["" if np.isnan(mean) else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
             print(f"{encoder:>{width}}", *(f"{cell:>28}" for cell in cells))
             table.writerow([encoder, *means, *spreads])
+
+
+def save(name, records, figure):
+    """Print records as a table, and write them and the figure to the folder of results.
+
+    Parameters
+    ----------
+    name : str
+        Name of the files.
+    records : list of dict
+        Rows of the table, with the same keys; NaN stays empty.
+    figure : matplotlib Figure
+        What to save.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / f"{name}.png", dpi=120)
+
+    def cell(value):
+        if isinstance(value, float | np.floating):
+            return "" if np.isnan(value) else f"{value:.4g}"
+        return str(value)
+
+    table = [list(records[0]), *([cell(v) for v in record.values()] for record in records)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)))
+    with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)
 
 
 def draw_bars(ax, rows):

@@ -56,7 +56,7 @@ class PublishedAutoencoders:
             X = X.relu_()
         return X
 
-    def fit(self, X, *, codes=None, lam=0.01, learning_rate=1e-3, n_steps=20_000):
+    def fit(self, X, *, codes=None, lam=0.01, learning_rate=1e-3, n_steps=20_000, batch_size=None):
         """Train; return the runs themselves.
 
         Parameters
@@ -71,9 +71,17 @@ class PublishedAutoencoders:
             Step size of Adam.
         n_steps : int
             Number of steps.
+        batch_size : int, optional
+            Samples that each step draws; otherwise it takes all.
         """
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
+        generator = torch.Generator().manual_seed(0)
+        X_all, codes_all = X, codes
         for _ in range(n_steps):
+            if batch_size is not None:
+                rows = torch.randint(X_all.shape[-2], (batch_size,), generator=generator)
+                X = X_all[..., rows, :]
+                codes = None if codes_all is None else codes_all[rows]
             Z = self.encode(X)
             if codes is not None:
                 losses = -nn.functional.cosine_similarity(Z, codes[None], dim=1).mean(1)
