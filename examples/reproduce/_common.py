@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _published import PublishedAutoencoders
+from _published import PublishedAutoencoders, PublishedSparseCoding
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.datasets import make_published_signal
+from skamort.datasets import make_published_signal, make_sparse_coded_signal
 from skamort.metrics import dictionary_mcc, latent_mcc
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -21,24 +21,60 @@ N_TRAIN = 1024
 warnings.simplefilter("ignore", ConvergenceWarning)
 
 
-def asked_for_paper():
-    """Whether the command line asks for the published settings."""
+def read_command_line():
+    """Whether the published settings are asked for, and fewer steps or samples than theirs."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--paper", action="store_true", help="the published settings, slowly")
-    return parser.parse_known_args()[0].paper
+    parser.add_argument("--steps", type=int, help="train the published method for fewer steps")
+    parser.add_argument("--samples", type=int, help="learn the large case from fewer samples")
+    return parser.parse_known_args()[0]
+
+
+def asked_for_paper():
+    """Whether the command line asks for the published settings."""
+    return read_command_line().paper
+
+
+def published_steps(paper, quick):
+    """Number of steps of the published method: the paper's, the quick ones, or as asked for."""
+    options = read_command_line()
+    return options.steps or (paper if options.paper else quick)
 
 
 def label_of(column):
-    """Say of a column that quick settings stop the published method long before its end."""
-    cut_short = column == "published method" and not asked_for_paper()
-    return column + ", cut short" if cut_short else column
+    """Say of a column that the published method stops long before its end."""
+    options = read_command_line()
+    cut_short = options.steps or not options.paper
+    return column + ", cut short" if column == "published method" and cut_short else column
 
 
 class BaseCase:
-    """The published base case: 16 sources, 3 active, 8 measurements, 1024 samples each."""
+    """The published base case: 16 sources, 3 active, 8 measurements, 1024 samples each.
 
-    def __init__(self, seed):
-        data, self.dictionary, codes = make_published_signal(seed)
+    Parameters
+    ----------
+    seed : int
+        Seed of the data.
+    n_components, n_features, n_nonzero_coefs : int
+        N, M and K of the paper.
+    zipf : bool
+        Whether sources differ: the j-th is drawn and scaled in proportion to 1 / j.
+    """
+
+    def __init__(self, seed, n_components=16, n_features=8, n_nonzero_coefs=3, *, zipf=False):
+        sizes = {
+            "n_samples": 2 * N_TRAIN,
+            "n_components": n_components,
+            "n_features": n_features,
+            "n_nonzero_coefs": n_nonzero_coefs,
+        }
+        if zipf:
+            arrays = make_sparse_coded_signal(
+                **sizes, positive=True, zipf_exponent=1, random_state=seed
+            )
+            data, self.dictionary, codes = (array.astype(np.float32) for array in arrays)
+        else:
+            data, self.dictionary, codes = make_published_signal(seed, **sizes)
         self.X_train, self.X_test = data[:N_TRAIN], data[N_TRAIN:]
         self.codes_train, self.codes_test = codes[:N_TRAIN], codes[N_TRAIN:]
 
@@ -46,8 +82,8 @@ class BaseCase:
         """Recovery of the test data's codes."""
         return latent_mcc(self.codes_test, codes, matched=matched)
 
-    def published(self, hidden=(), *, known=None, n_steps, n_runs, bias=True):
-        """Train as published, with `known` "codes", "dictionary" or None.
+    def published(self, hidden=(), *, known=None, n_steps, n_runs, bias=True, learning_rate=1e-3):
+        """Train autoencoders as published, with `known` "codes", "dictionary" or None.
 
         Returns
         -------
@@ -61,12 +97,37 @@ class BaseCase:
         runs = PublishedAutoencoders(
             widths, dictionary=atoms if known == "dictionary" else None, bias=bias, n_runs=n_runs
         )
-        runs.fit(X, codes=codes if known == "codes" else None, n_steps=n_steps)
+        known_codes = codes if known == "codes" else None
+        runs.fit(X, codes=known_codes, n_steps=n_steps, learning_rate=learning_rate)
         with torch.no_grad():
             found = runs.encode(X_test).numpy()
         learned = runs.dictionary.detach().numpy() if known is None else []
+        return self._score(found, learned, matched=known == "codes")
+
+    def published_sparse_coding(self, *, n_steps, n_runs, bias=False):
+        """Learn codes and dictionary by descent as published, then codes of the test data.
+
+        Returns
+        -------
+        scores : dict of list
+            "latent MCC" and "dictionary MCC" of each run.
+        """
+        runs = PublishedSparseCoding(*self.dictionary.shape, bias=bias, n_runs=n_runs)
+        runs.fit(torch.tensor(self.X_train), n_steps=n_steps)
+        found = runs.encode(torch.tensor(self.X_test), n_steps=min(n_steps, 10_000))
+        return self._score(found.numpy(), runs.dictionary.numpy())
+
+    def published_optimization(self, *, n_steps):
+        """Find codes for the true dictionary by descent as published, the same in every run."""
+        runs = PublishedSparseCoding(
+            *self.dictionary.shape, dictionary=torch.tensor(self.dictionary)[None]
+        )
+        found = runs.encode(torch.tensor(self.X_test), n_steps=n_steps, learning_rate=1e-3)
+        return self._score(found.numpy(), [])
+
+    def _score(self, found, learned, matched=False):
         return {
-            "latent MCC": [self.latent_mcc(z, matched=known == "codes") for z in found],
+            "latent MCC": [self.latent_mcc(codes, matched=matched) for codes in found],
             "dictionary MCC": [dictionary_mcc(self.dictionary, atoms) for atoms in learned],
         }
 
@@ -97,6 +158,34 @@ def report(name, rows, figure):
             cells = ["" if np.isnan(mean) else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
             print(f"{encoder:>{width}}", *(f"{cell:>28}" for cell in cells))
             table.writerow([encoder, *means, *spreads])
+
+
+def save(name, records, figure):
+    """Print records as a table, and write them and the figure to the folder of results.
+
+    Parameters
+    ----------
+    name : str
+        Name of the files.
+    records : list of dict
+        Rows of the table, with the same keys; NaN stays empty.
+    figure : matplotlib Figure
+        What to save.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / f"{name}.png", dpi=120)
+
+    def cell(value):
+        if isinstance(value, float | np.floating):
+            return "" if np.isnan(value) else f"{value:.4g}"
+        return str(value)
+
+    table = [list(records[0]), *([cell(v) for v in record.values()] for record in records)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)))
+    with open(RESULTS / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(table)
 
 
 def draw_bars(ax, rows):

@@ -1,10 +1,11 @@
 """The published training of the amortization-gap paper: full batches, Adam, random weights.
 
-Several runs, which differ in their initial weights, are trained at once by batched products. With
-R runs, n samples, M features, N latents and the layers' weights W_l (R, width_in, width_out):
+Several runs, which differ in their initial weights, and may differ in data and penalty too, are
+trained at once by batched products. With R runs, n samples, M features and N latents:
 
-    Z = relu(... relu(X W_1 + b_1) ... W_L + b_L),    X_hat = Z D
-    loss = mean (X - X_hat)^2 + lam * mean |Z|,       or minus the cosine with known codes
+    autoencoders:   Z = relu(... relu(X W_1 + b_1) ... W_L + b_L),  weights W_l (R, width, width)
+    sparse coding:  Z = exp(U),  U (R, n, N) from -10 on
+    loss = mean (X - Z D)^2 + lam * mean |Z|,                       or minus the cosine with known Z
 """
 
 from itertools import pairwise
@@ -39,6 +40,7 @@ class PublishedAutoencoders:
 
         self.layers = [(uniform(a, a, b), uniform(a, 1, b)) for a, b in pairwise(widths)]
         self.bias = bias
+        self.n_runs = n_runs
         self.parameters = [p for layer in self.layers for p in layer[: 1 + bias]]
         self.dictionary = dictionary
         if dictionary is None:
@@ -48,15 +50,38 @@ class PublishedAutoencoders:
 
     def encode(self, X):
         """Return the codes of all runs, (n_runs, n_samples, n_latents)."""
+        X = X.expand(self.n_runs, -1, -1)
         for weight, bias in self.layers:
-            X = X @ weight
-            X = (X + bias if self.bias else X).relu()
+            X = torch.baddbmm(bias, X, weight) if self.bias else torch.bmm(X, weight)
+            X = X.relu_()
         return X
 
-    def fit(self, X, *, codes=None, lam=0.01, learning_rate=1e-3, n_steps=20_000):
-        """Train on X, (n_samples, n_features); return the runs themselves."""
+    def fit(self, X, *, codes=None, lam=0.01, learning_rate=1e-3, n_steps=20_000, batch_size=None):
+        """Train; return the runs themselves.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features) or (n_runs, n_samples, n_features)
+            Data.
+        codes : Tensor of shape (n_samples, n_latents), optional
+            Known codes.
+        lam : float or Tensor of shape (n_runs,)
+            Weight of the penalty.
+        learning_rate : float
+            Step size of Adam.
+        n_steps : int
+            Number of steps.
+        batch_size : int, optional
+            Samples that each step draws; otherwise it takes all.
+        """
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
+        generator = torch.Generator().manual_seed(0)
+        X_all, codes_all = X, codes
         for _ in range(n_steps):
+            if batch_size is not None:
+                rows = torch.randint(X_all.shape[-2], (batch_size,), generator=generator)
+                X = X_all[..., rows, :]
+                codes = None if codes_all is None else codes_all[rows]
             Z = self.encode(X)
             if codes is not None:
                 losses = -nn.functional.cosine_similarity(Z, codes[None], dim=1).mean(1)
@@ -69,3 +94,70 @@ class PublishedAutoencoders:
                 with torch.no_grad():
                     self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
         return self
+
+
+class PublishedSparseCoding:
+    """Runs of sparse coding by gradient descent on log-codes and dictionary, side by side.
+
+    Parameters
+    ----------
+    n_latents, n_features : int
+        Shape of the dictionary.
+    dictionary : Tensor of shape (n_runs, n_latents, n_features), optional
+        Atoms to start from; otherwise random directions.
+    bias : bool
+        Whether a vector is added to the reconstructions.
+    n_runs : int
+        Number of runs.
+    seed : int
+        Seed of the initial atoms.
+    """
+
+    def __init__(self, n_latents, n_features, *, dictionary=None, bias=False, n_runs=5, seed=0):
+        if dictionary is None:
+            generator = torch.Generator().manual_seed(seed)
+            atoms = torch.randn(n_runs, n_latents, n_features, generator=generator)
+            dictionary = nn.functional.normalize(atoms, dim=2)
+        self.dictionary = dictionary
+        self.offset = torch.zeros(len(dictionary), 1, n_features)
+        self.bias = bias
+
+    def fit(self, X, *, lam=0.01, learning_rate=1e-3, n_steps=40_000):
+        """Learn atoms from X as `PublishedAutoencoders.fit` does; return the runs themselves."""
+        learned = [self.dictionary, self.offset] if self.bias else [self.dictionary]
+        self._descend(X, lam, learning_rate, n_steps, learned)
+        return self
+
+    def encode(self, X, *, lam=0.01, k=None, learning_rate=3e-3, n_steps=10_000):
+        """Find the codes of X by a new descent; with `k` of the k largest codes alone."""
+        return self._descend(X, lam, learning_rate, n_steps, [], k)
+
+    @torch.no_grad()
+    def _descend(self, X, lam, learning_rate, n_steps, learned, k=None):
+        """Return codes, having updated what is to be learned in place."""
+        X = X.expand(len(self.dictionary), -1, -1)
+        _, n_samples, n_features = X.shape
+        n_latents = self.dictionary.shape[1]
+        logs = X.new_full((len(X), n_samples, n_latents), -10.0)
+        slope = torch.as_tensor(lam if k is None else 0.0).view(-1, 1, 1) / (n_samples * n_latents)
+        scale = 2.0 / (n_samples * n_features)
+        optimizer = torch.optim.Adam([logs, *learned], lr=learning_rate, fused=True)
+        for _ in range(n_steps):
+            codes = keep_largest(logs.exp(), k)
+            residual = torch.baddbmm(self.offset - X, codes, self.dictionary).mul_(scale)
+            logs.grad = (residual @ self.dictionary.mT).add_(slope).mul_(codes)
+            if learned:
+                self.dictionary.grad = codes.mT @ residual
+                self.offset.grad = residual.sum(1, keepdim=True)
+            optimizer.step()
+            if learned:
+                self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
+        return keep_largest(logs.exp_(), k)
+
+
+def keep_largest(codes, k):
+    """Zero all but the k largest codes of each sample; None keeps all."""
+    if k is None:
+        return codes
+    values, indices = codes.topk(k)
+    return torch.zeros_like(codes).scatter_(-1, indices, values)

@@ -8,12 +8,12 @@ learned iterations help more.
 """
 
 import matplotlib.pyplot as plt
-from _common import BaseCase, asked_for_paper, draw_bars, report
+from _common import BaseCase, asked_for_paper, draw_bars, published_steps, report
 
 from skamort import LISTAEncoder, MLPEncoder, SAEEncoder
 
 PAPER = asked_for_paper()
-N_STEPS, N_RUNS = (20_000, 5) if PAPER else (2000, 1)
+N_STEPS, N_RUNS = published_steps(20_000, quick=2000), 5 if PAPER else 1
 case = BaseCase(20240625)
 
 # %%

@@ -127,6 +127,8 @@ class GradSparseCoder(BaseSparseCoder):
         before its update.
     n_iter_ : int
         Number of iterations of the best start and of passes by `partial_fit`.
+    n_iter_all_starts_ : int
+        The same of all starts together.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -256,6 +258,7 @@ class GradSparseCoder(BaseSparseCoder):
         again = self.warm_start and hasattr(self, "components_")
         X, codes = self._check_training_data(X, codes, fresh=not again)
         generator = self._make_generator(fresh=True)
+        self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, again, generator)
         self._keep(learned, learned.loss_curve, generator)
         if not learned.converged:
@@ -318,6 +321,8 @@ class GradSparseCoder(BaseSparseCoder):
         elif self.dictionary is None:
             self._run_online(X, learned, generator)
         curve = ([] if fresh else self.loss_curve_) + learned.loss_curve
+        previous = 0 if fresh else self.n_iter_all_starts_
+        self.n_iter_all_starts_ = previous + len(learned.loss_curve)
         self._keep(learned, curve, generator)
         return self
 
@@ -364,6 +369,7 @@ class GradSparseCoder(BaseSparseCoder):
             for index in range(n_init):
                 learned = LearnedDictionary(start.clone())
                 finished = self._run(X, learned, max_iter, generator, bar)
+                self.n_iter_all_starts_ += len(learned.loss_curve)
                 if learned.objective < best.objective:
                     best = learned
                 if not finished:

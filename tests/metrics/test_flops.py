@@ -77,6 +77,17 @@ def test_published_formulas():
     ito = ITOCoder(dictionary=D).fit(X)
     iteration = 4 * M * N + 2 * M + 11 * N
     assert flops(ito, 2, n_iter=7, formula="published") == 2 * (M * N + N + 7 * iteration)
+    coder = GradSparseCoder(N, algorithm="adam", max_iter=5, random_state=0).fit(X)
+    assert 8000 * flops(coder, 1024, **published) == pytest.approx(8.26e10, rel=0.001)
+    assert flops(coder, 1024, n_iter=10_000, formula="published") == 7209107456
+
+
+def test_every_start_costs():
+    coder = GradSparseCoder(N, n_init=3, max_iter=5, random_state=0).fit(X)
+    assert coder.n_iter_all_starts_ == 15
+    one = GradSparseCoder(N, max_iter=5, random_state=0).fit(X)
+    cost = {"mode": "training", "n_iter": 2}
+    assert flops(coder, SAMPLES, **cost) == 3 * flops(one, SAMPLES, **cost)
 
 
 def test_parts_add_up():

@@ -1,0 +1,70 @@
+"""The published training that the examples share; the examples themselves run in the gallery."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from skamort.datasets import make_published_signal
+from skamort.estimators._alternation import LearnedDictionary, descend
+
+FOLDER = Path(__file__).parents[1] / "examples" / "reproduce"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+published, figures = load("_published"), load("_published_figures")
+X = torch.tensor(make_published_signal(n_samples=64)[0])
+
+
+def test_sparse_coding_descends_as_the_estimator_does():
+    runs = published.PublishedSparseCoding(16, 8, n_runs=2, seed=3)
+    alone = [LearnedDictionary(atoms.clone()) for atoms in runs.dictionary]
+    runs.fit(X, lam=torch.tensor([0.01, 0.5]), learning_rate=0.1, n_steps=60)
+    for learned, lam, atoms in zip(alone, (0.01, 0.5), runs.dictionary, strict=True):
+        alpha = lam * 8 / (2 * 16)
+        descend(
+            X, learned, alpha=alpha, learning_rate=0.1, max_iter=60, on_iteration=lambda _: None
+        )
+        torch.testing.assert_close(atoms, learned.atoms, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("hidden", [(), (12,)])
+def test_autoencoders_side_by_side_are_autoencoders_alone(hidden):
+    lams = (0.01, 0.5)
+    both = published.PublishedAutoencoders((8, *hidden, 16), n_runs=2)
+    alone = []
+    for index in range(2):
+        one = published.PublishedAutoencoders((8, *hidden, 16), n_runs=1)
+        for mine, theirs in zip(one.parameters, both.parameters, strict=True):
+            mine.data = theirs.data[index : index + 1].clone()
+        alone.append(one)
+    both.fit(X, lam=torch.tensor(lams), learning_rate=1e-2, n_steps=20)
+    for one, lam, codes in zip(alone, lams, both.encode(X), strict=True):
+        one.fit(X, lam=lam, learning_rate=1e-2, n_steps=20)
+        torch.testing.assert_close(one.encode(X)[0], codes, rtol=1e-3, atol=1e-4)
+
+
+def test_bias_and_top_k_lower_the_error():
+    runs = published.PublishedSparseCoding(16, 8, n_runs=1, bias=True)
+    runs.fit(X, learning_rate=0.1, n_steps=200)
+    assert runs.offset.abs().max() > 0
+    errors = []
+    for k in (1, 4, None):
+        codes = runs.encode(X, k=k, learning_rate=0.1, n_steps=300)
+        assert (codes > 0).sum(2).max() <= (k or 16)
+        errors.append(float((X - runs.offset - codes @ runs.dictionary).square().mean()))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_figures_are_complete():
+    assert len(figures.REGIMES) == 4 * 3 * 3
+    assert len(figures.LARS) == 4 * 3 * 3
+    assert {len(sweep) for sweep in figures.L1_SWEEP.values()} == {9}
+    assert all(len(widths) == 6 for widths in figures.WIDTH.values())
