@@ -1,0 +1,272 @@
+"""Encoders on real data, all with the same number of non-zero codes.
+
+Image patches that ship with scikit-learn, or activations from a file with the matrices "train" and
+"test" of shape (n_samples, n_features). Data are centered and scaled to a mean squared norm of 1;
+dictionaries have twice as many atoms as there are features. Every L1 weight is chosen so that a
+test sample has k non-zero codes on average, within 5 %; then the fraction of variance that is
+unexplained compares like with like.
+
+The amortization gap is measured at each encoder's own L1 weight, for its own dictionary. What has
+no L1 weight is judged at the one that gives optimized codes of the same dictionary as many
+non-zeros. Seconds are the CPU's, of one thread; those of a fit include whatever was fitted before,
+and leave out the search for the weight.
+
+Written are a table (CSV), a figure (PNG) and a report (HTML).
+
+    python benchmarks/bench_real_data.py [--quick] [--activations FILE.npz] [--results FOLDER]
+"""
+
+import argparse
+import math
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import process_time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.decomposition import MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from threadpoolctl import threadpool_limits
+
+from skamort import (
+    AmortizedCoder,
+    GradSparseCoder,
+    ITOCoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+)
+from skamort.datasets import load_image_patches
+from skamort.inspection import ComparisonReport, ComputeFrontierDisplay, compare_encoders
+from skamort.metrics import mean_l0
+
+TOLERANCE, MOST_FITS = 0.05, 8
+
+
+@dataclass(frozen=True)
+class Data:
+    """Two matrices, and how sparse their codes are to be."""
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    k: int
+    sklearn_passes: int
+
+    @property
+    def n_components(self):
+        """Number of atoms."""
+        return 2 * self.train.shape[1]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fitted encoder, the L1 weight that judges it, and its seconds."""
+
+    encoder: object
+    alpha: float
+    fit_seconds: float
+    transform_seconds: float
+    l0: float
+
+
+def load(args):
+    """Return the data that the command line asks for."""
+    if args.activations:
+        with np.load(args.activations) as file:
+            train, test = (file[part].astype(np.float32) for part in ("train", "test"))
+        name, passes = args.activations.stem, 1
+    else:
+        patches = load_image_patches(args.train + args.test, random_state=0).astype(np.float32)
+        train, test = patches[: args.train], patches[args.train :]
+        name, passes = "image_patches", 10
+    train, test = train[: args.train], test[: args.test]
+    mean = train.mean(axis=0)
+    scale = np.sqrt(np.mean(np.sum((train - mean) ** 2, axis=1)))
+    k = math.ceil(math.sqrt(train.shape[1]))
+    return Data(name, (train - mean) / scale, (test - mean) / scale, k, passes)
+
+
+def run(encoder, data, alpha, seconds_before=0.0):
+    """Fit and time an encoder; what is fitted already costs what it cost before."""
+    start = process_time()
+    encoder.fit(data.train, None)
+    fitted = process_time()
+    codes = encoder.transform(data.test)
+    seconds = process_time() - fitted
+    return Run(encoder, alpha, seconds_before + fitted - start, seconds, mean_l0(codes))
+
+
+def with_equal_l0(make, data, alpha, seconds_before=0.0):
+    """Fit encoders until one has k non-zero codes on average; return the nearest."""
+    runs, misses = [], {}
+    for _ in range(MOST_FITS):
+        runs.append(run(make(alpha), data, alpha, seconds_before))
+        print(f"    alpha {alpha:.4f}: L0 {runs[-1].l0:.1f}", flush=True)
+        misses[math.log(alpha)] = math.log(max(runs[-1].l0, 0.1) / data.k)
+        if abs(runs[-1].l0 / data.k - 1) <= TOLERANCE:
+            break
+        alpha = math.exp(next_log_alpha(misses))
+    return min(runs, key=lambda found: abs(found.l0 - data.k))
+
+
+def next_log_alpha(misses):
+    """Between a weight that is too small and one that is too large, or beyond all so far.
+
+    L0 falls as alpha grows, roughly as a power.
+    """
+    small = max((alpha for alpha, miss in misses.items() if miss > 0), default=None)
+    large = min((alpha for alpha, miss in misses.items() if miss <= 0), default=None)
+    if small is None or large is None:
+        alpha = large if small is None else small
+        return alpha + min(max(misses[alpha] / 1.3, -math.log(2)), math.log(2))
+    share = misses[small] / (misses[small] - misses[large])
+    return small + (large - small) * min(max(share, 0.1), 0.9)
+
+
+def compare(data):
+    """Return the runs by name: the ones that learn first, then what builds on them."""
+    common = {"n_components": data.n_components, "random_state": 0}
+    runs = {}
+
+    def add(name, make, alpha, seconds_before=0.0):
+        print(f"{name} ...", flush=True)
+        runs[name] = with_equal_l0(make, data, alpha, seconds_before)
+
+    def optimized(base, alpha):
+        encoder = FrozenEstimator(runs[base].encoder)
+        return ITOCoder(estimator=encoder, alpha=alpha)
+
+    add("GradSparseCoder", lambda alpha: GradSparseCoder(alpha=alpha, **common), 0.08)
+    learned = runs["GradSparseCoder"]
+    add("SAEEncoder", lambda alpha: SAEEncoder(alpha=alpha, **common), 1.4 * learned.alpha)
+    print("TopKSAE ...", flush=True)
+    runs["TopKSAE"] = run(TopKSAE(k=data.k, **common), data, math.nan)
+    add("MLPEncoder", lambda alpha: MLPEncoder(alpha=alpha, **common), learned.alpha)
+
+    def taught(alpha):
+        teacher = FrozenEstimator(learned.encoder.set_params(transform_alpha=alpha))
+        return AmortizedCoder(teacher=teacher, random_state=0)
+
+    add("AmortizedCoder", taught, learned.alpha, learned.fit_seconds)
+    learned.encoder.set_params(transform_alpha=None)
+    for name, base in (("SAE", "SAEEncoder"), ("TopK", "TopKSAE")):
+        before = runs[base].fit_seconds
+        label = f"ITOCoder, {name}'s atoms"
+        add(label, lambda alpha, base=base: optimized(base, alpha), learned.alpha, before)
+    runs["TopKSAE"] = replace(runs["TopKSAE"], alpha=runs["ITOCoder, TopK's atoms"].alpha)
+    ksparse = ITOCoder(dictionary=learned.encoder.components_, n_nonzero_coefs=data.k)
+    runs["ITOCoder, k-sparse, learned atoms"] = run(
+        ksparse, data, learned.alpha, learned.fit_seconds
+    )
+    print("MiniBatchDictionaryLearning ...", flush=True)
+    runs["MiniBatchDictionaryLearning"] = run_sklearn(data, learned.alpha, common)
+    return runs
+
+
+def run_sklearn(data, alpha, common):
+    """Learn once, at our weight, as it is slow; then choose the weight of the codes alone."""
+    learner = MiniBatchDictionaryLearning(
+        alpha=alpha,
+        batch_size=256,
+        max_iter=data.sklearn_passes,
+        fit_algorithm="cd",
+        transform_algorithm="lasso_cd",
+        transform_max_iter=10_000,
+        positive_code=True,
+        **common,
+    )
+    start = process_time()
+    learner.fit(data.train)
+    seconds = process_time() - start
+
+    def make(transform_alpha):
+        return FrozenEstimator(learner.set_params(transform_alpha=transform_alpha))
+
+    found = with_equal_l0(make, data, alpha, seconds)
+    return replace(found, encoder=learner)
+
+
+def tabulate(runs, data):
+    """Return one row an encoder, the gap at its own weight and seconds of the CPU."""
+    rows = []
+    for name, found in runs.items():
+        row = compare_encoders({name: found.encoder}, data.train, data.test, alpha=found.alpha)
+        row["alpha"] = found.alpha
+        row["fit_seconds"] = found.fit_seconds
+        row["samples_per_second"] = len(data.test) / found.transform_seconds
+        row["gap_share"] = row["gap"] / row["objective"]
+        row["gap_share_upper"] = row["gap_upper"] / row["objective"]
+        rows.append(row)
+    return pd.concat(rows)
+
+
+def draw(table, data):
+    """Return a figure: variance unexplained against seconds, and what inference could win."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
+    points = pd.DataFrame({"seconds": 1 / table["samples_per_second"], "fvu": table["fvu"]})
+    ComputeFrontierDisplay(points, quality="fvu").plot(left)
+    left.set_title(f"{data.k} non-zero codes of a sample", loc="left", fontsize="medium")
+    percent = 100 * table["gap_share"][::-1]
+    bars = right.barh(table.index[::-1], percent, color="#e08a3c", height=0.62)
+    right.bar_label(bars, fmt="%.1f %%", padding=4, fontsize="small", color="0.25")
+    right.margins(x=0.15)
+    right.set_xlabel("% of the objective")
+    title = "What better inference alone would win"
+    right.set_title(title, loc="left", fontsize="medium")
+    right.spines[["top", "right", "left"]].set_visible(False)
+    right.tick_params(axis="y", length=0)
+    return figure
+
+
+def report(table, runs, data, folder):
+    """Write the CSV, the PNG and the HTML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / f"{data.name}.csv", index_label="encoder")
+    figure = draw(table, data)
+    figure.savefig(folder / f"{data.name}.png", dpi=100)
+    settings = {
+        "data": f"{data.name}, centered, mean squared norm 1",
+        "training data": " x ".join(map(str, data.train.shape)),
+        "test data": " x ".join(map(str, data.test.shape)),
+        "non-zero codes of a sample": f"{data.k}, within {TOLERANCE:.0%}",
+        "seconds": "of the CPU, one thread",
+    }
+    page = ComparisonReport(
+        table,
+        title=f"Encoders on {data.name}, at equal L0",
+        figures={"Quality against cost, and what better inference would win": figure},
+        estimators={name: found.encoder for name, found in runs.items()},
+        settings=settings,
+    )
+    page.save(folder / f"{data.name}.html")
+
+
+def main():
+    """Compare, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--activations", type=Path, help="activations, .npz")
+    parser.add_argument("--train", type=int, default=5000, help="samples to fit on")
+    parser.add_argument("--test", type=int, default=1000, help="samples to encode")
+    parser.add_argument("--quick", action="store_true", help="500 samples to fit on")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    args = parser.parse_args()
+    if args.quick:
+        args.train, args.test = 500, 100
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    torch.set_num_threads(1)
+    data = load(args)
+    with threadpool_limits(1):
+        GradSparseCoder(8, max_iter=2).fit(data.train[:100])  # compiles
+        runs = compare(data)
+        table = tabulate(runs, data)
+    print(table.to_string(float_format=lambda value: f"{value:.4g}"))
+    report(table, runs, data, args.results)
+
+
+if __name__ == "__main__":
+    main()
