@@ -82,7 +82,7 @@ def run(case, arguments, folder):
     print(f"{n_rounds * n_steps + 1} steps, {arguments.threads} thread(s)")
     print(f"{'':32s} {'samples/s':>10s} {'ours/theirs':>12s} {'FVU':>8s} {'L0':>7s}")
     for label, peer in peers.items():
-        median, reached = statistics.median(seconds[label]), peer.evaluate()
+        median, reached = statistics.median(seconds[label]), peer.evaluate()["test"]
         print(
             f"{label:32s} {BATCH_SIZE / median:10.0f} {median / ours:12.2f} "
             f"{reached['fvu']:8.4f} {reached['l0']:7.1f}",
