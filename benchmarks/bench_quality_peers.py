@@ -6,7 +6,7 @@ scaled to unit mean square, which all of them ask for or bear. TopK autoencoders
 ReLU autoencoders with an L1 penalty get the alpha, found by a secant search, at which L0 on the
 validation rows, a tenth of those to train on, is as wanted. Printed are the fraction of variance
 that is unexplained and the mean number of active latents on the test rows, the share of latents
-that fire on no training row, and the seconds of training, for each seed and as their mean.
+that fire on no training row, and the processor's seconds of training, for each seed and as mean.
 
     python benchmarks/bench_quality_peers.py activations.npz --python sae-lens=/path/to/python ...
 
@@ -68,9 +68,9 @@ def settings_of(arguments, paths, n_samples):
 
 
 def run(name, python, settings):
-    """Train a package once; return what it reached and the seconds it took."""
+    """Train a package once; return what it reached and the processor's seconds."""
     peer = Peer(name, python, settings)
-    seconds = peer.train(settings["n_steps"])
+    _, seconds = peer.train(settings["n_steps"])
     reached = {**peer.evaluate(), "seconds": seconds, "alpha": settings["alpha"]}
     peer.close()
     return reached

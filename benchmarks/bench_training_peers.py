@@ -76,7 +76,7 @@ def run(case, arguments, folder):
     seconds = {label: [] for label in peers}
     for _ in range(n_rounds):
         for label, peer in peers.items():
-            seconds[label].append(peer.train(n_steps) / n_steps)
+            seconds[label].append(peer.train(n_steps)[0] / n_steps)
     ours = statistics.median(seconds["skamort"])
     print(f"\n{case}: {n_features} x {n_components}, k={k}, batch {BATCH_SIZE}, ", end="")
     print(f"{n_rounds * n_steps + 1} steps, {arguments.threads} thread(s)")
