@@ -28,8 +28,8 @@ class Peer:
     python : str
         The interpreter that has the package.
     settings : dict
-        What `main` passes on to the adapter: train, test (paths of .npy files), n_components, k,
-        alpha, learning_rate, batch_size, n_steps, threads, seed.
+        What `main` passes on to the adapter: train, test and maybe validation (paths of .npy
+        files), n_components, k, alpha, learning_rate, batch_size, n_steps, threads, seed.
     """
 
     def __init__(self, name, python, settings):
@@ -46,11 +46,12 @@ class Peer:
         self._answer()
 
     def train(self, n_steps):
-        """Take n_steps steps; return the seconds they took."""
-        return self._ask({"train": n_steps})["seconds"]
+        """Take n_steps steps; return the seconds they took, and the processor's seconds."""
+        answer = self._ask({"train": n_steps})
+        return answer["seconds"], answer["cpu_seconds"]
 
     def evaluate(self):
-        """Return fvu and l0 on the test rows, dead on the train rows."""
+        """Return dead, on the train rows, and for each other part of the data its fvu and l0."""
         return self._ask({"evaluate": True})
 
     def close(self):
@@ -110,7 +111,11 @@ class SAELens:
             sae = TopKTrainingSAE(TopKTrainingSAEConfig(k=s["k"], **shared))
         else:
             # Its loss is ||.||^2 + l1 |z|: twice ours, so twice our alpha.
-            config = StandardTrainingSAEConfig(l1_coefficient=2 * s["alpha"], **shared)
+            config = StandardTrainingSAEConfig(
+                l1_coefficient=2 * s["alpha"],
+                l1_warm_up_steps=s["n_steps"] // 20 if s["recipe"] else 0,
+                **shared,
+            )
             sae = StandardTrainingSAE(config)
         learning_rate = s["learning_rate"] or 3e-4
         config = SAETrainerConfig(
@@ -118,6 +123,8 @@ class SAELens:
             train_batch_size_samples=s["batch_size"],
             lr=learning_rate,
             lr_end=learning_rate,
+            # Its tutorial's proportion.
+            lr_decay_steps=s["n_steps"] // 5 if s["recipe"] else 0,
         )
         self.trainer = SAETrainer(config, sae, data_provider=iter(()))
 
@@ -331,7 +338,7 @@ def _batches(X, batch_size, seed):
             yield torch.from_numpy(X[order[start : start + batch_size]])
 
 
-def _evaluate(adapter, X_train, X_test):
+def _evaluate(adapter, X_train, others):
     import torch
 
     def blocks(X):
@@ -339,18 +346,18 @@ def _evaluate(adapter, X_train, X_test):
             X_hat, codes = adapter.reconstruct(block)
             yield block, X_hat, codes
 
-    with torch.no_grad():
+    def measure(X):
         error, active = 0.0, 0
-        for block, X_hat, codes in blocks(X_test):
+        for block, X_hat, codes in blocks(X):
             error += (X_hat - block).double().square().sum().item()
             active += codes.count_nonzero().item()
+        total = float(np.square(X - X.mean(0), dtype=np.float64).sum())
+        return {"fvu": error / total, "l0": active / len(X)}
+
+    with torch.no_grad():
         fired = sum(codes.count_nonzero(0) for _, _, codes in blocks(X_train))
-    total = float(np.square(X_test - X_test.mean(0), dtype=np.float64).sum())
-    return {
-        "fvu": error / total,
-        "l0": active / len(X_test),
-        "dead": (fired == 0).double().mean().item(),
-    }
+        dead = (fired == 0).double().mean().item()
+        return {"dead": dead, **{name: measure(X) for name, X in others.items()}}
 
 
 def main():
@@ -366,7 +373,9 @@ def main():
     import torch
 
     torch.set_num_threads(settings["threads"])
-    X_train, X_test = np.load(settings["train"]), np.load(settings["test"])
+    parts = [name for name in ("train", "validation", "test") if name in settings]
+    others = {name: np.load(settings[name]) for name in parts}
+    X_train = others.pop("train")
     adapter = ADAPTERS[arguments.name](torch.from_numpy(X_train), settings)
     batches = _batches(X_train, settings["batch_size"], settings["seed"])
 
@@ -378,17 +387,17 @@ def main():
     for line in sys.stdin:
         command = json.loads(line)
         if "train" in command:
-            if settings["recipe"] and hasattr(adapter, "fit"):
-                begin = time.perf_counter()
+            by_fit = settings["recipe"] and hasattr(adapter, "fit")
+            chosen = [] if by_fit else [next(batches) for _ in range(command["train"])]
+            begin, cpu_begin = time.perf_counter(), time.process_time()
+            if by_fit:
                 adapter.fit(X_train, command["train"])
-            else:
-                chosen = [next(batches) for _ in range(command["train"])]
-                begin = time.perf_counter()
-                for batch in chosen:
-                    adapter.step(batch)
-            answer({"seconds": time.perf_counter() - begin})
+            for batch in chosen:
+                adapter.step(batch)
+            seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
+            answer({"seconds": seconds, "cpu_seconds": cpu_seconds})
         else:
-            answer(_evaluate(adapter, X_train, X_test))
+            answer(_evaluate(adapter, X_train, others))
 
 
 if __name__ == "__main__":

@@ -76,13 +76,13 @@ def run(case, arguments, folder):
     seconds = {label: [] for label in peers}
     for _ in range(n_rounds):
         for label, peer in peers.items():
-            seconds[label].append(peer.train(n_steps) / n_steps)
+            seconds[label].append(peer.train(n_steps)[0] / n_steps)
     ours = statistics.median(seconds["skamort"])
     print(f"\n{case}: {n_features} x {n_components}, k={k}, batch {BATCH_SIZE}, ", end="")
     print(f"{n_rounds * n_steps + 1} steps, {arguments.threads} thread(s)")
     print(f"{'':32s} {'samples/s':>10s} {'ours/theirs':>12s} {'FVU':>8s} {'L0':>7s}")
     for label, peer in peers.items():
-        median, reached = statistics.median(seconds[label]), peer.evaluate()
+        median, reached = statistics.median(seconds[label]), peer.evaluate()["test"]
         print(
             f"{label:32s} {BATCH_SIZE / median:10.0f} {median / ours:12.2f} "
             f"{reached['fvu']:8.4f} {reached['l0']:7.1f}",

@@ -25,6 +25,9 @@ class MLPEncoder(BaseTrainedEncoder):
         Widths of the hidden ReLU layers.
     alpha : float, default=0.1
         Weight of the L1 penalty, in the units of the data.
+    alpha_warmup_fraction : float, default=0.0
+        Share of the steps of `max_iter` epochs in which the penalty climbs, in a line, to `alpha`.
+        Losses are always told with all of it.
     dictionary : array-like of shape (n_components, n_features), default=None
         A known dictionary: its atoms, scaled to unit norm, are kept and only the encoder is
         trained.
@@ -33,8 +36,11 @@ class MLPEncoder(BaseTrainedEncoder):
         to unit norm; an array of shape (n_components, n_features); or a fitted estimator, for its
         `components_`. None: random directions.
     fit_intercept : bool, default=False
-        Whether to learn a center c of the data (the pre-bias of the literature), starting at their
-        mean. Set it for data that are not centered, such as language-model activations.
+        Whether to learn a center c of the data (the pre-bias of the literature). Set it for data
+        that are not centered, such as language-model activations.
+    intercept_init : {"mean", "geometric_median"}, default="mean"
+        Where the center starts with `fit_intercept`: at the mean of the data, or at the point whose
+        distances to the data have the smallest sum, which outliers do not move.
     encoder_bias : bool, default=True
         Whether the layers of the encoder have biases.
     code_loss : {"cosine", "squared_error"}, default="cosine"
@@ -42,6 +48,15 @@ class MLPEncoder(BaseTrainedEncoder):
         its target, averaged over latents, or the squared error.
     learning_rate : float, default=0.001
         Step size of Adam.
+    warmup_fraction : float, default=0.0
+        Share of the steps of `max_iter` epochs in which the step size climbs, in a line, to
+        `learning_rate`. `partial_fit` knows no such schedule.
+    decay_fraction : float, default=0.0
+        Share of them, the last ones, in which it falls to 0. Training that converges before does
+        without.
+    max_grad_norm : float, default=None
+        Greatest length of a step's gradient, that of all parameters together, as data scaled to
+        unit mean square would give it; longer ones are shortened. None: any.
     max_iter : int, default=1000
         Maximum number of epochs.
     batch_size : int, default=256
@@ -131,6 +146,7 @@ class MLPEncoder(BaseTrainedEncoder):
     _parameter_constraints: dict = {  # noqa: RUF012
         **BaseTrainedEncoder._parameter_constraints,
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "alpha_warmup_fraction": [Interval(Real, 0, 1, closed="both")],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     }
 
@@ -140,12 +156,17 @@ class MLPEncoder(BaseTrainedEncoder):
         *,
         hidden_layer_sizes=(256,),
         alpha=0.1,
+        alpha_warmup_fraction=0.0,
         dictionary=None,
         dict_init=None,
         fit_intercept=False,
+        intercept_init="mean",
         encoder_bias=True,
         code_loss="cosine",
         learning_rate=1e-3,
+        warmup_fraction=0.0,
+        decay_fraction=0.0,
+        max_grad_norm=None,
         max_iter=1000,
         batch_size=256,
         tol=1e-3,
@@ -168,12 +189,17 @@ class MLPEncoder(BaseTrainedEncoder):
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.alpha = alpha
+        self.alpha_warmup_fraction = alpha_warmup_fraction
         self.dictionary = dictionary
         self.dict_init = dict_init
         self.fit_intercept = fit_intercept
+        self.intercept_init = intercept_init
         self.encoder_bias = encoder_bias
         self.code_loss = code_loss
         self.learning_rate = learning_rate
+        self.warmup_fraction = warmup_fraction
+        self.decay_fraction = decay_fraction
+        self.max_grad_norm = max_grad_norm
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.tol = tol

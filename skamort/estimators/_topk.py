@@ -5,7 +5,7 @@ from numbers import Integral
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..modules import TopK
+from ..modules import SparseAutoencoder, TopK
 from ..training import SparseCodingLoss
 from ._dictionary import resolve_n_components
 from ._trained import BaseTrainedEncoder
@@ -25,6 +25,12 @@ class TopKSAE(BaseTrainedEncoder):
     k : int, default=None
         Number of codes kept a sample, at most `n_components`. None: the square root of
         ``n_features``, rounded up.
+    multi_topk : bool, default=False
+        Whether the 4 k largest codes learn to reconstruct too, by 1/8 of the gradients of their
+        loss (Multi-TopK): codes with another k, by `transform_k`, then lose less.
+    transform_k : int, default=None
+        Number of codes that `transform` keeps, at most `n_components`. None: as in training. It can
+        be set on a fitted estimator.
     dictionary : array-like of shape (n_components, n_features), default=None
         A known dictionary: its atoms, scaled to unit norm, are kept and only the encoder is
         trained.
@@ -33,8 +39,11 @@ class TopKSAE(BaseTrainedEncoder):
         to unit norm; an array of shape (n_components, n_features); or a fitted estimator, for its
         `components_`. None: random directions.
     fit_intercept : bool, default=False
-        Whether to learn a center c of the data (the pre-bias of the literature), starting at their
-        mean. Set it for data that are not centered, such as language-model activations.
+        Whether to learn a center c of the data (the pre-bias of the literature). Set it for data
+        that are not centered, such as language-model activations.
+    intercept_init : {"mean", "geometric_median"}, default="mean"
+        Where the center starts with `fit_intercept`: at the mean of the data, or at the point whose
+        distances to the data have the smallest sum, which outliers do not move.
     encoder_bias : bool, default=True
         Whether the encoder has a bias b.
     code_loss : {"cosine", "squared_error"}, default="cosine"
@@ -42,6 +51,15 @@ class TopKSAE(BaseTrainedEncoder):
         its target, averaged over latents, or the squared error.
     learning_rate : float, default=0.001
         Step size of Adam.
+    warmup_fraction : float, default=0.0
+        Share of the steps of `max_iter` epochs in which the step size climbs, in a line, to
+        `learning_rate`. `partial_fit` knows no such schedule.
+    decay_fraction : float, default=0.0
+        Share of them, the last ones, in which it falls to 0. Training that converges before does
+        without.
+    max_grad_norm : float, default=None
+        Greatest length of a step's gradient, that of all parameters together, as data scaled to
+        unit mean square would give it; longer ones are shortened. None: any.
     max_iter : int, default=1000
         Maximum number of epochs.
     batch_size : int, default=256
@@ -133,6 +151,8 @@ class TopKSAE(BaseTrainedEncoder):
         **BaseTrainedEncoder._parameter_constraints,
         "dead_latents": [StrOptions({"auxk", "resample"}), None],
         "k": [Interval(Integral, 1, None, closed="left"), None],
+        "multi_topk": ["boolean"],
+        "transform_k": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -140,12 +160,18 @@ class TopKSAE(BaseTrainedEncoder):
         n_components=None,
         *,
         k=None,
+        multi_topk=False,
+        transform_k=None,
         dictionary=None,
         dict_init=None,
         fit_intercept=False,
+        intercept_init="mean",
         encoder_bias=True,
         code_loss="cosine",
         learning_rate=1e-3,
+        warmup_fraction=0.0,
+        decay_fraction=0.0,
+        max_grad_norm=None,
         max_iter=1000,
         batch_size=256,
         tol=1e-3,
@@ -167,12 +193,18 @@ class TopKSAE(BaseTrainedEncoder):
     ):
         self.n_components = n_components
         self.k = k
+        self.multi_topk = multi_topk
+        self.transform_k = transform_k
         self.dictionary = dictionary
         self.dict_init = dict_init
         self.fit_intercept = fit_intercept
+        self.intercept_init = intercept_init
         self.encoder_bias = encoder_bias
         self.code_loss = code_loss
         self.learning_rate = learning_rate
+        self.warmup_fraction = warmup_fraction
+        self.decay_fraction = decay_fraction
+        self.max_grad_norm = max_grad_norm
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.tol = tol
@@ -193,10 +225,19 @@ class TopKSAE(BaseTrainedEncoder):
         self.random_state = random_state
 
     def _make_activation(self):
+        _check_k(self, "transform_k", self.transform_k, resolve_n_components(self))
         return TopK(resolve_k(self))
 
     def _make_loss(self, X):  # noqa: ARG002
-        return SparseCodingLoss()
+        return SparseCodingLoss(multi_topk=self.multi_topk)
+
+    def _transforming_module(self):
+        module = self.net_.module_
+        if self.transform_k is None:
+            return module
+        self._validate_params()  # it may have been set since
+        _check_k(self, "transform_k", self.transform_k, self._n_features_out)
+        return SparseAutoencoder(module.encoder, TopK(self.transform_k), module.decoder)
 
 
 def resolve_k(estimator):
@@ -210,9 +251,14 @@ def resolve_k(estimator):
     n_components = resolve_n_components(estimator)
     if estimator.k is None:
         return min(math.ceil(math.sqrt(estimator.n_features_in_)), n_components)
-    if estimator.k > n_components:
-        raise ValueError(
-            f"{type(estimator).__name__}: k={estimator.k} exceeds n_components={n_components}; "
-            "choose k <= n_components."
-        )
+    _check_k(estimator, "k", estimator.k, n_components)
     return estimator.k
+
+
+def _check_k(estimator, name, k, n_components):
+    """Refuse a k beyond the number of atoms."""
+    if k is not None and k > n_components:
+        raise ValueError(
+            f"{type(estimator).__name__}: {name}={k} exceeds n_components={n_components}; "
+            f"choose {name} <= n_components."
+        )

@@ -28,10 +28,12 @@ from ..training import (
     Checkpoint,
     ChunkDataset,
     ClearDenormals,
+    ClipGradient,
     CodeRegressionLoss,
     LatentActivity,
     Progress,
     ResampleDead,
+    Schedule,
     SparseNet,
     StopOnPlateau,
     TeachDead,
@@ -41,6 +43,7 @@ from ..training import (
     hold_out,
 )
 from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
+from ._center import initial_intercept
 from ._dictionary import (
     DICT_INIT_CONSTRAINT,
     dictionary_from_codes,
@@ -51,7 +54,7 @@ from ._dictionary import (
 # Parameters that say nothing about what is learned, or only how long.
 _FREE_TO_CHANGE = {
     *("max_iter", "random_state", "device", "verbose", "callbacks", "sparse_output", "warm_start"),
-    *("checkpoint_dir", "checkpoint_epochs", "checkpoint_seconds"),
+    *("checkpoint_dir", "checkpoint_epochs", "checkpoint_seconds", "transform_k"),
 }
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
@@ -65,9 +68,13 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "dictionary": ["array-like", None],
         "dict_init": DICT_INIT_CONSTRAINT,
         "fit_intercept": ["boolean"],
+        "intercept_init": [StrOptions({"mean", "geometric_median"})],
         "encoder_bias": ["boolean"],
         "code_loss": [StrOptions({"cosine", "squared_error"})],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "warmup_fraction": [Interval(Real, 0, 1, closed="both")],
+        "decay_fraction": [Interval(Real, 0, 1, closed="both")],
+        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -107,7 +114,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         resume : bool, default=False
             Whether to go on from the newest checkpoint in `checkpoint_dir`, to the bit, where there
             is one. Data, of which a few rows are compared, and parameters must be the same;
-            `max_iter` may be larger.
+            `max_iter` may be larger, but where a schedule goes by it.
 
         Returns
         -------
@@ -123,14 +130,15 @@ class BaseTrainedEncoder(BaseSparseCoder):
             If nothing can be written to `checkpoint_dir`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
+        schedule = self._make_schedule()
         data = self._check_training_data(X, codes, reset=fresh)
-        checkpoint = self._make_checkpoint(data, codes is not None, resume, fresh)
+        checkpoint = self._make_checkpoint(data, codes is not None, schedule, resume, fresh)
         seed = None if checkpoint is None else checkpoint.open()
         if fresh:
             self._initialize(data, y, seed)
         try:
             held_out = self.validation_fraction * self.early_stopping
-            self._train(data, codes is not None, self.max_iter, held_out, checkpoint)
+            self._train(data, codes is not None, self.max_iter, held_out, schedule, checkpoint)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -184,7 +192,18 @@ class BaseTrainedEncoder(BaseSparseCoder):
             data.append(self._check_codes(codes, len(X), n_components, like))
         return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
 
-    def _make_checkpoint(self, data, codes_known, resume, fresh):
+    def _make_schedule(self):
+        """Return the callback that the fractions ask for, or None."""
+        warmup, decay = self.warmup_fraction, self.decay_fraction
+        if warmup + decay > 1:
+            raise ValueError(
+                f"{type(self).__name__}: warmup_fraction={warmup:g} and decay_fraction={decay:g} "
+                "are shares of one fit; choose them to add up to 1 or less."
+            )
+        fractions = warmup, decay, getattr(self, "alpha_warmup_fraction", 0)
+        return Schedule(*fractions) if any(fractions) else None
+
+    def _make_checkpoint(self, data, codes_known, schedule, resume, fresh):
         """Return the callback that `checkpoint_dir` asks for, or None."""
         if self.checkpoint_dir is None:
             if resume:
@@ -205,6 +224,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
             for name, value in self.get_params(deep=False).items()
             if name not in _FREE_TO_CHANGE and not callable(value)
         }
+        if schedule is not None:  # it goes by the length of the whole run
+            identity["max_iter"] = self.max_iter
         identity["estimator"] = type(self).__name__
         identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
         identity["some rows"] = f"of sha256 {fingerprint(data)}"
@@ -244,7 +265,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         ).initialize()
 
     def _make_module(self, X, dictionary, codes_unknown, generator):
-        intercept = X.mean(0) if self.fit_intercept else None
+        intercept = initial_intercept(self, X) if self.fit_intercept else None
         trainable = self.dictionary is None and codes_unknown
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         centered = X if intercept is None else X - intercept
@@ -259,13 +280,17 @@ class BaseTrainedEncoder(BaseSparseCoder):
             callbacks.append(ResampleDead(self.dead_window))
         elif self.dead_latents == "auxk":
             callbacks.append(TeachDead(self.dead_window))
+        if self.max_grad_norm is not None:
+            callbacks.append(ClipGradient(self.max_grad_norm))
         callbacks += check_callbacks(self)
         callbacks.append(StopOnPlateau(self.tol, self.n_iter_no_change))
         if self.verbose:
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, data, codes_known, n_epochs, held_out_fraction=0, checkpoint=None):
+    def _train(
+        self, data, codes_known, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None
+    ):
         """Run the net, keeping what it has learned when the user interrupts."""
         training, held_out = self._split(data, held_out_fraction)
         like = self.net_.module_.decoder.dictionary
@@ -273,8 +298,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
         self.net_.criterion_ = loss.to(like.device)
         self.net_.max_epochs = n_epochs
         callbacks = self.net_.callbacks_
-        if checkpoint is not None:  # of this fit alone
-            self.net_.callbacks_ = [*callbacks, ("checkpoint", checkpoint)]
+        of_this_fit = [("schedule", schedule), *callbacks, ("checkpoint", checkpoint)]
+        self.net_.callbacks_ = [pair for pair in of_this_fit if pair[1] is not None]
         try:
             self.net_.partial_fit(training, held_out)
         except KeyboardInterrupt:
@@ -356,11 +381,14 @@ class BaseTrainedEncoder(BaseSparseCoder):
 
     @torch.no_grad()
     def _encode_block(self, X):
-        return self.net_.module_.encode(X)
+        return self._transforming_module().encode(X)
 
     @torch.no_grad()
     def _encode_block_to_csr(self, X):
-        return self.net_.module_.encode_compactly(X).to_csr()
+        return self._transforming_module().encode_compactly(X).to_csr()
+
+    def _transforming_module(self):
+        return self.net_.module_
 
     def _torch_dtype_and_device(self):
         dictionary = self.net_.module_.decoder.dictionary

@@ -73,7 +73,9 @@ class SparseAutoencoder(nn.Module):
         centered = self.center(X)
         return self.activate(self.encoder(centered), centered)
 
-    def activate(self, preactivations: Tensor, centered: Tensor) -> DenseCodes | SparseCodes:
+    def activate(
+        self, preactivations: Tensor, centered: Tensor, activation: nn.Module | None = None
+    ) -> DenseCodes | SparseCodes:
         """Turn pre-activations into codes in the layout that costs the least.
 
         Parameters
@@ -83,12 +85,15 @@ class SparseAutoencoder(nn.Module):
             of a linear encoder; their values are then computed again in the dtype of `centered`.
         centered : Tensor of shape (n, n_features)
             ``center(X)``.
+        activation : nn.Module, optional
+            What to take instead of the model's own.
         """
+        activation = activation or self.activation
         n_components = preactivations.shape[1]
-        k = self.activation.k if isinstance(self.activation, TopK) else n_components
+        k = activation.k if isinstance(activation, TopK) else n_components
         if not sparse_pays(k, n_components):
-            return DenseCodes(self.activation(preactivations.to(centered.dtype)))
-        values, indices = self.activation.select(preactivations)
+            return DenseCodes(activation(preactivations.to(centered.dtype)))
+        values, indices = activation.select(preactivations)
         if values.dtype != centered.dtype and isinstance(self.encoder, nn.Linear):
             values = sampled_product(centered, self.encoder.weight, indices)
             if self.encoder.bias is not None:

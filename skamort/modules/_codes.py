@@ -19,6 +19,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from ._activations import TopK
+
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
 _COMPONENTS_PER_CODE = 16
@@ -52,6 +54,10 @@ class DenseCodes:
         rows, columns = self.values.nonzero(as_tuple=True)
         counts = torch.bincount(rows, minlength=len(self.values))
         return _csr(self.values[rows, columns], columns, counts, self.values.shape)
+
+    def keep_largest(self, k: int) -> "DenseCodes":
+        """Return the k largest codes of each row; the others become 0."""
+        return DenseCodes(TopK(k)(self.values))
 
     def sum(self) -> Tensor:
         """Return the sum of all codes, a scalar tensor."""
@@ -115,6 +121,11 @@ class SparseCodes:
         values = self.values.gather(1, order)
         kept = values != 0
         return _csr(values[kept], columns[kept], kept.sum(1), (len(values), self.n_components))
+
+    def keep_largest(self, k: int) -> "SparseCodes":
+        """Return the k largest codes of each row."""
+        values, places = self.values.topk(k, dim=1, sorted=False)
+        return SparseCodes(values, self.indices.gather(1, places), self.n_components)
 
     def sum(self) -> Tensor:
         """Return the sum of all codes, a scalar tensor."""

@@ -4,6 +4,7 @@ from ._batches import TensorBatches
 from ._callbacks import (
     BestWeights,
     ClearDenormals,
+    ClipGradient,
     Progress,
     StopOnPlateau,
     TrainingConverged,
@@ -15,6 +16,7 @@ from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
+from ._schedule import Schedule, ramp
 
 __all__ = [
     "BUFFER_ELEMENTS",
@@ -23,11 +25,13 @@ __all__ = [
     "ChunkBatches",
     "ChunkDataset",
     "ClearDenormals",
+    "ClipGradient",
     "CodeRegressionLoss",
     "LatentActivity",
     "Plateau",
     "Progress",
     "ResampleDead",
+    "Schedule",
     "SparseCodingLoss",
     "SparseNet",
     "StopOnPlateau",
@@ -38,4 +42,5 @@ __all__ = [
     "batches_of",
     "fingerprint",
     "hold_out",
+    "ramp",
 ]

@@ -37,6 +37,34 @@ class UnitNormAtoms(Callback):
                 atoms.div_(torch.linalg.vector_norm(atoms, dim=1, keepdim=True))
 
 
+class ClipGradient(Callback):
+    """Shorten the gradient of a step where it is too long.
+
+    Its length is that of all parameters' gradients as one vector, in the units that data scaled to
+    unit mean square would have.
+
+    Parameters
+    ----------
+    max_norm : float
+        The greatest length; longer gradients keep their direction.
+    """
+
+    def __init__(self, max_norm):
+        self.max_norm = max_norm
+
+    @torch.no_grad()
+    def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
+        """Measure, and shorten."""
+        named = [(name, p.grad) for name, p in net.module_.named_parameters() if p.grad is not None]
+        norms = torch.stack(
+            [torch.linalg.vector_norm(grad) / net.gradient_unit(name) for name, grad in named]
+        )
+        factor = (self.max_norm / torch.linalg.vector_norm(norms)).clamp(max=1)
+        if factor.is_cuda or factor < 1:  # to look would make a GPU wait
+            for _, grad in named:
+                grad.mul_(factor)
+
+
 class ClearDenormals(Callback):
     """Set moments of the optimizer that have decayed to denormal numbers to zero.
 
@@ -104,6 +132,8 @@ class BestWeights(Callback):
 class StopOnPlateau(Callback):
     """Stop once the loss, that of the held-out rows where there are any, has ceased to fall.
 
+    Epochs that the history calls ``warming_up`` do not count.
+
     Parameters
     ----------
     tol : float
@@ -123,6 +153,8 @@ class StopOnPlateau(Callback):
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Raise `TrainingConverged` at the end of a plateau."""
         epoch = net.history[-1]
+        if epoch.get("warming_up"):
+            return
         if self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"])):
             raise TrainingConverged
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, TopK
 
 _AUXILIARY_WEIGHT = 1 / 32
+_MULTI_TOPK_WEIGHT = 1 / 8
+_MULTI_TOPK_FACTOR = 4
 
 
 class SparseCodingLoss(nn.Module):
@@ -24,26 +26,44 @@ class SparseCodingLoss(nn.Module):
     the dead they learn to reconstruct the residual, 1/32 * 1/2 ||gamma * (r_i + z_i D)||^2,
     normalized by the share of the data's energy that is in the residual.
 
+    With `multi_topk`, for linear encoders with top-k codes, 1/8 of the gradients that the 4 k
+    largest codes would give are added (Multi-TopK); the value stays that of the k largest.
+
     Parameters
     ----------
     alpha : float, default=0.0
         Weight of the L1 penalty.
     feature_weights : Tensor of shape (n_features,), optional
         gamma; all ones when absent.
+    multi_topk : bool, default=False
+        Whether 4 k codes are to reconstruct too.
 
     Attributes
     ----------
+    degree : int
+        The value grows with this power of the data's scale.
+    alpha_factor : float
+        Factor of alpha in the gradients, not in the value; below 1 while the penalty warms up.
     dead : Tensor of shape (n_dead,), int64, or None
         Latents that the auxiliary loss teaches; for linear encoders.
 
     References
     ----------
-    Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2.
+    Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2 and section 5.4.
     """
 
-    def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
+    degree = 2
+
+    def __init__(
+        self,
+        alpha: float = 0.0,
+        feature_weights: Tensor | None = None,
+        multi_topk: bool = False,
+    ):
         super().__init__()
         self.alpha = alpha
+        self.multi_topk = multi_topk
+        self.alpha_factor = 1.0
         self.dead: Tensor | None = None
         self.register_buffer("squared_weights", feature_weights)
         if feature_weights is not None:
@@ -64,28 +84,46 @@ class SparseCodingLoss(nn.Module):
         in three products; autograd carries dL/dA through any other. Where few codes are active the
         codes come in the sparse layout, and of all products only A stays dense.
         """
-        decoder = module.decoder
         is_linear = isinstance(module.encoder, nn.Linear)
         with torch.set_grad_enabled(not is_linear):
             centered = module.center(X)
             preactivations = module.encoder(centered)
-        codes = module.activate(preactivations.detach(), centered.detach())
-        residual = codes.residual(decoder.dictionary, centered)
+        codes, more = self._activate(module, preactivations.detach(), centered.detach())
+        residual = codes.residual(module.decoder.dictionary, centered)
         weighted = self._weigh(residual)
         loss = self._value(residual, weighted, codes)
         residual_grad = weighted.div_(len(X))
-        if decoder.dictionary.requires_grad:
-            decoder.dictionary.grad = codes.transposed_product(residual_grad)
-        code_grad = codes.gradient(residual_grad, decoder.dictionary, self.alpha / len(X))
-        if is_linear:
+        self._backpropagate(module, centered, preactivations, codes, residual_grad)
+        if more is not None:
+            weighted = self._weigh(more.residual(module.decoder.dictionary, centered))
+            weighted.mul_(_MULTI_TOPK_WEIGHT / len(X))
+            self._backpropagate(module, centered, preactivations, more, weighted)
+        if is_linear and self.dead is not None:
+            self._teach_dead(module, centered, preactivations, residual_grad, loss)
+        return loss, codes
+
+    def _activate(self, module, preactivations, centered):
+        """Return the codes, and those of Multi-TopK or None."""
+        if not self.multi_topk:
+            return module.activate(preactivations, centered), None
+        k = module.activation.k
+        several = TopK(min(_MULTI_TOPK_FACTOR * k, preactivations.shape[1]))
+        more = module.activate(preactivations, centered, several)
+        return more.keep_largest(k), more
+
+    def _backpropagate(self, module, centered, preactivations, codes, residual_grad) -> None:
+        """Add the gradients that follow from dL/dR."""
+        dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
+        if dictionary.requires_grad:
+            _add_gradient(dictionary, codes.transposed_product(residual_grad))
+        penalty = self.alpha_factor * self.alpha / len(centered)
+        code_grad = codes.gradient(residual_grad, dictionary, penalty)
+        if isinstance(module.encoder, nn.Linear):
             _linear_backward(module, centered, code_grad)
-            if self.dead is not None:
-                self._teach_dead(module, centered, preactivations, residual_grad, loss)
         else:
             preactivations.backward(code_grad.to_dense().to(preactivations.dtype))
-        if decoder.intercept is not None:  # its share through the encoder is there already
-            decoder.intercept.grad += residual_grad.sum(0)
-        return loss, codes
+        if intercept is not None:  # its share through the encoder is there already
+            intercept.grad += residual_grad.sum(0)
 
     def _teach_dead(self, module, centered, preactivations, residual_grad, loss) -> None:
         """Add the auxiliary loss's gradients to those of the dead latents."""
@@ -150,6 +188,7 @@ class CodeRegressionLoss(nn.Module):
     def __init__(self, kind: str = "cosine"):
         super().__init__()
         self.kind = kind
+        self.degree = 0 if kind == "cosine" else 2  # power of the data's scale in the value
 
     def forward(self, codes: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar tensor."""
@@ -178,13 +217,20 @@ class CodeRegressionLoss(nn.Module):
 def _linear_backward(
     module: SparseAutoencoder, centered: Tensor, output_grad: DenseCodes | SparseCodes
 ) -> None:
-    """Gradients of A = (X - c) W^T + b, given dL/dA."""
+    """Add the gradients of A = (X - c) W^T + b, given dL/dA."""
     encoder, intercept = module.encoder, module.decoder.intercept
-    encoder.weight.grad = output_grad.transposed_product(centered)
+    _add_gradient(encoder.weight, output_grad.transposed_product(centered))
     if encoder.bias is None and intercept is None:
         return
     total = output_grad.column_sums()
     if encoder.bias is not None:
-        encoder.bias.grad = total
+        _add_gradient(encoder.bias, total)
     if intercept is not None:
-        intercept.grad = -(total @ encoder.weight).to(total.dtype)
+        _add_gradient(intercept, -(total @ encoder.weight).to(total.dtype))
+
+
+def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad.add_(gradient)

@@ -118,8 +118,7 @@ class SparseNet(NeuralNet):
         with_unit, without = [], []
         for name, parameter in self.module_.named_parameters():
             if parameter.requires_grad:
-                has_unit = name.endswith(("bias", "intercept"))
-                (with_unit if has_unit else without).append(parameter)
+                (with_unit if _has_unit(name) else without).append(parameter)
         groups = [
             {"params": without},
             {"params": with_unit, "lr": self.learning_rate * self.data_scale},
@@ -134,6 +133,10 @@ class SparseNet(NeuralNet):
             fused=True,
         )
         return self
+
+    def gradient_unit(self, name):
+        """Return the unit of a parameter's gradient: 1 if the data had unit mean square."""
+        return self.data_scale ** (self.criterion_.degree - _has_unit(name))
 
     def get_iterator(self, dataset, training=False):
         """Return batches of `dataset`, shuffled in training."""
@@ -240,3 +243,8 @@ class SparseNet(NeuralNet):
             f"The training loss became {loss} in epoch {len(self.history)}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )
+
+
+def _has_unit(name):
+    """Tell whether a parameter has the unit of the data."""
+    return name.endswith(("bias", "intercept"))

@@ -1,0 +1,88 @@
+"""How far to step, and how much to penalize, at each step of a run.
+
+With t the step, from 0, of a run of n, and shares w and d of the run, the factor of the step size
+is
+
+    min(1, (t + 1) / (w n), (n - t) / (d n)):
+
+it climbs in a line to 1, stays there, and falls in a line to almost 0. That of the penalty only
+climbs. Both depend on the number of the step alone, so that a run taken up again goes on as it
+would have.
+"""
+
+from skorch.callbacks import Callback
+
+
+def ramp(step: int, n_steps: int, warmup: float = 0.0, decay: float = 0.0) -> float:
+    """Return the factor of a step, above 0 and at most 1.
+
+    Parameters
+    ----------
+    step : int
+        Steps before this one.
+    n_steps : int
+        Steps of the run.
+    warmup, decay : float, default=0.0
+        Shares of the run in which the factor climbs and falls.
+    """
+    factor = 1.0
+    if warmup:
+        factor = min(factor, (step + 1) / (warmup * n_steps))
+    if decay:
+        factor = min(factor, (n_steps - step) / (decay * n_steps))
+    return factor
+
+
+class Schedule(Callback):
+    """Let the step size climb at the beginning and fall at the end, and the penalty climb.
+
+    While either climbs the history says so by ``warming_up`` at the end of an epoch.
+
+    Parameters
+    ----------
+    warmup_fraction : float, default=0.0
+        Share of the run's steps in which the step size climbs.
+    decay_fraction : float, default=0.0
+        Share of the run's steps in which it falls.
+    alpha_warmup_fraction : float, default=0.0
+        Share of the run's steps in which the penalty climbs.
+
+    References
+    ----------
+    Defazio, Cutkosky, Mehta and Mishchenko (2023), Optimal linear decay learning rate schedules and
+    further refinements.
+    """
+
+    def __init__(self, warmup_fraction=0.0, decay_fraction=0.0, alpha_warmup_fraction=0.0):
+        self.warmup_fraction = warmup_fraction
+        self.decay_fraction = decay_fraction
+        self.alpha_warmup_fraction = alpha_warmup_fraction
+
+    def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
+        """Find out how long the run is, and from where the step sizes come."""
+        self.n_steps_ = net.max_epochs * len(net.get_iterator(X, training=True))
+        self.step_ = 0
+        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
+        """Set the step's factors."""
+        if not training:
+            return
+        factor = ramp(self.step_, self.n_steps_, self.warmup_fraction, self.decay_fraction)
+        self._set(net, factor, ramp(self.step_, self.n_steps_, self.alpha_warmup_fraction))
+        self.step_ += 1
+
+    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
+        """Tell whether the warm-up is over."""
+        warmup = max(self.warmup_fraction, self.alpha_warmup_fraction) * self.n_steps_
+        net.history.record("warming_up", self.step_ < warmup)
+
+    def on_train_end(self, net, **kwargs):  # noqa: ARG002
+        """Leave the full step size for what comes after."""
+        self._set(net, 1.0, 1.0)
+
+    def _set(self, net, rate_factor, alpha_factor):
+        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+            group["lr"] = rate_factor * rate
+        if self.alpha_warmup_fraction:
+            net.criterion_.alpha_factor = alpha_factor
