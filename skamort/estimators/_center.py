@@ -26,7 +26,7 @@ def geometric_median(X, max_iter=100, tol=1e-5):
     max_iter : int, default=100
         Maximum number of iterations.
     tol : float, default=1e-5
-        The iteration ends when y moves by no more than this share of the mean distance.
+        The iteration ends when y moves by no more than this share of the median distance.
 
     Returns
     -------
@@ -40,7 +40,8 @@ def geometric_median(X, max_iter=100, tol=1e-5):
     y = X.mean(0)
     for _ in range(max_iter):
         distances = torch.linalg.vector_norm(X - y, dim=1)
-        apart = distances > torch.finfo(X.dtype).eps * distances.max()
+        typical = distances.median()
+        apart = distances > torch.finfo(X.dtype).eps * typical
         if not apart.any():
             break
         inverse = torch.where(apart, 1 / distances, 0)
@@ -49,6 +50,6 @@ def geometric_median(X, max_iter=100, tol=1e-5):
         held = min(1.0, float((~apart).sum() / pull)) if pull > 0 else 1.0
         step = (1 - held) * (target - y)
         y = y + step
-        if torch.linalg.vector_norm(step) <= tol * distances.mean():
+        if torch.linalg.vector_norm(step) <= tol * typical:
             break
     return y

@@ -44,9 +44,11 @@ class PowerFailure(Callback):
 
 ENCODERS = [
     SAEEncoder(12, dead_latents="resample", fit_intercept=True),
+    SAEEncoder(12, warmup_fraction=0.3, decay_fraction=0.6, alpha_warmup_fraction=0.7),
     LISTAEncoder(12, n_layers=2),
     MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
     TopKSAE(12, k=2, dead_latents="auxk"),
+    TopKSAE(12, k=2, multi_topk=True, decay_fraction=1.0, max_grad_norm=0.1),
     WeightedSAE(12),
 ]
 
@@ -103,6 +105,13 @@ def assert_same_bits(resumed, undisturbed):
     ours, theirs = (e.net_.module_.state_dict() for e in (resumed, undisturbed))
     for name, value in ours.items():
         assert_array_equal(value.numpy(), theirs[name].numpy())
+
+
+def test_a_schedule_is_resumed_with_the_length_it_had(X, tmp_path):
+    encoder = SAEEncoder(12, max_iter=6, decay_fraction=0.5, checkpoint_dir=tmp_path)
+    killed(encoder, X, 2)
+    with pytest.raises(ValueError, match=r"of another run \(max_iter: 6 then, 9 now\)"):
+        encoder.set_params(max_iter=9).fit(X, resume=True)
 
 
 SCRIPT = """

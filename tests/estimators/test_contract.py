@@ -197,7 +197,11 @@ def with_parameter(*names):
     )
 
 
-@with_parameter("alpha", "k", "n_components", "max_iter", "batch_size", "transform_max_iter")
+@with_parameter(
+    *("alpha", "k", "n_components", "max_iter", "batch_size", "transform_max_iter"),
+    *("warmup_fraction", "decay_fraction", "alpha_warmup_fraction", "max_grad_norm"),
+    *("intercept_init", "multi_topk", "transform_k"),
+)
 def test_parameters_out_of_range_are_refused(estimator, X, name):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(estimator).__name__}"):
         clone(estimator).set_params(**{name: -1}).fit(X)

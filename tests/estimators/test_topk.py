@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skamort import TopKSAE
+from skamort.datasets import make_sparse_coded_signal
 
 X = np.random.RandomState(0).randn(40, 9)
 
@@ -35,3 +36,39 @@ def test_sparse_output_is_the_dense_output(n_components):
     codes = sae.set_params(sparse_output=True).transform(X)
     np.testing.assert_array_equal(codes.toarray(), dense)
     assert codes.has_canonical_format
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_components", [12, 300], ids=["dense layout", "sparse layout"])
+def test_transform_k_is_another_k_for_the_same_weights(n_components):
+    sae = TopKSAE(n_components=n_components, k=3, max_iter=2, random_state=0).fit(X)
+    usual = sae.transform(X)
+    np.testing.assert_array_equal(sae.set_params(transform_k=3).transform(X), usual)
+    more = sae.set_params(transform_k=6).transform(X)
+    assert (more != 0).sum(1).max() == 6
+    np.testing.assert_array_equal(more[usual > 0], usual[usual > 0])
+    np.testing.assert_array_equal(sae.set_params(sparse_output=True).transform(X).toarray(), more)
+
+
+def test_transform_k_is_checked_in_fit_and_in_transform():
+    with pytest.raises(ValueError, match=r"transform_k=13 exceeds n_components=12; choose"):
+        TopKSAE(n_components=12, transform_k=13).fit(X)
+    sae = TopKSAE(n_components=12, k=3, max_iter=20, tol=1.0).fit(X)
+    with pytest.raises(ValueError, match=r"transform_k=13 exceeds n_components=12; choose"):
+        sae.set_params(transform_k=13).transform(X)
+    with pytest.raises(ValueError, match="The 'transform_k' parameter of TopKSAE"):
+        sae.set_params(transform_k=0).transform(X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_after_multi_topk_a_larger_k_reconstructs_better():
+    signal, _, _ = make_sparse_coded_signal(
+        800, n_components=96, n_features=24, n_nonzero_coefs=4, positive=True, random_state=0
+    )
+    options = {"k": 4, "max_iter": 60, "tol": 0, "learning_rate": 3e-3, "random_state": 0}
+    loss_of_more = {}
+    for multi_topk in (False, True):
+        sae = TopKSAE(96, multi_topk=multi_topk, **options).fit(signal)
+        sae.set_params(transform_k=16)
+        loss_of_more[multi_topk] = 1 - sae.score(signal)
+    assert loss_of_more[True] < 0.7 * loss_of_more[False]

@@ -68,10 +68,16 @@ def test_latent_frequency_and_dead_fraction_are_those_of_the_codes(encoder, sign
     assert encoder.dead_fraction_ == np.mean(~active.any(axis=0))
 
 
+SCHEDULE = {"warmup_fraction": 0.2, "decay_fraction": 0.5, "max_grad_norm": 0.5}
+
+
 @pytest.mark.parametrize("unit", [1e-4, 1e4])
-def test_the_unit_of_the_data_changes_nothing_but_the_unit_of_the_codes(encoder, signal, unit):
+@pytest.mark.parametrize("options", [{}, SCHEDULE], ids=["plain", "scheduled"])
+def test_the_unit_of_the_data_changes_nothing_but_the_unit_of_the_codes(
+    encoder, signal, unit, options
+):
     X = signal[0] + 0.5
-    encoder.set_params(fit_intercept=True, max_iter=5)
+    encoder.set_params(fit_intercept=True, max_iter=5, **options)
     rescaled = clone(encoder)
     if hasattr(encoder, "alpha"):
         rescaled.set_params(alpha=unit * encoder.alpha)
@@ -347,3 +353,63 @@ def test_resampling_leaves_fewer_dead_latents(encoder, signal):
     revived = encoder.set_params(dead_latents="resample").fit(X)
     assert plain.dead_fraction_ >= 0.5
     assert revived.dead_fraction_ < 0.3
+
+
+def same_bits(one, other):
+    assert one.loss_curve_ == other.loss_curve_
+    for p, q in zip(one.net_.module_.parameters(), other.net_.module_.parameters(), strict=True):
+        assert_array_equal(p.detach().numpy(), q.detach().numpy())
+
+
+def test_schedules_that_change_nothing_change_no_bit(encoder, signal):
+    encoder.set_params(max_iter=3)
+    plain = clone(encoder).fit(signal[0])
+    # A warm-up, a decay and a penalty's warm-up of less than one step each, and a far bound.
+    fractions = {"warmup_fraction": 0.01, "decay_fraction": 0.01, "max_grad_norm": 1e9}
+    if hasattr(encoder, "alpha"):
+        fractions["alpha_warmup_fraction"] = 0.01
+    same_bits(encoder.set_params(**fractions).fit(signal[0]), plain)
+
+
+def test_a_schedule_is_of_one_fit(encoder, signal):
+    """What follows has the full step size, and a warm start a schedule of its own."""
+    X = signal[0]
+    encoder.set_params(max_iter=4, decay_fraction=1.0).fit(X)
+    assert encoder.net_.optimizer_.param_groups[0]["lr"] == encoder.learning_rate
+    once = clone(encoder).set_params(warm_start=True).fit(X)
+    same_bits(encoder.partial_fit(X), once.partial_fit(X))
+    before = encoder.components_
+    assert not np.array_equal(encoder.partial_fit(X).components_, before)
+    assert once.set_params(max_iter=2).fit(X).n_iter_ == 7
+
+
+def test_step_sizes_fall_over_the_epochs_asked_for(encoder, signal):
+    X = signal[0]
+    whole = clone(encoder).set_params(max_iter=40).fit(X)
+    decayed = encoder.set_params(max_iter=40, decay_fraction=0.5, warmup_fraction=0.1).fit(X)
+    last_moves = [abs(np.diff(e.loss_curve_[-5:])).max() for e in (whole, decayed)]
+    assert last_moves[1] < last_moves[0]
+
+
+def test_clipping_changes_a_fit_where_it_bites(encoder, signal):
+    encoder.set_params(max_iter=3)
+    plain = clone(encoder).fit(signal[0])
+    clipped = encoder.set_params(max_grad_norm=1e-7).fit(signal[0])  # below Adam's eps
+    moved = [abs(e.loss_curve_[-1] - e.loss_curve_[0]) for e in (plain, clipped)]
+    assert moved[1] < 0.9 * moved[0]
+
+
+def test_fractions_beyond_one_are_refused(encoder, signal):
+    with pytest.raises(ValueError, match=r"warmup_fraction=0.6 and decay_fraction=0.5 are shares"):
+        encoder.set_params(warmup_fraction=0.6, decay_fraction=0.5).fit(signal[0])
+
+
+def test_a_center_can_start_at_the_geometric_median(encoder, signal):
+    X = signal[0].copy()
+    X[0] = 1e4
+    encoder.set_params(fit_intercept=True, max_iter=1, learning_rate=1e-12)
+    mean = clone(encoder).fit(X).intercept_
+    median = encoder.set_params(intercept_init="geometric_median").fit(X).intercept_
+    assert_allclose(mean, X.mean(axis=0))
+    assert abs(median - signal[0].mean(axis=0)).max() < 0.5
+    assert abs(mean - signal[0].mean(axis=0)).max() > 10

@@ -113,6 +113,29 @@ def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights
         torch.testing.assert_close(gradient, expected[name], msg=name)
 
 
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"n_components": 200}, {"n_components": 40}, {"trainable": False, "bias": False}],
+    ids=str,
+)
+def test_multi_topk_adds_an_eighth_of_the_loss_of_four_k(options, weights):
+    module, X = make_problem(activation=TopK(2), **options)
+    weights = None if weights is None else weights.double()
+    loss = autograd_loss(module, X, 0, weights)
+    module.activation = TopK(min(8, len(module.decoder.dictionary)))
+    (loss + autograd_loss(module, X, 0, weights) / 8).backward()
+    expected = gradients(module)
+    module.zero_grad()
+
+    module.activation = TopK(2)
+    value, codes = SparseCodingLoss(0.0, weights, multi_topk=True).backward(module, X)
+    torch.testing.assert_close(value, loss.detach())
+    torch.testing.assert_close(codes.to_dense(), module.encode(X).detach())
+    for name, gradient in gradients(module).items():
+        torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
 @pytest.mark.parametrize("criterion", [SparseCodingLoss(0.2), CodeRegressionLoss()], ids=str)
 def test_evaluate_is_backward_without_gradients(criterion):
     module, X = make_problem()

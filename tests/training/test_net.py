@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     ClearDenormals,
+    ClipGradient,
     Progress,
     SparseCodingLoss,
     SparseNet,
@@ -104,6 +105,38 @@ def test_half_precision_products_train_as_well(data):
     assert half.history[-1, "train_loss"] < 0.2 * half.history[0, "train_loss"]
     assert half.history[-1, "train_loss"] < 1.2 * exact.history[-1, "train_loss"]
     assert {p.dtype for p in half.module_.parameters()} == {torch.float32}
+
+
+def gradient_norm(net):
+    """Length of the gradient that data of unit mean square would give."""
+    module, scale = net.module_, net.data_scale
+    weights = [module.encoder.weight, module.decoder.dictionary]
+    parts = [p.grad / scale**2 for p in weights] + [module.encoder.bias.grad / scale]
+    return torch.cat([part.flatten() for part in parts]).norm().item()
+
+
+@pytest.mark.parametrize("data_scale", [1.0, 1e-3, 50.0])
+def test_clipping_bounds_the_gradient_and_keeps_its_direction(data, data_scale):
+    net = make_net()
+    net.data_scale = data_scale
+    net.criterion_.backward(net.module_, data.tensors[0])
+    before = {name: p.grad.clone() for name, p in net.module_.named_parameters()}
+    norm = gradient_norm(net)
+    ClipGradient(2 * norm).on_grad_computed(net, net.get_all_learnable_params())
+    for name, p in net.module_.named_parameters():
+        assert torch.equal(p.grad, before[name])
+    ClipGradient(norm / 4).on_grad_computed(net, net.get_all_learnable_params())
+    assert gradient_norm(net) == pytest.approx(norm / 4, rel=1e-5)
+    for name, p in net.module_.named_parameters():
+        torch.testing.assert_close(4 * p.grad, before[name])
+
+
+def test_clipping_is_the_same_for_sparse_steps(data, monkeypatch):
+    fast = train_topk(data, [ClipGradient(1e-2)])
+    monkeypatch.setattr("skamort.modules._autoencoder.sparse_pays", lambda k, n_components: False)
+    dense = train_topk(data, [ClipGradient(1e-2)])
+    for p, q in zip(fast.module_.parameters(), dense.module_.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 
 def test_denormal_moments_are_cleared_and_others_kept(data):

@@ -1,0 +1,103 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skorch.callbacks import Callback
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from skamort.modules import Decoder, SparseAutoencoder, make_encoder
+from skamort.training import Schedule, SparseCodingLoss, SparseNet, StopOnPlateau, ramp
+
+
+def test_the_ramp_at_its_corners():
+    factors = [ramp(step, 10, warmup=0.2, decay=0.4) for step in range(10)]
+    assert factors == pytest.approx([0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+
+
+@settings(deadline=None)
+@given(n_steps=st.integers(1, 200), warmup=st.floats(0, 1), decay=st.floats(0, 1))
+def test_the_ramp_climbs_then_falls_and_is_never_zero(n_steps, warmup, decay):
+    decay = min(decay, 1 - warmup)
+    factors = [ramp(step, n_steps, warmup, decay) for step in range(n_steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+    peak = factors.index(max(factors))
+    assert factors[:peak] == sorted(factors[:peak])
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+    inside = [
+        warmup * n_steps <= step + 1 and n_steps - step >= decay * n_steps
+        for step in range(n_steps)
+    ]
+    assert all(factor == 1 for factor, full in zip(factors, inside, strict=True) if full)
+
+
+class Watch(Callback):
+    """Notes the step sizes and the penalty's factor of every step."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.rates, self.factors = [], []
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            self.rates.append([group["lr"] for group in net.optimizer_.param_groups])
+            self.factors.append(net.criterion_.alpha_factor)
+
+
+def make_net(callbacks, **kwargs):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
+    encoder = make_encoder(4, 6, generator=generator)
+    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms))
+    return SparseNet(
+        module,
+        SparseCodingLoss(0.05),
+        learning_rate=0.01,
+        data_scale=3.0,
+        batch_size=20,
+        generator=generator,
+        callbacks=callbacks,
+        max_epochs=4,
+        **kwargs,
+    ).initialize()
+
+
+@pytest.fixture
+def data():
+    return TensorDataset(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
+
+
+def test_every_step_has_the_ramps_step_size_and_penalty(data):
+    watch = Watch()
+    net = make_net([Schedule(0.25, 0.5, 0.75), watch])
+    net.partial_fit(data, data)  # validation has no steps
+    ramps = [ramp(step, 12, 0.25, 0.5) for step in range(12)]
+    for rates, factor in zip(watch.rates, ramps, strict=True):
+        assert rates == pytest.approx([0.01 * factor, 0.03 * factor])
+    assert watch.factors == pytest.approx([ramp(step, 12, 0.75) for step in range(12)])
+    assert [group["lr"] for group in net.optimizer_.param_groups] == [0.01, 0.03]
+    assert net.criterion_.alpha_factor == 1
+
+
+def test_the_value_has_all_of_the_penalty(data):
+    module, criterion = make_net([]).module_, SparseCodingLoss(0.5)
+    loss, _ = criterion.backward(module, data.tensors[0])
+    full = module.encoder.weight.grad.clone()
+    criterion.alpha_factor = 0.1
+    module.zero_grad()
+    weak_loss, _ = criterion.backward(module, data.tensors[0])
+    assert weak_loss == loss
+    module.zero_grad()
+    SparseCodingLoss(0.05).backward(module, data.tensors[0])
+    expected = module.encoder.weight.grad.clone()
+    module.zero_grad()
+    criterion.backward(module, data.tensors[0])
+    torch.testing.assert_close(module.encoder.weight.grad, expected)
+    assert not torch.allclose(full, expected)
+
+
+def test_a_warm_up_is_no_plateau(data):
+    net = make_net([Schedule(0.5), StopOnPlateau(tol=10.0, n_iter_no_change=1)])
+    net.max_epochs = 20
+    net.partial_fit(data)
+    assert net.history[:, "warming_up"] == [True] * 9 + [False] * 2
+    assert net.converged_
