@@ -58,7 +58,7 @@ class ManyProcesses(OneProcess):
     def __init__(self):
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
 
-    def take(self, batch):  # noqa: D102
+    def take(self, batch):
         super().take(batch)
         self.is_shared = self.n_rows >= self.size
         if not self.is_shared:  # too few to share: each takes all
@@ -68,16 +68,16 @@ class ManyProcesses(OneProcess):
         self.weight = len(part[0]) / self.n_rows
         return part
 
-    def average(self, values):  # noqa: D102
+    def average(self, values):
         sums = [distributed.all_reduce(value.mul_(self.weight), async_op=True) for value in values]
         for one in sums:
             one.wait()
 
-    def add(self, counts):  # noqa: D102
+    def add(self, counts):
         distributed.all_reduce(counts)
         return counts if self.is_shared else counts // self.size
 
-    def check_same(self, what, value):  # noqa: D102
+    def check_same(self, what, value):
         values = [None] * self.size
         distributed.all_gather_object(values, value)
         if any(other != value for other in values):
@@ -86,7 +86,7 @@ class ManyProcesses(OneProcess):
             )
 
     @torch.no_grad()
-    def follow_first(self, net):  # noqa: D102
+    def follow_first(self, net):
         generator = net.generator.get_state().to(net.device)
         moments = [value for state in net.optimizer_.state.values() for value in state.values()]
         weights = list(net.module_.state_dict().values())

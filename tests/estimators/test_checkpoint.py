@@ -313,7 +313,7 @@ class Spoil(Callback):
 
 
 def test_weights_that_have_diverged_are_not_saved(sae, X):
-    with pytest.raises(ValueError, match="loss became .* in epoch 3"):
+    with pytest.raises(ValueError, match=r"loss became .* in epoch 3"):
         clone(sae).set_params(checkpoint_seconds=0, batch_size=20, callbacks=[Spoil()]).fit(X)
     assert max(sae.checkpoint_dir.iterdir()).name == "epoch-000001-batch-000000005"
 
