@@ -1,5 +1,6 @@
 """Sparse autoencoders, sparse coding and the hybrids between, as scikit-learn estimators."""
 
+from . import _fork  # noqa: F401 - it watches over processes that are forked later
 from .estimators import (
     AmortizedCoder,
     GradSparseCoder,

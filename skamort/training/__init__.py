@@ -16,6 +16,7 @@ from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
 from ._plateau import Plateau
+from ._processes import DataParallel
 from ._schedule import Schedule, ramp
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ClearDenormals",
     "ClipGradient",
     "CodeRegressionLoss",
+    "DataParallel",
     "LatentActivity",
     "Plateau",
     "Progress",

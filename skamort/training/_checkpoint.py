@@ -89,6 +89,8 @@ class Checkpoint(Callback):
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Put the net in the state of the checkpoint that `open` found."""
         self._last = time.monotonic()
+        newest = None if self._found is None else self._found["name"]
+        net.processes_.check_same("the newest checkpoint in checkpoint_dir", newest)
         if self._found is not None:
             self._restore(net)
             net.max_epochs = max(0, net.max_epochs - len(net.history))
@@ -117,7 +119,7 @@ class Checkpoint(Callback):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(".epoch-*"):  # a crash while writing
-                shutil.rmtree(leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
             with TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
@@ -127,6 +129,8 @@ class Checkpoint(Callback):
             ) from error
 
     def _try_to_save(self, net):
+        if net.processes_.rank > 0:  # one file for all
+            return
         try:
             self._save(net)
         except OSError as error:
@@ -140,6 +144,8 @@ class Checkpoint(Callback):
 
     def _save(self, net):
         weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
+        if not all(value.isfinite().all() for value in weights.values()):
+            return  # a run that has diverged is not to be taken up
         tensors: dict[str, Tensor] = {}
         state = _pack(_state_of(net, self), "state", tensors)
         name = f"epoch-{len(state['history']):06d}"
@@ -181,6 +187,7 @@ class Checkpoint(Callback):
             )
             raise ValueError(f"The checkpoint {path} is corrupt; {advice}.")
         self._check_same(path, found["identity"], self.identity)
+        found["name"] = path.name
         found["weights"], tensors = map(_import_safetensors().load, files)
         found["state"] = _unpack(found["state"], tensors)
         return found

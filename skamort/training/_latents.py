@@ -35,13 +35,14 @@ class LatentActivity(Callback):
         self.counts_ = torch.zeros_like(self.silence_)
         self.n_samples_ = 0
 
-    def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
+    def on_batch_end(self, net, y_pred, training=False, **kwargs):  # noqa: ARG002
         """Count the codes of a batch."""
         if training:
-            counts = y_pred.firing_counts()
+            counts = net.processes_.add(y_pred.firing_counts())
+            n_rows = net.processes_.n_rows
             self.counts_.add_(counts)
-            self.n_samples_ += len(batch[0])
-            self.silence_.add_(len(batch[0])).masked_fill_(counts > 0, 0)
+            self.n_samples_ += n_rows
+            self.silence_.add_(n_rows).masked_fill_(counts > 0, 0)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""
@@ -81,7 +82,7 @@ class DeadLatents(Callback):
         """Look for the dead a few times a window, since each look makes a GPU wait."""
         if not training:
             return
-        self.n_samples_ += len(batch[0])
+        self.n_samples_ += net.processes_.n_rows
         if self.n_samples_ >= self.window_ / _LOOKS_PER_WINDOW:
             self.n_samples_ = 0
             silence = net.callback("activity").silence_
@@ -135,9 +136,14 @@ class ResampleDead(DeadLatents):
         super().__init__(window)
         self.scale = scale
 
-    @torch.no_grad()
     def revive(self, net, dead, X, codes):
         """Give dead latents new weights."""
+        if len(dead):
+            self._start_anew(net, dead, X, codes)
+            net.processes_.follow_first(net)  # each has drawn from its own rows
+
+    @torch.no_grad()
+    def _start_anew(self, net, dead, X, codes):
         module, dictionary = net.module_, net.module_.decoder.dictionary
         centered = module.center(X)
         if dictionary.requires_grad:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ._callbacks import TrainingConverged
 from ._chunks import batches_of
+from ._processes import OneProcess
 
 _EPS = 1e-8  # Adam's default
 
@@ -77,6 +78,8 @@ class SparseNet(NeuralNet):
         In a pass over data: how far it has come.
     resumed_ : Pass or None
         The pass with which training is to go on.
+    processes_ : OneProcess or ManyProcesses
+        With whom the rows of a batch are shared.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class SparseNet(NeuralNet):
         self.generator = generator
         self.product_dtype = product_dtype
         self.pass_ = self.resumed_ = None
+        self.processes_ = OneProcess()
         super().__init__(
             module,
             criterion,
@@ -153,11 +157,14 @@ class SparseNet(NeuralNet):
         else:
             with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
                 loss, codes = self.criterion_.backward(self.module_, *batch)
+        gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
+        self.processes_.average([loss, *gradients])
         return {"loss": loss, "y_pred": codes}
 
     def validation_step(self, batch, **fit_params):  # noqa: ARG002
         """Return the loss and the codes of a batch that is not trained on."""
         loss, codes = self.criterion_.evaluate(self.module_, *batch)
+        self.processes_.average([loss])
         return {"loss": loss, "y_pred": codes}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -166,15 +173,16 @@ class SparseNet(NeuralNet):
             return
         so_far = (self.resumed_ if training else None) or Pass(self.generator.get_state())
         self.pass_, self.resumed_ = so_far, None
-        for batch in self._rest_of(iterator, so_far):
+        for whole in self._rest_of(iterator, so_far):
+            batch = self.processes_.take(whole)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             so_far.losses.append(step["loss"])
-            so_far.sizes.append(len(batch[0]))
+            so_far.sizes.append(self.processes_.n_rows)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        self.pass_ = None
         mean_loss = so_far.mean_loss()
         self._check_finite(mean_loss)
+        self.pass_ = None
         self.history.record(f"{prefix}_loss", mean_loss)
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
@@ -217,7 +225,12 @@ class SparseNet(NeuralNet):
             self.fit_loop(X, y, **fit_params)
         except TrainingConverged:
             self.converged_ = True
+        except Exception:
+            if self.pass_ is not None:  # an epoch that came to no end
+                self.history.pop()
+            raise
         finally:
+            self.pass_ = None
             self.notify("on_train_end", X=X, y=y)
         return self
 

@@ -313,6 +313,20 @@ def test_a_file_cut_short_is_no_checkpoint(sae, X):
     assert_same_bits(sae.fit(X, resume=True), fitted)
 
 
+class Spoil(Callback):
+    """Makes a weight infinite."""
+
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            net.module_.encoder.weight.data[0, 0] = float("inf")
+
+
+def test_weights_that_have_diverged_are_not_saved(sae, X):
+    with pytest.raises(ValueError, match=r"loss became .* in epoch 3"):
+        clone(sae).set_params(checkpoint_seconds=0, batch_size=20, callbacks=[Spoil()]).fit(X)
+    assert max(sae.checkpoint_dir.iterdir()).name == "epoch-000001-batch-000000005"
+
+
 def test_a_place_where_nothing_can_be_written_is_refused_before_training(sae, X):
     sae.checkpoint_dir.write_text("a file")
     with pytest.raises(OSError, match=r"run' must be a directory that can be written .*Choose"):

@@ -84,6 +84,21 @@ def test_a_bad_row_is_named_and_nothing_fitted_is_left(patches):
     assert not hasattr(encoder, "net_")
 
 
+@pytest.mark.usefixtures("small_buffer")
+@pytest.mark.parametrize("stored", [lambda X: X, lambda X: OnDisk(X, (100, 36))])
+def test_a_bad_row_in_a_stream_is_named_and_nothing_is_lost(patches, stored):
+    spoilt = patches[1000:].copy()
+    spoilt[777, 5] = np.nan
+    encoder = TopKSAE(40, k=4, random_state=0).partial_fit(patches[:1000])
+    before = encoder.score(patches)
+    with pytest.raises(ValueError, match="TopKSAE: row 777 of the data contains NaN"):
+        encoder.partial_fit(stored(spoilt))
+    assert encoder.score(patches) >= before
+    assert len(encoder.loss_curve_) == encoder.n_iter_ == 1
+    assert encoder.partial_fit(stored(patches[1000:])).score(patches) > before
+    assert len(encoder.loss_curve_) == encoder.n_iter_ == 2
+
+
 def test_width_is_checked(patches):
     encoder = TRAINED[0].fit(patches[:200])
     with pytest.raises(ValueError, match="X has 30 features, but SAEEncoder is expecting 36"):

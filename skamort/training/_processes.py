@@ -1,0 +1,144 @@
+"""Data parallel training: several processes share the rows of every batch.
+
+Each process makes the same fit to the same data, and computes on its own rows of each batch:
+
+    gradient = sum over processes of (rows of the process / rows of the batch) * its gradient,
+
+and so the loss and the counts of the latents. All processes then take the same step, which is that
+of one process alone but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor, distributed
+
+from ._chunks import fingerprint
+
+
+class OneProcess:
+    """A process that trains alone: all rows are its own, and nothing is exchanged.
+
+    Attributes
+    ----------
+    rank : int
+        Number of the process; the first, 0, writes the checkpoints.
+    n_rows : int
+        Rows of the batch of which `take` took a part, in all processes together.
+    """
+
+    rank = 0
+
+    def take(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the process's rows of a batch."""
+        self.n_rows = len(batch[0])
+        return batch
+
+    def average(self, values: Sequence[Tensor]) -> None:
+        """Make means over the process's rows means over the batch, in place."""
+
+    def add(self, counts: Tensor) -> Tensor:
+        """Return the sum of the counts of the process's rows over the batch."""
+        return counts
+
+    def check_same(self, what: str, value: Any) -> None:
+        """Refuse a value that is not the same in all processes."""
+
+    def follow_first(self, net) -> None:
+        """Take over the state of the net in the first process."""
+
+
+class ManyProcesses(OneProcess):
+    """The processes of `torch.distributed`, of which this is one."""
+
+    def __init__(self):
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+
+    def take(self, batch):
+        super().take(batch)
+        self.is_shared = self.n_rows >= self.size
+        if not self.is_shared:  # too few to share: each takes all
+            self.weight = 1 / self.size
+            return batch
+        part = tuple(tensor[self.rank :: self.size].contiguous() for tensor in batch)
+        self.weight = len(part[0]) / self.n_rows
+        return part
+
+    def average(self, values):
+        sums = [distributed.all_reduce(value.mul_(self.weight), async_op=True) for value in values]
+        for one in sums:
+            one.wait()
+
+    def add(self, counts):
+        distributed.all_reduce(counts)
+        return counts if self.is_shared else counts // self.size
+
+    def check_same(self, what, value):
+        values = [None] * self.size
+        distributed.all_gather_object(values, value)
+        if any(other != value for other in values):
+            raise ValueError(
+                f"DataParallel: {what} must be the same in all processes, got {values}."
+            )
+
+    @torch.no_grad()
+    def follow_first(self, net):
+        generator = net.generator.get_state().to(net.device)
+        moments = [value for state in net.optimizer_.state.values() for value in state.values()]
+        weights = list(net.module_.state_dict().values())
+        for tensor in [generator, net.callback("activity").silence_, *weights, *moments]:
+            distributed.broadcast(tensor, src=0)
+        net.generator.set_state(generator.cpu())
+
+
+class DataParallel(Callback):
+    """Share the work of a fit with the other processes of `torch.distributed`.
+
+    Every process makes the same fit: the same estimator with the same integer as `random_state`,
+    the same data. `batch_size` is that of all processes together: each computes on its part of a
+    batch's rows, and gradients, losses and counts of latents are added up. Checkpoints are written
+    by the first process, and belong on a disk that all can read.
+
+    Three choices look at more than a row and see only a process's part of the batch: the loss
+    "cosine" of known codes, the normalization of `dead_latents` "auxk", and the rows at which
+    "resample" starts latents anew, which are the first process's.
+
+    Raises
+    ------
+    ValueError
+        If torch.distributed has not been initialized, or the processes do not make the same fit.
+
+    Examples
+    --------
+    A script that ``torchrun --nproc-per-node=2`` starts:
+
+    >>> from torch import distributed
+    >>> from skamort import TopKSAE
+    >>> from skamort.training import DataParallel
+    >>> distributed.init_process_group("gloo")  # doctest: +SKIP
+    >>> sae = TopKSAE(4096, k=32, batch_size=4096, random_state=0, callbacks=[DataParallel()])
+    >>> sae.fit(X)  # doctest: +SKIP
+    """
+
+    def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
+        """Find the other processes and agree with them."""
+        if not (distributed.is_available() and distributed.is_initialized()):
+            raise ValueError(
+                "DataParallel needs the processes to know of each other; start the script by "
+                "torchrun and call torch.distributed.init_process_group() before fit."
+            )
+        processes = ManyProcesses()
+        processes.check_same("the seed of random_state", net.generator.initial_seed())
+        processes.check_same("X", (len(X), fingerprint(X)))
+        processes.check_same("batch_size", net.batch_size)
+        processes.check_same("max_iter", net.max_epochs)
+        processes.follow_first(net)
+        net.processes_ = processes
+
+    def on_train_end(self, net, **kwargs):  # noqa: ARG002
+        """Let the net go on alone."""
+        net.processes_ = OneProcess()

@@ -1,0 +1,150 @@
+"""Two processes that share the rows of each batch come to what one process comes to."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skamort import SAEEncoder
+from skamort.training import DataParallel
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
+
+SCRIPT = """
+import os, sys, warnings
+import numpy as np, torch
+from datetime import timedelta
+from torch import distributed
+from skorch.callbacks import Callback
+from skamort import MLPEncoder, SAEEncoder, TopKSAE
+from skamort.estimators import _trained
+from skamort.training import DataParallel, _chunks
+
+torch.set_num_threads(1)
+warnings.simplefilter("ignore")
+folder = sys.argv[1]
+X = np.random.default_rng(0).standard_normal((101, 6))  # the last batch is a single row
+np.save(folder + "/X.npy", X)
+mapped = np.load(folder + "/X.npy", mmap_mode="r")
+common = dict(batch_size=20, max_iter=4, tol=0, random_state=0, n_components=40)
+fits = dict(
+    sae=SAEEncoder(fit_intercept=True, **common),
+    topk=TopKSAE(k=2, **common),
+    topk_resampled=TopKSAE(k=1, dead_latents="resample", dead_window=30, **common),
+    topk_taught=TopKSAE(k=1, dead_latents="auxk", dead_window=30, **common),
+    mlp_early_stopping=MLPEncoder(hidden_layer_sizes=(8,), early_stopping=True, **common),
+    regression=SAEEncoder(code_loss="squared_error", **common),
+    sae_by_chunks=SAEEncoder(**common),
+)
+
+def fit(name, encoder, **fit_params):
+    if name == "regression":
+        fit_params["codes"] = np.abs(X @ np.random.default_rng(1).standard_normal((6, 40)))
+    if name == "sae_by_chunks":
+        _chunks.BUFFER_ELEMENTS = _trained.BUFFER_ELEMENTS = 50 * 6
+        return encoder.fit(mapped, **fit_params)
+    return encoder.fit(X, **fit_params)
+
+def learned(encoder):
+    state = {k: v.numpy() for k, v in encoder.net_.module_.state_dict().items()}
+    curves = encoder.loss_curve_, encoder.validation_loss_curve_ or []
+    return dict(state, frequency=encoder.latent_frequency_, loss=curves[0], validation=curves[1])
+
+def refused(encoder, X, words, **fit_params):
+    try:
+        encoder.fit(X, **fit_params)
+    except ValueError as error:
+        assert words in str(error), error
+        assert not hasattr(encoder, "net_")
+    else:
+        raise AssertionError("no error")
+
+class PowerFailure(Callback):
+    def on_batch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise MemoryError
+
+def train(rank):
+    distributed.init_process_group("gloo", init_method="file://" + folder + "/store", rank=rank,
+                                   world_size=2, timeout=timedelta(seconds=60))
+    for name, encoder in fits.items():
+        encoder.set_params(callbacks=[DataParallel()])
+        np.savez(f"{folder}/{name}-{rank}.npz", **learned(fit(name, encoder)))
+    encoder = fits["sae"].set_params(checkpoint_dir=folder + "/run", checkpoint_seconds=0)
+    try:
+        encoder.set_params(callbacks=[DataParallel(), PowerFailure()]).fit(X)
+    except MemoryError:
+        pass
+    distributed.barrier()
+    resumed = encoder.set_params(callbacks=[DataParallel()]).fit(X, resume=True)
+    np.savez(f"{folder}/sae_resumed-{rank}.npz", **learned(resumed))
+    plain = SAEEncoder(callbacks=[DataParallel()], **common)
+    refused(plain, X + rank, "X must be the same in all processes, got [(101, ")
+    refused(plain.set_params(random_state=rank), X, "the seed of random_state must be the same")
+    refused(plain.set_params(random_state=0, batch_size=20 + rank), X, "got [20, 21]")
+    plain.set_params(batch_size=20, checkpoint_dir=f"{folder}/run-of-{rank}").fit(X)
+    refused(plain, X, "checkpoint_dir must be the same in all processes", resume=True)
+
+for name, encoder in fits.items():  # first, so that the children find all modules imported
+    np.savez(f"{folder}/{name}-alone.npz", **learned(fit(name, encoder)))
+children = []
+for rank in range(2):
+    children.append(os.fork())
+    if children[-1] == 0:
+        code = 1
+        try:
+            train(rank)
+            code = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        os._exit(code)
+codes = [os.waitpid(child, 0)[1] for child in children]
+sys.exit(max(codes) > 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    command = [sys.executable, "-c", SCRIPT, str(folder)]
+    env = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+    assert done.returncode == 0, done.stderr
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*-*.npz")}
+
+
+FITS = ["sae", "topk", "mlp_early_stopping", "regression", "sae_by_chunks"]
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_two_processes_are_as_good_as_one_to_rounding(results, name):
+    for key, value in results[f"{name}-alone"].items():
+        assert_allclose(results[f"{name}-0"][key], value, rtol=1e-9, atol=1e-12, err_msg=key)
+
+
+@pytest.mark.parametrize("name", [*FITS, "topk_resampled", "topk_taught", "sae_resumed"])
+def test_both_processes_learn_the_same_bits(results, name):
+    for key, value in results[f"{name}-0"].items():
+        assert np.array_equal(results[f"{name}-1"][key], value), key
+
+
+@pytest.mark.parametrize("name", ["topk_resampled", "topk_taught"])
+def test_what_looks_at_whole_batches_is_nearly_as_good(results, name):
+    loss = {who: results[f"{name}-{who}"]["loss"][-1] for who in ("alone", 0)}
+    assert loss[0] == pytest.approx(loss["alone"], rel=0.1)
+
+
+def test_a_run_of_two_processes_can_be_resumed(results):
+    for key, value in results["sae-0"].items():
+        assert np.array_equal(results["sae_resumed-0"][key], value), key
+
+
+def test_without_torchrun_it_says_what_is_missing():
+    encoder = SAEEncoder(callbacks=[DataParallel()])
+    with pytest.raises(ValueError, match=r"start the script by torchrun .*init_process_group"):
+        encoder.fit(np.eye(4))
+    assert not hasattr(encoder, "net_")
