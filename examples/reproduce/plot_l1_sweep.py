@@ -10,7 +10,15 @@ fewer active codes at the same error, and the truth found over two decades of th
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import BaseCase, asked_for_paper, label_of, published_steps, save
+from _common import (
+    BaseCase,
+    asked_for_paper,
+    inference_steps,
+    label_of,
+    published_rate,
+    published_steps,
+    save,
+)
 from _published import PublishedAutoencoders, PublishedSparseCoding
 from _published_figures import L1_SWEEP
 
@@ -36,7 +44,7 @@ X, X_test = (
     for name in ("X_train", "X_test")
 )
 lam = torch.tensor(LAMS).repeat(N_RUNS)
-settings = {"lam": lam, "learning_rate": 3e-3, "n_steps": N_STEPS}
+settings = {"lam": lam, "learning_rate": published_rate(3e-3), "n_steps": N_STEPS}
 many = {"bias": False, "n_runs": len(lam)}
 encoders = {
     "SAE": PublishedAutoencoders((8, 16), **many).fit(X, **settings),
@@ -46,7 +54,7 @@ encoders = {
 measured = {"published": {}, "published method": {}, "better method": {}}
 for name, runs in encoders.items():
     if name == "sparse coding":
-        found = runs.encode(X_test, lam=lam, n_steps=min(N_STEPS, 10_000))
+        found = runs.encode(X_test, **settings | {"n_steps": inference_steps()})
     else:
         found = runs.encode(X_test)
     dictionaries = runs.dictionary.detach().numpy()

@@ -12,7 +12,14 @@ import time
 
 import matplotlib.pyplot as plt
 import torch
-from _common import asked_for_paper, draw_bars, published_steps, read_command_line, report
+from _common import (
+    asked_for_paper,
+    draw_bars,
+    published_rate,
+    published_steps,
+    read_command_line,
+    report,
+)
 from _published import PublishedAutoencoders, PublishedSparseCoding
 
 from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, LISTAEncoder, SAEEncoder
@@ -62,7 +69,7 @@ for name, hidden in {"SAE": (), "MLP-32": (32,), "MLP-256": (256,)}.items():
 
 def descend():
     runs = PublishedSparseCoding(N, M, dictionary=torch.tensor(dictionary)[None])
-    shared = {"n_steps": 20_000 if PAPER else 2000, "learning_rate": 1e-3 if PAPER else 1e-2}
+    shared = {"n_steps": 20_000 if PAPER else 1500, "learning_rate": published_rate(1e-3)}
     return runs.encode(torch.tensor(X_test[:N_DESCENT]), **shared)[0].numpy()
 
 

@@ -25,7 +25,7 @@ case = BaseCase(20240926)
 
 # %%
 # The published method: an L1 penalty of 0.01, full batches, Adam, random weights, no biases. The
-# quick settings of the gallery stop after a few of its steps.
+# quick settings of the gallery take fewer and larger steps.
 
 rows = {
     "SAE": {"published": 0.566},

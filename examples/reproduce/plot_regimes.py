@@ -20,7 +20,7 @@ from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import latent_mcc
 
 PAPER = asked_for_paper()
-N_STEPS, N_RUNS = published_steps(50_000, quick=300), 3 if PAPER else 1
+N_STEPS, N_RUNS = published_steps(50_000, quick=2000), 3 if PAPER else 1
 CELLS = list(REGIMES) if PAPER else [(n, m, 3) for m in (8, 16, 32) for n in (16, 64)]
 BETTER = "better method"
 

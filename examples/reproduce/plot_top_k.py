@@ -11,14 +11,22 @@ coefficients of the chosen are solved again.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import BaseCase, asked_for_paper, label_of, published_steps, save
+from _common import (
+    BaseCase,
+    asked_for_paper,
+    inference_steps,
+    label_of,
+    published_rate,
+    published_steps,
+    save,
+)
 from _published import PublishedSparseCoding, keep_largest
 from _published_figures import TOP_K
 
 from skamort import GradSparseCoder, ITOCoder
 
 PAPER = asked_for_paper()
-N_STEPS, N_RUNS = published_steps(100_000, quick=3000), 3 if PAPER else 1
+N_STEPS, N_RUNS = published_steps(100_000, quick=2000), 3 if PAPER else 1
 LAMS, KS = (0.005, 0.05, 0.5, 5.0), (1, 3, 5, 10)
 cases = [BaseCase(20240926 + run) for run in range(N_RUNS)]  # as published, new data every run
 
@@ -38,8 +46,9 @@ X, X_test = (
 )
 lam = torch.tensor(LAMS).repeat(N_RUNS)
 runs = PublishedSparseCoding(16, 8, n_runs=len(lam))
-runs.fit(X, lam=lam, learning_rate=3e-3, n_steps=N_STEPS)
-inference = {"lam": lam, "n_steps": min(N_STEPS, 10_000)}
+settings = {"lam": lam, "learning_rate": published_rate(3e-3)}
+runs.fit(X, n_steps=N_STEPS, **settings)
+inference = settings | {"n_steps": inference_steps()}
 penalized = runs.encode(X_test, **inference)
 measured = {}
 for k in KS:
