@@ -41,6 +41,16 @@ def published_steps(paper, quick):
     return options.steps or (paper if options.paper else quick)
 
 
+def published_rate(rate):
+    """Learning rate of the published method; quick settings take steps ten times as large."""
+    return rate if asked_for_paper() else 10 * rate
+
+
+def inference_steps():
+    """Number of steps that published sparse coding takes for the codes of test data."""
+    return 10_000 if asked_for_paper() else 1000
+
+
 def label_of(column):
     """Say of a column that the published method stops long before its end."""
     options = read_command_line()
@@ -98,7 +108,8 @@ class BaseCase:
             widths, dictionary=atoms if known == "dictionary" else None, bias=bias, n_runs=n_runs
         )
         known_codes = codes if known == "codes" else None
-        runs.fit(X, codes=known_codes, n_steps=n_steps, learning_rate=learning_rate)
+        rate = published_rate(learning_rate)
+        runs.fit(X, codes=known_codes, n_steps=n_steps, learning_rate=rate)
         with torch.no_grad():
             found = runs.encode(X_test).numpy()
         learned = runs.dictionary.detach().numpy() if known is None else []
@@ -113,8 +124,10 @@ class BaseCase:
             "latent MCC" and "dictionary MCC" of each run.
         """
         runs = PublishedSparseCoding(*self.dictionary.shape, bias=bias, n_runs=n_runs)
-        runs.fit(torch.tensor(self.X_train), n_steps=n_steps)
-        found = runs.encode(torch.tensor(self.X_test), n_steps=min(n_steps, 10_000))
+        X, X_test = torch.tensor(self.X_train), torch.tensor(self.X_test)
+        runs.fit(X, n_steps=n_steps, learning_rate=published_rate(1e-3))
+        shared = {"n_steps": inference_steps(), "learning_rate": published_rate(3e-3)}
+        found = runs.encode(X_test, **shared)
         return self._score(found.numpy(), runs.dictionary.numpy())
 
     def published_optimization(self, *, n_steps):
@@ -122,7 +135,8 @@ class BaseCase:
         runs = PublishedSparseCoding(
             *self.dictionary.shape, dictionary=torch.tensor(self.dictionary)[None]
         )
-        found = runs.encode(torch.tensor(self.X_test), n_steps=n_steps, learning_rate=1e-3)
+        rate = published_rate(1e-3)
+        found = runs.encode(torch.tensor(self.X_test), n_steps=n_steps, learning_rate=rate)
         return self._score(found.numpy(), [])
 
     def _score(self, found, learned, matched=False):

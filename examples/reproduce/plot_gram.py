@@ -11,7 +11,7 @@ they match best.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import BaseCase, label_of, published_steps, save
+from _common import BaseCase, label_of, published_rate, published_steps, save
 from _published import PublishedAutoencoders, PublishedSparseCoding
 from scipy.optimize import linear_sum_assignment
 
@@ -43,10 +43,11 @@ def coherence(atoms):
 # exact sparse coding. The true dictionary's coherence is what a right one has.
 
 X = torch.tensor(case.X_train)
+settings = {"n_steps": N_STEPS, "learning_rate": published_rate(1e-3)}
 learned = {}
 for size in SIZES.values():
-    sae = PublishedAutoencoders((8, size), bias=False, n_runs=1).fit(X, n_steps=N_STEPS)
-    descent = PublishedSparseCoding(size, 8, n_runs=1).fit(X, n_steps=N_STEPS)
+    sae = PublishedAutoencoders((8, size), bias=False, n_runs=1).fit(X, **settings)
+    descent = PublishedSparseCoding(size, 8, n_runs=1).fit(X, **settings)
     exact = GradSparseCoder(size, alpha=0.03, n_init=5, random_state=0).fit(case.X_train)
     learned |= {
         ("SAE", size): sae.dictionary.detach().numpy()[0],

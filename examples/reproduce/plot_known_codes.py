@@ -18,7 +18,7 @@ case = BaseCase(20240625)
 
 # %%
 # The published method: minus the cosine similarity of each latent, full batches, Adam, random
-# weights. The quick settings of the gallery stop after a few of its steps.
+# weights. The quick settings of the gallery take fewer and larger steps.
 
 rows = {
     "SAE": {"published": 0.862},

@@ -59,8 +59,9 @@ def flops(
         their codes; for a teacher, in the training of `AmortizedCoder`. It depends on the data:
         `skamort.solvers.sparse_encode` returns it in its info.
     formula : {"products", "published"}, default="products"
-        "products" counts the products of matrices, as `torch.utils.flop_counter` does; for
-        coordinate descent it is a bound from above, as its sweeps skip what does not change.
+        "products" counts the products of matrices, as `torch.utils.flop_counter` does. Rounds of
+        coordinate descent differ in cost; the iterations that FISTA takes in its place, by
+        ``sparse_encode(..., algorithm="fista")``, bound it from above.
         "published" takes the formulas of the amortization-gap paper, which exist for linear
         encoders, one hidden layer, gradient descent on codes, and inference-time optimization.
 
