@@ -13,7 +13,7 @@ OLDEST_TOOLS := $(OLDEST)/.tools-installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench doc clean lint suite suite-oldest run-demo run-bench run-doc
+.PHONY: help demo test bench doc clean lint browser suite suite-oldest run-demo run-bench run-doc
 
 help:
 	@echo "make demo    compare the encoders with dictionary learning on image patches"
@@ -69,7 +69,13 @@ lint: $(TOOLS)
 
 suite suite-oldest: export MPLBACKEND = Agg
 
-suite: $(TOOLS)
+# A test opens a report in Chromium. Where there is none it is skipped, except in CI.
+browser:
+	@[ -z "$$CI" ] || command -v chromedriver >/dev/null || { echo "Installing Chromium ..." >&2; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+		--no-install-recommends chromium chromium-driver; } >/dev/null
+
+suite: $(TOOLS) browser
 	$(VENV)/bin/pytest -n $(WORKERS)
 
 suite-oldest: $(OLDEST_TOOLS)

@@ -6,8 +6,8 @@ Sparse codes of image patches: our six estimators beside scikit-learn's dictiona
 the same number of atoms and judged by the same objective. Which encoder explains most, with how
 many codes, how far are its codes from the best ones for its dictionary, and what does it cost?
 
-Run as a script it writes ``results/comparison.csv``, ``results/comparison.png`` and
-``results/atoms.png``.
+Run as a script it writes ``results/comparison.csv``, ``results/comparison.png``,
+``results/atoms.png`` and a report with all of it, ``results/report.html``.
 """
 
 # %%
@@ -24,7 +24,12 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skamort import GradSparseCoder, ITOCoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.datasets import load_image_patches
-from skamort.inspection import ComparisonDisplay, DictionaryDisplay, compare_encoders
+from skamort.inspection import (
+    ComparisonDisplay,
+    ComparisonReport,
+    DictionaryDisplay,
+    compare_encoders,
+)
 
 N_COMPONENTS, ALPHA, N_LARS = 196, 0.1, 1000
 common = {"n_components": N_COMPONENTS, "random_state": 0}
@@ -90,9 +95,17 @@ for ax, name in zip(axes, ["GradSparseCoder", "SAEEncoder", "TopKSAE"], strict=T
 plt.show()
 
 # %%
+# The report is one file that needs nothing else: open it in a browser, sort its tables, mail it.
 
 results = Path("results")
 results.mkdir(exist_ok=True)
 table.to_csv(results / "comparison.csv", index_label="encoder")
 comparison.figure_.savefig(results / "comparison.png", dpi=120)
 figure.savefig(results / "atoms.png", dpi=120)
+ComparisonReport(
+    table,
+    title="Encoders on image patches",
+    figures={"Measures by encoder": comparison, "Atoms": figure},
+    estimators=fitted,
+    settings={"data": "patches of 12 x 12 pixels", "alpha": ALPHA},
+).save(results / "report.html")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._compare import compare_encoders
+from ._labels import label_points
 from ._matplotlib import import_pyplot
 from ._table import make_table
 
@@ -168,24 +169,28 @@ class ComputeFrontierDisplay:
                 f"{len(self.ax_)}; pass one a cost, or ax=None."
             )
         self.figure_ = self.ax_[0].figure
-        self.frontiers_ = {
-            cost: self._draw(axes, cost) for axes, cost in zip(self.ax_, costs, strict=True)
-        }
+        panels = dict(zip(costs, self.ax_, strict=True))
+        self.frontiers_ = {cost: self._draw(axes, cost) for cost, axes in panels.items()}
         self.ax_[0].set_ylabel(_quality_label(self.quality))
+        for cost, axes in panels.items():  # once all else has its place
+            names, points, best = self._points(cost)
+            label_points(axes, names, points, _steps(points[best]))
         return self
 
-    def _draw(self, axes: Any, cost: str) -> list[str]:
-        """Points, their names and the frontier; return who is on it."""
+    def _points(self, cost: str) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Names, points (cost, quality) where both are known, and which are on the frontier."""
         names = np.array([str(name) for name in self.table.index])
-        x, y = (np.asarray(self.table[column], dtype=float) for column in (cost, self.quality))
-        known = np.isfinite(x) & np.isfinite(y)
-        names, x, y = names[known], x[known], y[known]
-        best = _frontier(x, y if self.quality in _HIGHER_IS_BETTER else -y)
-        axes.plot(x[best], y[best], color=_FRONTIER, drawstyle="steps-post", zorder=1)
-        axes.scatter(x, y, color=_INK, zorder=2)
-        for name, *point in zip(names, x, y, strict=True):
-            offset = {"xytext": (5, 5), "textcoords": "offset points"}
-            axes.annotate(name, point, fontsize="small", color="0.25", **offset)
+        points = np.column_stack([self.table[cost], self.table[self.quality]]).astype(float)
+        known = np.isfinite(points).all(axis=1)
+        names, points = names[known], points[known]
+        sign = 1 if self.quality in _HIGHER_IS_BETTER else -1
+        return names, points, _frontier(points[:, 0], sign * points[:, 1])
+
+    def _draw(self, axes: Any, cost: str) -> list[str]:
+        """Points and the frontier; return who is on it."""
+        names, points, best = self._points(cost)
+        axes.plot(*_steps(points[best]).T, color=_FRONTIER, zorder=1)
+        axes.scatter(*points.T, color=_INK, zorder=2)
         axes.set_xscale("log")
         axes.margins(x=0.25, y=0.12)
         axes.set_xlabel(f"{_LABELS[cost]}, log scale")
@@ -193,6 +198,13 @@ class ComputeFrontierDisplay:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         return names[best].tolist()
+
+
+def _steps(points: np.ndarray) -> np.ndarray:
+    """Corners of a line along the axes: from each point to below or above the next, then there."""
+    corners = np.repeat(points, 2, axis=0)[:-1]
+    corners[1::2, 0] = points[1:, 0]
+    return corners
 
 
 def _frontier(cost: np.ndarray, quality: np.ndarray) -> list[int]:
