@@ -174,6 +174,24 @@ class BaseTrainedEncoder(BaseSparseCoder):
         self._train(data, codes is not None, 1)
         return self
 
+    def _fit_in_halves(self, X, y, codes, shared):
+        """Fit from the start for a caller that trains many nets at once, see `fit_many`.
+
+        Yields the net and what its `partial_fit` is to be given, and then finishes. `shared` holds
+        the data sets of such fits by device, so that the same rows are held only once.
+        """
+        self._validate_params()
+        data = self._check_training_data(X, codes, reset=True)
+        data = shared.setdefault(self.device, data)
+        self._initialize(data, y)
+        held_out = self.validation_fraction * self.early_stopping
+        try:
+            yield self.net_, *self._prepare_net(data, codes is not None, self.max_iter, held_out)
+        except ValueError:
+            del self.net_
+            raise
+        self._finish_training(data, codes is not None)
+
     # -- The steps of a fit ------------------------------------------------------------------------
 
     def _check_training_data(self, X, codes, reset):
@@ -292,11 +310,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         self, data, codes_known, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None
     ):
         """Run the net, keeping what it has learned when the user interrupts."""
-        training, held_out = self._split(data, held_out_fraction)
-        like = self.net_.module_.decoder.dictionary
-        loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
-        self.net_.criterion_ = loss.to(like.device)
-        self.net_.max_epochs = n_epochs
+        training, held_out = self._prepare_net(data, codes_known, n_epochs, held_out_fraction)
         callbacks = self.net_.callbacks_
         of_this_fit = [("schedule", schedule), *callbacks, ("checkpoint", checkpoint)]
         self.net_.callbacks_ = [pair for pair in of_this_fit if pair[1] is not None]
@@ -307,6 +321,18 @@ class BaseTrainedEncoder(BaseSparseCoder):
             warn_interrupted(self, f"epoch {len(self.net_.history)}")
         finally:
             self.net_.callbacks_ = callbacks
+        self._finish_training(data, codes_known)
+
+    def _prepare_net(self, data, codes_known, n_epochs, held_out_fraction):
+        """Tell the net what to minimize and for how long; return the rows to train on and those
+        held out, or None."""
+        like = self.net_.module_.decoder.dictionary
+        loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
+        self.net_.criterion_ = loss.to(like.device)
+        self.net_.max_epochs = n_epochs
+        return self._split(data, held_out_fraction)
+
+    def _finish_training(self, data, codes_known):
         if codes_known and self.code_loss == "cosine":
             self._match_scale(data)
 

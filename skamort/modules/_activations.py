@@ -6,10 +6,20 @@
 Both have dZ/dA = 1[Z > 0], which is what the training step relies on.
 """
 
+from functools import cache
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor, nn
 
+from .._threads import run_in_threads
+
 _BLOCK = 8
+# The compiled kernel takes rows at least this much wider than k, and enough of them that loading it
+# is worth while.
+_COLUMNS_PER_CODE = 16
+_FEWEST_ELEMENTS = 1 << 17
+_BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class TopK(nn.Module):
@@ -48,8 +58,12 @@ def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest values of each row and their columns, in no order.
 
     `torch.topk` looks at every entry twice. Among blocks of columns, the k with the largest maxima
-    hold the k largest entries; finding those first halves the time on wide rows.
+    hold the k largest entries; finding those first halves the time on wide rows. On the CPU, where
+    numba is installed, a compiled kernel does the same several times faster.
     """
+    is_wide = A.shape[1] >= k * _COLUMNS_PER_CODE and A.numel() >= _FEWEST_ELEMENTS
+    if is_wide and A.device.type == "cpu" and A.is_contiguous() and _has_numba():
+        return _largest_compiled(A, k)
     stride = A.shape[1] // _BLOCK
     if stride < 4 * k:
         return A.topk(k, dim=1, sorted=False)
@@ -62,3 +76,19 @@ def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
     columns = torch.cat([columns, rest], dim=1)
     values, places = A.gather(1, columns).topk(k, dim=1, sorted=False)
     return values, columns.gather(1, places)
+
+
+def _largest_compiled(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    from ._topk_numba import select_rows
+
+    columns = torch.empty(len(A), k, dtype=torch.int64)
+    bits, out = A.detach().view(_BITS[A.itemsize]).numpy(), columns.numpy()
+    run_in_threads(
+        lambda rows: select_rows(bits[rows], k, out[rows]), len(A), torch.get_num_threads()
+    )
+    return A.gather(1, columns), columns
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from .._threads import run_in_threads as run_in_threads
 
 ENGINES = ("auto", "numba", "torch")
 
@@ -42,18 +42,6 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     if n_jobs < -1 or n_jobs == 0:
         raise ValueError(f"n_jobs must be None, -1 or a positive integer, got {n_jobs!r}.")
     return n_jobs
-
-
-def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) -> None:
-    """Run a kernel that releases the GIL over consecutive slices of rows."""
-    n_slices = min(n_jobs, n_rows)
-    bounds = [n_rows * i // n_slices for i in range(n_slices + 1)]
-    slices = [slice(a, b) for a, b in pairwise(bounds)]
-    if n_slices == 1:
-        kernel(slices[0])
-        return
-    with ThreadPoolExecutor(n_slices) as pool:
-        list(pool.map(kernel, slices))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from ._checkpoint import Checkpoint
 from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, fingerprint, hold_out
 from ._latents import LatentActivity, ResampleDead, TeachDead
 from ._losses import CodeRegressionLoss, SparseCodingLoss
+from ._many import fit_many
 from ._net import SparseNet
 from ._plateau import Plateau
 from ._processes import DataParallel
@@ -43,6 +44,7 @@ __all__ = [
     "UnitNormAtoms",
     "batches_of",
     "fingerprint",
+    "fit_many",
     "hold_out",
     "ramp",
 ]

@@ -91,7 +91,12 @@ class ClearDenormals(Callback):
         if training and self.n_steps_ % self.every == 0:
             for state in net.optimizer_.state.values():
                 for moment in (state["exp_avg"], state["exp_avg_sq"]):
-                    moment.masked_fill_(moment.abs() < torch.finfo(moment.dtype).tiny, 0)
+                    clear_denormals(moment)
+
+
+def clear_denormals(values):
+    """Set the denormal numbers of a tensor to zero."""
+    values.masked_fill_(values.abs() < torch.finfo(values.dtype).tiny, 0)
 
 
 def _row_blocks(matrix):

@@ -181,7 +181,8 @@ class SparseNet(NeuralNet):
             so_far.sizes.append(self.processes_.n_rows)
             self.notify("on_batch_end", batch=batch, training=training, **step)
         mean_loss = so_far.mean_loss()
-        self._check_finite(mean_loss)
+        if not math.isfinite(mean_loss):
+            raise self.divergence(mean_loss, len(self.history))
         self.pass_ = None
         self.history.record(f"{prefix}_loss", mean_loss)
         self.history.record(f"{prefix}_batch_count", len(iterator))
@@ -249,11 +250,10 @@ class SparseNet(NeuralNet):
         buffer = io.BytesIO(state["net"])
         self.__dict__.update(torch.load(buffer, map_location=map_location, weights_only=False))
 
-    def _check_finite(self, loss):
-        if math.isfinite(loss):
-            return
-        raise ValueError(
-            f"The training loss became {loss} in epoch {len(self.history)}. The step size was "
+    def divergence(self, loss, epoch):
+        """Return the error that says that the loss of an epoch is no longer finite."""
+        return ValueError(
+            f"The training loss became {loss} in epoch {epoch}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )
 

@@ -1,0 +1,107 @@
+"""Many small models: `fit_many` against as many fits in a bare torch loop, one after the other.
+
+    python benchmarks/bench_fit_many.py [--quick] [--threads 1] [--models 50]
+
+Both sides train the same autoencoders, with the alphas and seeds of a grid, from the same weights,
+on all rows in one batch (8 features, 16 atoms, 1,024 rows). The bare loop is what one would write
+with autograd and fused Adam (the one of `bench_training_overhead.py`, and its like with
+`torch.topk`). Ours is the whole call, validation and first weights included. Runs are interleaved;
+the ratio is the median over rounds. The mean final loss of both is printed beside.
+"""
+
+import argparse
+import statistics
+import time
+import warnings
+
+import numpy as np
+import torch
+from bench_training_overhead import ALPHA, LEARNING_RATE, first_scale, train_bare
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import SAEEncoder, TopKSAE
+from skamort.training import fit_many
+
+N_SAMPLES, N_FEATURES, N_COMPONENTS = 1024, 8, 16
+K = 3
+
+
+def train_bare_topk(X, dictionary, n_epochs):
+    """Train a top-k autoencoder with a plain loop; return the seconds and the last loss."""
+    scale = first_scale(X, dictionary)
+    W = torch.nn.Parameter(dictionary * scale)
+    b = torch.nn.Parameter(torch.zeros(len(dictionary)))
+    D = torch.nn.Parameter(dictionary.clone())
+    optimizer = torch.optim.Adam([W, b, D], lr=LEARNING_RATE, fused=True)
+    start = time.perf_counter()
+    for _ in range(n_epochs):
+        values, indices = torch.nn.functional.linear(X, W, b).topk(K, dim=1, sorted=False)
+        codes = X.new_zeros(len(X), len(W)).scatter(1, indices, values.relu())
+        loss = 0.5 * (codes @ D - X).square().sum() / len(X)
+        optimizer.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            D.grad -= (D.grad * D).sum(1, keepdim=True) * D
+            optimizer.step()
+            D /= D.norm(dim=1, keepdim=True)
+        last = loss.item()
+    return time.perf_counter() - start, last
+
+
+def train_many(estimator, X, grid, seeds):
+    """Train all models at once; return the seconds and the mean of their last losses."""
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        models = fit_many(estimator, X, grid, seeds)
+    seconds = time.perf_counter() - start
+    return seconds, np.mean([model.loss_curve_[-1] for model in models])
+
+
+def main():
+    """Print a row a kind of model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer epochs and rounds")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--models", type=int, default=50)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    n_rounds, n_epochs = (1, 50) if args.quick else (5, 300)
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N_SAMPLES, N_FEATURES), dtype=np.float32)
+    atoms = rng.standard_normal((N_COMPONENTS, N_FEATURES), dtype=np.float32)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    tensors = torch.from_numpy(X), torch.from_numpy(atoms)
+    common = {
+        "dict_init": atoms,
+        "learning_rate": LEARNING_RATE,
+        "batch_size": N_SAMPLES,
+        "max_iter": n_epochs,
+        "n_iter_no_change": n_epochs + 1,
+    }
+    cases = {
+        "ReLU": (
+            SAEEncoder(alpha=ALPHA, **common),
+            lambda: train_bare(*tensors, N_SAMPLES, n_epochs),
+        ),
+        f"TopK k={K}": (TopKSAE(k=K, **common), lambda: train_bare_topk(*tensors, n_epochs)),
+    }
+    print(f"torch {torch.__version__}, {args.threads} thread(s), {args.models} models of ", end="")
+    print(f"{N_FEATURES} x {N_COMPONENTS}, batch {N_SAMPLES}, {n_epochs} epochs")
+    print(f"{'':10} {'bare s':>8} {'ours s':>8} {'bare/ours':>10} {'loss bare':>10} {'ours':>8}")
+    for name, (estimator, bare) in cases.items():
+        seconds = {"bare": [], "ours": []}
+        for _ in range(n_rounds):
+            runs = [bare() for _ in range(args.models)]
+            seconds["bare"].append(sum(run[0] for run in runs))
+            taken, loss = train_many(estimator, X, {}, range(args.models))
+            seconds["ours"].append(taken)
+        ratio = statistics.median(b / o for b, o in zip(*seconds.values(), strict=True))
+        medians = [statistics.median(values) for values in seconds.values()]
+        print(f"{name:10} {medians[0]:8.2f} {medians[1]:8.2f} {ratio:10.1f} ", end="")
+        print(f"{np.mean([run[1] for run in runs]):10.4f} {loss:8.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Several networks of equal shapes as one, every product of theirs a batched one.
+
+Symbols are those of `_losses`, with the models first and the samples last, a layout in which
+batched products of small matrices are several times faster:
+
+    A = W X + b,  Z = activation(A)                (n_models, n_components, n)
+    R = D^T Z - X                                  (n_models, n_features, n), X centered
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..modules import TopK
+from ._callbacks import clear_denormals
+from ._losses import CodeRegressionLoss
+from ._net import SparseNet
+
+# Up to this k the largest codes are found by as many rounds of maxima, which vectorize.
+_MOST_ROUNDS = 8
+
+
+class NetStack:
+    """The parameters of several `SparseNet` in one tensor, and Adam's steps on it.
+
+    Parameters
+    ----------
+    nets : list of SparseNet
+        Initialized and not yet trained, with modules of the same structure: a linear encoder or
+        one with ReLU layers between, ReLU or top-k codes, k not increasing along the list.
+
+    Attributes
+    ----------
+    learned : Tensor of shape (n_models, n_parameters)
+        All that is learned, a row a model.
+    """
+
+    def __init__(self, nets: list[SparseNet]):
+        module = nets[0].module_
+        self.layers = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)]
+        self.layout, self.fixed, start = {}, {}, 0
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                self.layout[name] = (start, start := start + parameter.numel(), parameter.shape)
+            else:
+                self.fixed[name] = _stacked(net.module_.get_parameter(name) for net in nets)
+        self.learned = _stacked(
+            torch.cat([net.module_.get_parameter(name).flatten() for name in self.layout])
+            for net in nets
+        )
+        self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
+        self.n_steps = 0
+        self.spaces: dict[str, Tensor] = {}
+        self._read_settings(nets)
+        self._make_views()
+
+    def _read_settings(self, nets: list[SparseNet]) -> None:
+        """Take what may differ from model to model, a row each."""
+        like, module = self.learned, nets[0].module_
+        self.is_topk = isinstance(module.activation, TopK)
+        self.trains_atoms = module.decoder.dictionary.requires_grad
+        self.betas = nets[0].optimizer_.defaults["betas"]
+        self.rates = torch.empty_like(like)
+        for net, rates in zip(nets, self.rates, strict=True):
+            names = {parameter: name for name, parameter in net.module_.named_parameters()}
+            for group in net.optimizer_.param_groups:
+                for parameter in group["params"]:
+                    start, stop, _ = self.layout[names[parameter]]
+                    rates[start:stop] = group["lr"]
+        losses = [net.criterion_ for net in nets]
+        columns = {"eps": [net.optimizer_.defaults["eps"] for net in nets]}
+        if self.is_topk:
+            columns["k"] = [net.module_.activation.k for net in nets]
+        self.regression = losses[0] if isinstance(losses[0], CodeRegressionLoss) else None
+        self.squared_weights = None
+        if self.regression is None:
+            columns["alpha"] = [loss.alpha for loss in losses]
+            if losses[0].squared_weights is not None:
+                self.squared_weights = _stacked(loss.squared_weights for loss in losses)
+        self.settings = {name: like.new_tensor(column) for name, column in columns.items()}
+
+    def _make_views(self) -> None:
+        self.grad = torch.empty_like(self.learned)
+        self.values, self.grads = dict(self.fixed), {}
+        for name, (start, stop, shape) in self.layout.items():
+            self.values[name] = self.learned[:, start:stop].unflatten(1, shape)
+            self.grads[name] = self.grad[:, start:stop].unflatten(1, shape)
+
+    def __len__(self) -> int:
+        return len(self.learned)
+
+    def keep(self, models: list[int]) -> None:
+        """Go on with some of the models."""
+        for name in ("learned", "mean", "square", "rates", "squared_weights"):
+            value = getattr(self, name)
+            setattr(self, name, None if value is None else value[models])
+        self.fixed = {name: value[models] for name, value in self.fixed.items()}
+        self.settings = {name: value[models] for name, value in self.settings.items()}
+        self._make_views()
+
+    def backward(self, X: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the gradients of a batch.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_models, n_features, n)
+            A batch for each model.
+        target : Tensor of shape (n_models, n_components, n), optional
+            Its known codes.
+
+        Returns
+        -------
+        loss : Tensor of shape (n_models,)
+            The losses.
+        active : Tensor of shape (n_models, n_components, n)
+            1 where a code is positive, 0 elsewhere.
+        """
+        inputs, codes = self._encode(X)
+        active = torch.sign(codes, out=self._space("active", codes))
+        if self.regression is None:
+            weighted, loss = self._reconstruct(codes, inputs[0])
+            share = 1 / X.shape[2]
+            dictionary = self.values["decoder.dictionary"]
+            if self.trains_atoms:
+                grad = torch.bmm(weighted, codes.transpose(1, 2)).mul_(share)
+                self.grads["decoder.dictionary"].copy_(grad.transpose(1, 2))
+            penalty = self.settings["alpha"].view(-1, 1, 1) * share
+            space = self._space("code_grad", codes)
+            code_grad = torch.baddbmm(penalty, dictionary, weighted, alpha=share, out=space)
+        else:
+            loss, code_grad = self._regress(codes, target)
+        center_grad = self._encoder_backward(code_grad.mul_(active), inputs)
+        if center_grad is not None:
+            if self.regression is None:
+                center_grad += weighted.sum(2).mul_(share)
+            self.grads["decoder.intercept"].copy_(center_grad)
+        return loss, active
+
+    def evaluate(self, X: Tensor, target: Tensor | None = None) -> Tensor:
+        """Return the losses of a batch, of shape (n_models,)."""
+        inputs, codes = self._encode(X)
+        if self.regression is None:
+            return self._reconstruct(codes, inputs[0])[1]
+        return self._regress(codes, target)[0]
+
+    def step(self) -> None:
+        """Take a step of Adam, atoms staying on the unit sphere."""
+        self.n_steps += 1
+        atoms = self.values["decoder.dictionary"]
+        if self.trains_atoms:
+            atom_grad = self.grads["decoder.dictionary"]
+            along = torch.linalg.vecdot(atom_grad, atoms).unsqueeze(2)
+            atom_grad.addcmul_(along, atoms, value=-1)
+        decays = self.betas
+        self.mean.lerp_(self.grad, 1 - decays[0])
+        self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
+        shares = [1 - decay**self.n_steps for decay in decays]  # of a moment that has been seen
+        scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.settings["eps"].unsqueeze(1))
+        self.learned.addcmul_(self.mean / scale, self.rates, value=-1 / shares[0])
+        if self.trains_atoms:
+            atoms.div_(torch.linalg.vector_norm(atoms, dim=2, keepdim=True))
+
+    def clear_denormals(self) -> None:
+        """Set moments that have decayed to denormal numbers to zero, as `ClearDenormals` does."""
+        for moment in (self.mean, self.square):
+            clear_denormals(moment)
+
+    @torch.no_grad()
+    def store(self, model: int, net: SparseNet, learned: Tensor) -> None:
+        """Give a net the row `learned` as its weights, and the moments of a model."""
+        for name, (start, stop, shape) in self.layout.items():
+            parameter = net.module_.get_parameter(name)
+            parameter.copy_(learned[start:stop].view(shape))
+            net.optimizer_.state[parameter] = {
+                "step": torch.tensor(float(self.n_steps), device=parameter.device),
+                "exp_avg": self.mean[model, start:stop].view(shape).clone(),
+                "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
+            }
+
+    # -- The model ---------------------------------------------------------------------------------
+
+    def _encode(self, X: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the inputs of the encoder's layers, and the codes."""
+        intercept = self.values.get("decoder.intercept")
+        inputs = [X if intercept is None else X - intercept.unsqueeze(2)]
+        for layer in self.layers[:-1]:
+            inputs.append(self._apply(layer, inputs[-1]).relu_())
+        preactivations = self._apply(self.layers[-1], inputs[-1])
+        if self.is_topk:
+            return inputs, self._keep_largest(preactivations)
+        return inputs, preactivations.relu_()
+
+    def _apply(self, layer: str, inputs: Tensor) -> Tensor:
+        weight, bias = self.values[f"{layer}.weight"], self.values.get(f"{layer}.bias")
+        out = self._space(layer, weight[:, :, :1].expand(-1, -1, inputs.shape[2]))
+        if bias is None:
+            return torch.bmm(weight, inputs, out=out)
+        return torch.baddbmm(bias.unsqueeze(2), weight, inputs, out=out)
+
+    def _keep_largest(self, preactivations: Tensor) -> Tensor:
+        """Return what `TopK` makes of each model's pre-activations."""
+        counts = [int(count) for count in self.settings["k"].tolist()]
+        if counts[0] <= _MOST_ROUNDS:
+            spaces = (self._space(name, preactivations) for name in ("codes", "rest", "below"))
+            codes, rest, below = spaces
+            rest.copy_(torch.clamp(preactivations, min=0, out=codes))
+            for found in range(counts[0]):
+                n_models = sum(count > found for count in counts)
+                left = rest[:n_models]
+                torch.lt(left, left.amax(1, keepdim=True), out=below[:n_models])
+                left.mul_(below[:n_models])
+            codes.sub_(rest)
+            fired = torch.sign(codes, out=below).sum(1)
+            if (fired <= self.settings["k"].unsqueeze(1)).all():  # else equals went in one round
+                return codes
+        pairs = zip(counts, preactivations, strict=True)
+        return torch.stack([TopK(k)(values.mT).mT for k, values in pairs])
+
+    def _reconstruct(self, codes: Tensor, centered: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted residual and the loss."""
+        dictionary = self.values["decoder.dictionary"]
+        space = self._space("residual", centered)
+        residual = torch.bmm(dictionary.transpose(1, 2), codes, out=space).sub_(centered)
+        weighted = residual
+        if self.squared_weights is not None:
+            weighted = residual * self.squared_weights.unsqueeze(2)
+        loss = torch.linalg.vecdot(residual.flatten(1), weighted.flatten(1))
+        loss += 2 * self.settings["alpha"] * codes.sum((1, 2))
+        return weighted, loss.mul_(0.5 / codes.shape[2])
+
+    def _regress(self, codes: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient with respect to the codes."""
+        with torch.enable_grad():
+            codes = codes.requires_grad_()
+            losses = torch.vmap(self.regression)(codes.mT, target.mT)
+            (code_grad,) = torch.autograd.grad(losses.sum(), codes)
+        return losses.detach(), code_grad
+
+    def _encoder_backward(self, output_grad: Tensor, inputs: list[Tensor]) -> Tensor | None:
+        """Leave the encoder's gradients; return the intercept's, where there is one."""
+        for depth, layer in reversed(list(enumerate(self.layers))):
+            grad = torch.bmm(inputs[depth], output_grad.transpose(1, 2))
+            self.grads[f"{layer}.weight"].copy_(grad.transpose(1, 2))
+            weight, total = self.values[f"{layer}.weight"], output_grad.sum(2)
+            if f"{layer}.bias" in self.grads:
+                self.grads[f"{layer}.bias"].copy_(total)
+            if depth:
+                output_grad = torch.bmm(weight.transpose(1, 2), output_grad)
+                output_grad.mul_(inputs[depth].sign_())
+        if "decoder.intercept" in self.values:
+            return -torch.bmm(total.unsqueeze(1), weight).squeeze(1)
+        return None
+
+    def _space(self, name: str, like: Tensor) -> Tensor:
+        """Return memory of the shape of `like` that is used again in every step.
+
+        Fresh memory of this size costs more than what is computed in it: the system clears it.
+        """
+        space = self.spaces.get(name)
+        if space is None or space.numel() < like.numel():
+            space = self.spaces[name] = like.new_empty(like.numel())
+        return space[: like.numel()].view(like.shape)
+
+
+def _stacked(tensors) -> Tensor:
+    return torch.stack([tensor.detach() for tensor in tensors])

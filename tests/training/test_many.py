@@ -1,0 +1,206 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, NotFittedError
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import GradientNormClipping
+from tqdm import tqdm
+
+from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.training import SparseNet, StopOnPlateau, fit_many
+
+N_COMPONENTS = 12
+CASES = {
+    "alpha and learning rate": (
+        SAEEncoder(N_COMPONENTS),
+        {"alpha": [0.01, 0.1], "learning_rate": [1e-3, 3e-2]},
+    ),
+    "intercept without bias": (
+        SAEEncoder(N_COMPONENTS, fit_intercept=True, encoder_bias=False),
+        {"alpha": [0.01, 0.1], "tol": [1e-3, 0.1]},
+    ),
+    "known dictionary": (SAEEncoder(dictionary=np.eye(6)), {"alpha": [0.01, 0.1]}),
+    "k": (TopKSAE(N_COMPONENTS, fit_intercept=True), {"k": [1, 3, 2]}),
+    "k beyond rounds": (TopKSAE(N_COMPONENTS), {"k": [2, 10]}),
+    "shapes": (SAEEncoder(), {"n_components": [5, 7], "max_iter": [3, 20]}),
+    "hidden layers": (
+        MLPEncoder(N_COMPONENTS, hidden_layer_sizes=(7, 9), fit_intercept=True),
+        {"alpha": [0.01, 0.1]},
+    ),
+    "feature weights": (
+        WeightedSAE(N_COMPONENTS),
+        {"activation": ["relu", "topk"], "weight_exponent": [0.1, 1.0]},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def X():
+    return np.random.default_rng(0).standard_normal((150, 6))
+
+
+def fit_quietly(function, *args, **kwargs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return function(*args, **kwargs)
+
+
+def assert_equals_one_fitted_alone(model, X, tolerance=1e-8, **known):
+    alone = fit_quietly(clone(model).fit, X, **known)
+    close = {"rtol": tolerance, "atol": tolerance}
+    for name, value in alone.net_.module_.state_dict().items():
+        torch.testing.assert_close(model.net_.module_.state_dict()[name], value, **close)
+    np.testing.assert_allclose(model.loss_curve_, alone.loss_curve_, **close)
+    if alone.validation_loss_curve_ is not None:
+        validation = model.validation_loss_curve_, alone.validation_loss_curve_
+        np.testing.assert_allclose(*validation, **close)
+    assert [sorted(row) for row in model.net_.history] == [sorted(r) for r in alone.net_.history]
+    np.testing.assert_allclose(model.latent_frequency_, alone.latent_frequency_)
+    activity, expected = model.net_.callback("activity"), alone.net_.callback("activity")
+    assert torch.equal(activity.silence_, expected.silence_)
+    assert model.net_.converged_ == alone.net_.converged_
+    assert model.n_features_in_ == alone.n_features_in_
+    return alone
+
+
+@pytest.fixture
+def no_fit_alone(monkeypatch):
+    """Makes sure that models are trained together."""
+
+    def refuse(self, *args):
+        raise AssertionError("trained alone")
+
+    with monkeypatch.context() as context:
+        context.setattr(SparseNet, "partial_fit", refuse)
+        yield context
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("batch_size", [64, 1000])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_fits_alone(case, batch_size, early_stopping, X, no_fit_alone):
+    estimator, grid = CASES[case]
+    estimator = clone(estimator).set_params(
+        max_iter=20, batch_size=batch_size, early_stopping=early_stopping
+    )
+    models = fit_quietly(fit_many, estimator, X, grid, [0, 1])
+    no_fit_alone.undo()
+    given = [(model.get_params(), model.random_state) for model in models]
+    expected = [(parameters, seed) for parameters in ParameterGrid(grid) for seed in (0, 1)]
+    assert all(
+        params | parameters == params and state == seed
+        for (params, state), (parameters, seed) in zip(given, expected, strict=True)
+    )
+    for model in models:
+        assert_equals_one_fitted_alone(model, X)
+
+
+@pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
+def test_known_codes(code_loss, X, no_fit_alone):
+    codes = np.abs(np.random.default_rng(1).standard_normal((len(X), N_COMPONENTS)))
+    sae = SAEEncoder(N_COMPONENTS, code_loss=code_loss, max_iter=10, fit_intercept=True)
+    models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e-2]}, [0, 1], codes=codes)
+    no_fit_alone.undo()
+    for model in models:
+        assert_equals_one_fitted_alone(model, X, codes=codes)
+
+
+def test_class_labels_reach_the_feature_weights():
+    X, y = make_blobs(60, n_features=6, random_state=0)
+    wsae = WeightedSAE(8, feature_weights="consistency", max_iter=5)
+    for model in fit_quietly(fit_many, wsae, X, {"alpha": [0.1, 1.0]}, [0], y=y):
+        assert_equals_one_fitted_alone(model, X, y=y)
+
+
+def test_models_that_go_on_training_go_on_alike(X):
+    """The moments, the order of the batches and the counts are those of a fit alone, too."""
+    sae = SAEEncoder(N_COMPONENTS, max_iter=5, batch_size=32, early_stopping=True)
+    for model in fit_quietly(fit_many, sae, X, {"alpha": [0.01, 0.1]}, [0, 1]):
+        alone = fit_quietly(clone(model).fit, X).partial_fit(X)
+        np.testing.assert_allclose(model.partial_fit(X).transform(X), alone.transform(X))
+        assert model.n_iter_ == alone.n_iter_
+
+
+def test_of_equal_codes_only_k_are_kept(X, no_fit_alone):
+    """Which of them may differ, so that it is the first loss that must be equal."""
+    atoms = np.repeat(np.random.default_rng(0).standard_normal((3, 6)), 4, axis=0)
+    topk = TopKSAE(dict_init=atoms, batch_size=len(X), max_iter=1)
+    models = fit_quietly(fit_many, topk, X, {"k": [1, 2]}, [0])
+    no_fit_alone.undo()
+    for model in models:
+        alone = fit_quietly(clone(model).fit, X)
+        np.testing.assert_allclose(model.loss_curve_, alone.loss_curve_)
+        np.testing.assert_allclose(model.latent_frequency_.sum(), alone.latent_frequency_.sum())
+
+
+def test_other_estimators_and_callbacks_are_fitted_one_by_one(X):
+    for model in fit_quietly(fit_many, LISTAEncoder(max_iter=3), X, {"alpha": [0.1, 1.0]}, [0]):
+        assert_equals_one_fitted_alone(model, X)
+    clipped = SAEEncoder(max_iter=3, callbacks=[GradientNormClipping(0.1)], dead_latents="resample")
+    for model in fit_quietly(fit_many, clipped, X, {"alpha": [0.1, 1.0]}, [0]):
+        assert_equals_one_fitted_alone(model, X)
+    for model in fit_many(PCA(), X, {"n_components": [1, 2]}, [0]):
+        assert model.transform(X).shape == (len(X), model.n_components)
+
+
+def test_no_seeds_means_the_estimators_own(X):
+    sae = SAEEncoder(max_iter=3, random_state=7)
+    (model,) = fit_quietly(fit_many, sae, X, {})
+    assert model.random_state == 7
+    with pytest.raises(NotFittedError):
+        check_is_fitted(sae)
+
+
+def test_data_on_disk_are_trained_on(X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for model in fit_quietly(fit_many, SAEEncoder(max_iter=3), mapped, {"alpha": [0.1, 1.0]}, [0]):
+        assert_equals_one_fitted_alone(model, X)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_diverging_models_leave_the_others_alone(X, together):
+    callbacks = None if together else [StopOnPlateau(0, 10)]
+    sae = SAEEncoder(N_COMPONENTS, max_iter=4, callbacks=callbacks)
+    with pytest.warns(FitFailedWarning, match="learning_rate=1e\\+200"):
+        models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e200]}, [0])
+    assert_equals_one_fitted_alone(models[0], X)
+    with pytest.raises(NotFittedError):
+        models[1].transform(X)
+
+
+def test_says_once_how_many_have_not_converged(X):
+    with pytest.warns(ConvergenceWarning, match="3 of 3 models") as record:
+        fit_many(SAEEncoder(max_iter=2), X, {}, range(3))
+    assert len(record) == 1
+
+
+def test_verbose_draws_one_bar(X, monkeypatch):
+    bars = []
+
+    def progress_bar(total, description, disable):
+        bars.append((total, description, disable))
+        return tqdm(disable=True)
+
+    monkeypatch.setattr("skamort.training._many.progress_bar", progress_bar)
+    fit_quietly(fit_many, SAEEncoder(verbose=True), X, {"max_iter": [2, 3]}, range(3))
+    assert bars == [(3, "6 models", False)]
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"alpha": [-1.0]}, "alpha"),
+        ({"k": [3]}, "Invalid parameter 'k'"),
+        ({"checkpoint_dir": ["runs"]}, "checkpoint_dir=None"),
+    ],
+)
+def test_refuses_before_any_work(grid, message, X):
+    with pytest.raises(ValueError, match=message):
+        fit_many(SAEEncoder(), X, grid, [0])
