@@ -43,11 +43,11 @@ class PowerFailure(Callback):
 
 
 ENCODERS = [
-    SAEEncoder(12, dead_latents="resample", fit_intercept=True),
+    SAEEncoder(12, dead_latents="resample", fit_intercept=True, alpha_warmup_fraction=0.5),
     LISTAEncoder(12, n_layers=2),
     MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
     TopKSAE(12, k=2, dead_latents="auxk"),
-    WeightedSAE(12),
+    WeightedSAE(12, warmup_fraction=0.3, decay_fraction=0.5),
 ]
 
 
