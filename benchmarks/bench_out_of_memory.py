@@ -3,11 +3,13 @@
     python benchmarks/bench_out_of_memory.py [--quick] [--threads 1] [--rows 100000]
 
 Training: `TopKSAE`, k=32, 384 x 3072, one pass over the rows of a NumPy file (a memory map) and,
-where h5py is installed, of an HDF5 file, read by chunks; interleaved with the same in memory.
+where h5py, zarr and datasets are installed, of their files, read by chunks; interleaved with the
+same in memory.
 Encoding: the memory map to CSR codes, and the most memory this takes above the codes.
 """
 
 import argparse
+import importlib
 import resource
 import tempfile
 from pathlib import Path
@@ -19,10 +21,13 @@ import torch
 
 from skamort import TopKSAE
 
-try:
-    import h5py
-except ImportError:
-    h5py = None
+
+def optional(module):
+    """Import a module, or return None."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
 
 
 def write_rows(folder, n_rows, n_features):
@@ -30,10 +35,20 @@ def write_rows(folder, n_rows, n_features):
     X = np.random.default_rng(0).standard_normal((n_rows, n_features), dtype=np.float32)
     np.save(folder / "X.npy", X)
     sources = {"memory": X, "memory map": np.load(folder / "X.npy", mmap_mode="r")}
-    if h5py is not None:
+    if h5py := optional("h5py"):
         with h5py.File(folder / "X.h5", "w") as file:
             file.create_dataset("X", data=X, chunks=(1024, n_features))
         sources["HDF5"] = h5py.File(folder / "X.h5")["X"]
+    if zarr := optional("zarr"):
+        shape = {"shape": X.shape, "chunks": (1024, n_features), "dtype": X.dtype}
+        sources["zarr"] = zarr.open(str(folder / "X.zarr"), mode="w", **shape)
+        sources["zarr"][:] = X
+    if datasets := optional("datasets"):
+        datasets.disable_progress_bars()
+        kind = datasets.Sequence(datasets.Value("float32"), length=n_features)
+        table = datasets.Dataset.from_dict({"X": X}, features=datasets.Features({"X": kind}))
+        table.save_to_disk(folder / "table")
+        sources["data set"] = datasets.load_from_disk(folder / "table").with_format("torch")["X"]
     return sources
 
 

@@ -62,7 +62,7 @@ class LazyRows:
                 "X.compute_chunk_sizes() first."
             )
         self.shape = tuple(map(int, shape))
-        dtype = np.asarray(source[:1]).dtype
+        dtype = as_array(source[:1]).dtype
         self.dtype = np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
         self.chunk_rows = _stored_rows(source)
 
@@ -78,7 +78,7 @@ class LazyRows:
             If it holds NaN or infinity, or has another width.
         """
         start, stop, _ = rows.indices(len(self))
-        block = np.asarray(self._source[start:stop])
+        block = as_array(self._source[start:stop])
         if block.shape != (stop - start, self.shape[1]):
             raise ValueError(
                 f"{self._name}: rows {start} to {stop - 1} of the data came with shape "
@@ -86,6 +86,14 @@ class LazyRows:
             )
         check_finite(block, self._name, start)
         return np.ascontiguousarray(block, dtype=self.dtype)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return an array of the same float type; of half precision that NumPy lacks, float32."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values)
 
 
 def check_finite(rows: np.ndarray, name: str, first: int = 0) -> None:

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._lazy_rows import LazyRows, check_finite, is_lazy
+from .._lazy_rows import LazyRows, as_array, check_finite, is_lazy
 from .._validation import as_tensor
 from ..metrics import fraction_variance_unexplained
 from ..modules import DenseCodes
@@ -111,6 +111,7 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _check_data(self, X, reset):
         """Validate X; float32 and float64 stay, half precision becomes float32, all else
         float64."""
+        X = as_array(X) if isinstance(X, torch.Tensor) else X
         half = getattr(X, "dtype", None) == np.float16
         dtype = np.float32 if half else [np.float64, np.float32]
         like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}

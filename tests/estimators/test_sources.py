@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from on_disk import OnDisk
 from sklearn.base import clone
@@ -117,3 +118,13 @@ def test_a_dask_array_of_unknown_length_is_refused(X):
 def test_other_types_are_cast_as_arrays_are(X, tmp_path, stored, fitted):
     source = h5py_dataset((100 * X).astype(stored), tmp_path)
     assert SAEEncoder(40, max_iter=1).fit(source).components_.dtype == fitted
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_tensors_keep_their_type(X, given):
+    tensor = torch.from_numpy(X).to(given)
+    array = tensor.to(torch.promote_types(given, torch.float32)).numpy()
+    encoder = SAEEncoder(40, max_iter=1, random_state=0).fit(tensor)
+    assert encoder.components_.dtype == array.dtype
+    assert_array_equal(encoder.transform(tensor), encoder.fit(array).transform(array))
+    assert_array_equal(encoder.fit(OnDisk(tensor)).transform(tensor), encoder.transform(array))
