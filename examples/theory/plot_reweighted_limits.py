@@ -45,8 +45,8 @@ data = {sparsity: make_data(sparsity) for sparsity in SPARSITIES}
 # says: the rank of ``W_p^T Gamma^2 W_p`` is at most 20, so that nothing of r is seen in 180
 # directions, whatever the weights. Up to S = 0.8 the encoder reconstructs x_p with a relative error
 # of at most 0.14, and x with one of 0.36 to 0.82. Weights by variance, scaled as in `WeightedSAE`,
-# hardly change the difference. A common factor makes it zero and changes no code: a small difference
-# of the losses is, by itself, no sign of recovery.
+# hardly change the difference. A common factor makes it zero and changes no code: that the losses
+# differ little is, by itself, no sign of recovery.
 #
 # From S = 0.9 on the toy model keeps most sources. More than 40 directions in 20 dimensions cannot
 # all be at right angles or more, so that latents fire along with each other, and W_p transposed is
