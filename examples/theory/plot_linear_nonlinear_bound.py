@@ -50,10 +50,10 @@ for m in n_features:
     print(f"{m:2} measurements, relative squared error: {scores}")
 
 # %%
-# Of the largest error over a set of codes, the smallest that any such encoder can have is known. Take
-# all codes of two active sources, of sizes 1 and 1, or 2 and 1. An encoder whose errors are below 1
-# fires wherever a code is active, and there it is linear: the least largest error of a latent is a
-# linear program over its weights. Where that comes out at 1 or more, 1 is what is proved.
+# Of the largest error over a set of codes, the smallest that any such encoder can have is known.
+# Take all codes of two active sources, of sizes 1 and 1, or 2 and 1. An encoder whose errors are
+# below 1 fires wherever a code is active, and there it is linear: the least largest error of a
+# latent is a linear program over its weights. Where that comes out at 1 or more, 1 is proved.
 
 sizes = [(1, 1), (2, 1), (1, 2)]
 pairs = itertools.combinations(np.eye(16), 2)
@@ -81,8 +81,8 @@ for m in n_features:
     print(f"{m:2} measurements, largest error: any relu(W x) at least {floor[-1]:.3f}, {scores}")
 
 # %%
-# Training minimizes the mean error, gives some codes up, and stays above the floor. Learned iterations
-# come out below it from 12 measurements on.
+# Training minimizes the mean error, gives some codes up, and stays above the floor. Learned
+# iterations come out below it from 12 measurements on.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 colors = dict(zip(encoders, ("#4c6a8c", "#e08a3c"), strict=True))
