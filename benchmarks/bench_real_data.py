@@ -163,15 +163,16 @@ def compare(data):
 
     add("AmortizedCoder", taught, 0.9 * learned.alpha, learned.fit_seconds)
     learned.encoder.set_params(transform_alpha=None)
-    for name, base in (("SAE", "SAEEncoder"), ("TopK", "TopKSAE")):
+    for name, base in (("SAE's", "SAEEncoder"), ("TopK's", "TopKSAE")):
         before = runs[base].fit_seconds
-        label = f"ITOCoder, {name}'s atoms"
+        label = f"ITOCoder, {name} atoms"
         add(label, lambda alpha, base=base: optimized(base, alpha), learned.alpha, before)
     runs["TopKSAE"] = replace(runs["TopKSAE"], alpha=runs["ITOCoder, TopK's atoms"].alpha)
-    ksparse = ITOCoder(dictionary=learned.encoder.components_, n_nonzero_coefs=data.k)
-    runs["ITOCoder, k-sparse, learned atoms"] = run(
-        ksparse, data, learned.alpha, learned.fit_seconds
-    )
+    for name, base in (("TopK's", "TopKSAE"), ("learned", "GradSparseCoder")):
+        atoms = runs[base].encoder.components_
+        ksparse = ITOCoder(dictionary=atoms, n_nonzero_coefs=data.k)
+        label = f"ITOCoder, k-sparse, {name} atoms"
+        runs[label] = run(ksparse, data, runs[base].alpha, runs[base].fit_seconds)
     print("MiniBatchDictionaryLearning ...", flush=True)
     runs["MiniBatchDictionaryLearning"] = run_sklearn(data, learned.alpha, common)
     return runs
