@@ -105,6 +105,7 @@ def with_equal_l0(make, data, alpha, seconds_before=0.0):
     """Fit encoders until one has k non-zero codes on average; return the nearest."""
     runs, misses = [], {}
     for _ in range(MOST_FITS):
+        alpha = float(f"{alpha:.3g}")
         runs.append(run(make(alpha), data, alpha, seconds_before))
         print(f"    alpha {alpha:.4f}: L0 {runs[-1].l0:.1f}", flush=True)
         misses[math.log(alpha)] = math.log(max(runs[-1].l0, 0.1) / data.k)
@@ -122,10 +123,18 @@ def next_log_alpha(misses):
     small = max((alpha for alpha, miss in misses.items() if miss > 0), default=None)
     large = min((alpha for alpha, miss in misses.items() if miss <= 0), default=None)
     if small is None or large is None:
-        alpha = large if small is None else small
-        return alpha + min(max(misses[alpha] / 1.3, -math.log(2)), math.log(2))
+        return beyond(list(misses.items()))
     share = misses[small] / (misses[small] - misses[large])
     return small + (large - small) * min(max(share, 0.1), 0.9)
+
+
+def beyond(tried):
+    """Where the last two weights point to, at most twice or half the last."""
+    (alpha, miss), slope = tried[-1], -1.3
+    if len(tried) > 1:
+        before, missed = tried[-2]
+        slope = min((miss - missed) / (alpha - before), -0.2)
+    return alpha + min(max(-1.1 * miss / slope, -math.log(2)), math.log(2))
 
 
 def compare(data):
@@ -143,26 +152,27 @@ def compare(data):
 
     add("GradSparseCoder", lambda alpha: GradSparseCoder(alpha=alpha, **common), 0.08)
     learned = runs["GradSparseCoder"]
-    add("SAEEncoder", lambda alpha: SAEEncoder(alpha=alpha, **common), 1.4 * learned.alpha)
+    add("SAEEncoder", lambda alpha: SAEEncoder(alpha=alpha, **common), 2 * learned.alpha)
     print("TopKSAE ...", flush=True)
     runs["TopKSAE"] = run(TopKSAE(k=data.k, **common), data, math.nan)
-    add("MLPEncoder", lambda alpha: MLPEncoder(alpha=alpha, **common), learned.alpha)
+    add("MLPEncoder", lambda alpha: MLPEncoder(alpha=alpha, **common), 0.75 * learned.alpha)
 
     def taught(alpha):
         teacher = FrozenEstimator(learned.encoder.set_params(transform_alpha=alpha))
         return AmortizedCoder(teacher=teacher, random_state=0)
 
-    add("AmortizedCoder", taught, learned.alpha, learned.fit_seconds)
+    add("AmortizedCoder", taught, 0.9 * learned.alpha, learned.fit_seconds)
     learned.encoder.set_params(transform_alpha=None)
-    for name, base in (("SAE", "SAEEncoder"), ("TopK", "TopKSAE")):
+    for name, base in (("SAE's", "SAEEncoder"), ("TopK's", "TopKSAE")):
         before = runs[base].fit_seconds
-        label = f"ITOCoder, {name}'s atoms"
+        label = f"ITOCoder, {name} atoms"
         add(label, lambda alpha, base=base: optimized(base, alpha), learned.alpha, before)
     runs["TopKSAE"] = replace(runs["TopKSAE"], alpha=runs["ITOCoder, TopK's atoms"].alpha)
-    ksparse = ITOCoder(dictionary=learned.encoder.components_, n_nonzero_coefs=data.k)
-    runs["ITOCoder, k-sparse, learned atoms"] = run(
-        ksparse, data, learned.alpha, learned.fit_seconds
-    )
+    for name, base in (("TopK's", "TopKSAE"), ("learned", "GradSparseCoder")):
+        atoms = runs[base].encoder.components_
+        ksparse = ITOCoder(dictionary=atoms, n_nonzero_coefs=data.k)
+        label = f"ITOCoder, k-sparse, {name} atoms"
+        runs[label] = run(ksparse, data, runs[base].alpha, runs[base].fit_seconds)
     print("MiniBatchDictionaryLearning ...", flush=True)
     runs["MiniBatchDictionaryLearning"] = run_sklearn(data, learned.alpha, common)
     return runs
@@ -237,7 +247,7 @@ def report(table, runs, data, folder):
         "seconds": "of the CPU, one thread",
     }
     page = ComparisonReport(
-        table,
+        table.drop(columns=["gap_share", "gap_share_upper"]),  # the report says them in words
         title=f"Encoders on {data.name}, at equal L0",
         figures={"Quality against cost, and what better inference would win": figure},
         estimators={name: found.encoder for name, found in runs.items()},
