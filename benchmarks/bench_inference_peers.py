@@ -8,7 +8,8 @@ is skipped. All methods take turns in every repetition, and medians are shown. E
 Gram matrix of the dictionary, or the time that it takes to build its own is shown apart ("setup").
 Accuracy stands beside every speed: the duality gap relative to 1/2 ||x||^2 (99th percentile and
 largest over samples), or for k-sparse codes the relative residual and the share of samples whose
-true support was found exactly.
+true support was found exactly. No pursuit is faster than its first step, one product X D^T, whose
+speed is shown as a bound.
 """
 
 from __future__ import annotations
@@ -256,6 +257,19 @@ def accuracy(problem: Problem, task: str, codes: np.ndarray) -> dict[str, float]
     return result
 
 
+def product_rate(problem: Problem, repeats: int, clock) -> float:
+    """Samples a second of one product X D^T."""
+    import torch
+
+    X, dictionary = torch.from_numpy(problem.X), torch.from_numpy(problem.dictionary)
+    out, seconds = X @ dictionary.T, []
+    for _ in range(repeats):
+        start = clock()
+        torch.mm(X, dictionary.T, out=out)
+        seconds.append(clock() - start)
+    return len(X) / np.median(seconds)
+
+
 def measure(problem: Problem, task: str, peer: Peer | None, repeats: int, clock) -> list[dict]:
     """All methods on one task, in turns; a row each."""
     seconds: dict[tuple[str, str], list[float]] = {}
@@ -310,6 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer-python", default=os.environ.get("SKAMORT_PEER_PYTHON"))
     parser.add_argument("--problems", nargs="+", choices=[*PROBLEMS, "vi"])
+    parser.add_argument("--tasks", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--activations", type=Path, help="npz with an array 'train', for (vi)")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="one turn of (i), (ii) and (v)")
@@ -346,7 +361,10 @@ def main() -> None:
             problem = makers[name]()
             shape = "x".join(map(str, reversed(problem.dictionary.shape)))
             print(f"\n({problem.name}) {shape}, alpha={problem.alpha}, k={problem.k}")
-            for task in METHODS:
+            for task in arguments.tasks:
+                if task == "omp":
+                    rate = product_rate(problem, repeats, clock)
+                    print(f"  omp   bound: X D^T {rate:22,.0f}/s")
                 for row in measure(problem, task, peer, repeats, clock):
                     rows.append(row)
                     print_row(row)

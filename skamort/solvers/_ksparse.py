@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ._base import SolverResult, block_rows, power_of_two
 
-_BLOCK_ELEMENTS = 1 << 18
+_BLOCK_ELEMENTS = 1 << 19
+# What is left of an atom that depends on the support is this many roundings at most.
+DEPENDENT = 64
 
 
 @dataclass(frozen=True)

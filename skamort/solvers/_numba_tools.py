@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
-from numba.extending import overload
+from numba import njit, types
+from numba.extending import intrinsic
 
 # Kernels of other modules contain those of the modules they import.
 _SHARED = ("_numba_tools.py", "_cd_numba.py")
 _VERSION = sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in _SHARED))
+# Unsigned: compilers that must provide for indices < 0 do not vectorize.
+_CHUNK = np.uint64(256)
 
 
 def kernel(function: Callable) -> Any:
@@ -29,71 +31,97 @@ def kernel(function: Callable) -> Any:
     a fingerprint of them in the kernel's name keeps machine code of another version from being
     used.
     """
+    return _compile(function)
+
+
+def leaf(function: Callable) -> Any:
+    """Compile a kernel that allocates nothing and that other kernels call.
+
+    It counts no references to its arrays, which takes longer than the work on short ones.
+    """
+    return _compile(function, _nrt=False)
+
+
+def _compile(function: Callable, **options: Any) -> Any:
     function.__qualname__ += f"_{_VERSION.hexdigest()[:8]}"
     # Sums may be reordered and fused. Kernels get finite numbers only; infinity may arise, NaN may
     # not.
     fastmath = {"reassoc", "contract", "nsz", "nnan"}
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    options |= {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    return njit(**options)(function)
 
 
-def _bits(values):
-    raise NotImplementedError
+@intrinsic
+def _bits(typingcontext, value):  # noqa: ARG001
+    """The bits of a number as an integer of its size."""
+    integer = types.Integer.from_bitwidth(value.bitwidth, signed=True)
+
+    def generate(context, builder, signature, arguments):  # noqa: ARG001
+        return builder.bitcast(arguments[0], context.get_value_type(integer))
+
+    return integer(value), generate
 
 
-def _number(values, bits):
-    raise NotImplementedError
+@intrinsic
+def _number(typingcontext, bits, like):  # noqa: ARG001
+    """The number of these bits, of the type of ``like``."""
+
+    def generate(context, builder, signature, arguments):  # noqa: ARG001
+        return builder.bitcast(arguments[0], context.get_value_type(like))
+
+    return like(bits, like), generate
 
 
-def _mask(values, positive):
-    raise NotImplementedError
+@leaf
+def _magnitude(value, positive):
+    """Bits of a value, or of its absolute value unless positive."""
+    return _bits(value) if positive else _bits(abs(value))
 
 
-def _integer(values):
-    return np.int32 if values.dtype.bitwidth == 32 else np.int64
-
-
-@overload(_bits)
-def _compile_bits(values):
-    integer = _integer(values)
-    return lambda values: values.view(integer)
-
-
-@overload(_number)
-def _compile_number(values, bits):  # noqa: ARG001
-    integer = _integer(values)
-    real = np.float32 if values.dtype.bitwidth == 32 else np.float64
-    return lambda values, bits: integer(bits).view(real)  # noqa: ARG005
-
-
-@overload(_mask)
-def _compile_mask(values, positive):  # noqa: ARG001
-    everything = _integer(values)(-1)
-    without_sign = _integer(values)(np.iinfo(_integer(values)).max)
-    return lambda values, positive: everything if positive else without_sign  # noqa: ARG005
-
-
-@kernel
+@leaf
 def largest(values, start, stop, positive):
     """Largest of values[start:stop], or of their absolute values unless positive; at least 0."""
-    bits, mask = _bits(values), _mask(values, positive)
-    top = mask & 0
+    zero = values.dtype.type(0)
+    top = _bits(zero)
     for j in range(start, stop):
-        top = max(top, bits[j] & mask)
-    return _number(values, top)
+        top = max(top, _magnitude(values[j], positive))
+    return _number(top, zero)
 
 
-@kernel
+@leaf
 def argmax(values, positive):
     """Index of the largest value, or absolute value unless positive; -1 if none is above 0."""
-    top = largest(values, 0, len(values), positive)
-    if top > 0:
-        for j in range(len(values)):
-            if values[j] == top or (values[j] == -top and not positive):
-                return j
-    return -1
+    n, top, chunk = np.uint64(len(values)), values.dtype.type(0), np.uint64(0)
+    for start in range(np.uint64(0), n, _CHUNK):
+        best = largest(values, start, min(start + _CHUNK, n), positive)
+        if best > top:
+            top, chunk = best, start
+    if top == 0:
+        return -1
+    # A search that stops at the first would not be vectorized.
+    index, nowhere = len(values), len(values)
+    for j in range(chunk, min(chunk + _CHUNK, n)):
+        found = _magnitude(values[j], positive) == _bits(top)
+        index = min(index, np.int64(j) if found else nowhere)
+    return index
 
 
 @kernel
+def aligned_rows(n_rows, n_columns, dtype):
+    """Zeros in rows that start where a cache line does: vectors across two lines take twice as
+    long.
+
+    Rows are an odd number of lines apart, so that the same columns of many rows fit in a cache.
+    """
+    itemsize = np.empty(1, dtype).itemsize
+    line = 64 // itemsize
+    width = (-(-n_columns // line) | 1) * line
+    buffer = np.zeros(n_rows * width + line, dtype)
+    start = -(buffer.ctypes.data // itemsize) % line
+    return buffer[start : start + n_rows * width].reshape((n_rows, width))
+
+
+@leaf
 def subtract_rows(out, weights, matrix, indices, k):
     """out -= sum of weights[i] matrix[indices[i]] over i < k, four rows at a time."""
     n = len(out)

@@ -20,10 +20,8 @@ import torch
 from torch import Tensor
 
 from ._engine import resolve_engine, resolve_n_jobs, run_in_threads
-from ._ksparse import KSparseSolver, refit
-
-# What is left of an atom that depends on the support is this many roundings at most.
-_DEPENDENT = 64
+from ._ksparse import DEPENDENT, KSparseSolver, refit
+from ._omp_gram import pursue_by_gram, sum_of_rows
 
 
 @dataclass(frozen=True)
@@ -31,8 +29,9 @@ class OMP(KSparseSolver):
     """Orthogonal matching pursuit: scikit-learn's ``orthogonal_mp`` for a batch.
 
     Choose it for a given number of non-zeros. A sample costs one product with the dictionary and,
-    compiled, n_nonzero_coefs^2 n_components / 2 multiplications; in torch, one product with the
-    dictionary for each non-zero.
+    with the Gram matrix, n_nonzero_coefs^2 n_components / 2 multiplications; without, one product
+    with the dictionary for each non-zero. The Gram matrix is computed for up to 2^14 atoms where
+    samples are many.
 
     Parameters
     ----------
@@ -69,9 +68,7 @@ class OMP(KSparseSolver):
         return "torch" if gram is None else engine
 
     def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:
-        return resolve_engine(self.engine, X) == "numba" and len(dictionary) <= min(
-            4 * len(X) + 2048, 1 << 14
-        )
+        return len(dictionary) <= min(4 * len(X) + 2048, 1 << 14)
 
     def _pursue_block(
         self,
@@ -84,8 +81,11 @@ class OMP(KSparseSolver):
     ) -> tuple[Tensor, Tensor]:
         codes.zero_()
         if self._engine_for(X, gram) == "torch":
-            pursue = _pursue_positive if positive else _pursue_signed
-            return pursue(X, dictionary, k, self._recursive, codes)
+            if positive:
+                return _pursue_positive(X, dictionary, gram, k, self._recursive, codes)
+            if gram is not None:
+                return pursue_by_gram(X, dictionary, gram, k, self._recursive, codes)
+            return _pursue_signed(X, dictionary, k, self._recursive, codes)
         from ._omp_numba import pursue as pursue_compiled
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
@@ -141,7 +141,7 @@ def _pursue_signed(
     n_samples, n_features = X.shape
     eps = torch.finfo(X.dtype).eps
     norms = dictionary.square().sum(dim=1)
-    least = _DEPENDENT * eps * norms
+    least = DEPENDENT * eps * norms
     c, residual = X @ dictionary.T, X.clone()
     left = norms.expand_as(c).clone() if recursive else None
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
@@ -177,19 +177,20 @@ def _pursue_signed(
 
 
 def _pursue_positive(
-    X: Tensor, dictionary: Tensor, k: int, recursive: bool, codes: Tensor
+    X: Tensor, dictionary: Tensor, gram: Tensor | None, k: int, recursive: bool, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Non-negative least squares on each sample's support after every atom that joins."""
     n_samples = len(X)
     eps = torch.finfo(X.dtype).eps
     norms = dictionary.square().sum(dim=1)
-    least = _DEPENDENT * eps * norms
+    least = DEPENDENT * eps * norms
     left = norms.expand(n_samples, -1)
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
     support = torch.zeros(n_samples, 0, dtype=torch.int64, device=X.device)
     active, z = support.bool(), X.new_zeros(n_samples, 0)
     n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    residual, c = X, X @ dictionary.T
+    start = X @ dictionary.T
+    residual, c = X, start
     for _ in range(2 * k):
         score = c.clamp(min=0)
         if recursive:
@@ -205,7 +206,7 @@ def _pursue_positive(
         atoms = dictionary[support]
         z, active = refit(atoms, X, torch.cat([z, z.new_zeros(n_samples, 1)], dim=1), active, True)
         residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
-        c = residual @ dictionary.T
+        c = residual @ dictionary.T if gram is None else start - sum_of_rows(gram, support, z)
         c.masked_fill_(torch.zeros_like(c).scatter_add_(1, support, active.to(c.dtype)) > 0, 0)
         if recursive:
             left = norms - _explained(atoms * active[:, :, None], dictionary)

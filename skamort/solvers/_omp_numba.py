@@ -13,22 +13,48 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._numba_tools import argmax, kernel, subtract_rows
+from ._numba_tools import aligned_rows, argmax, kernel, leaf
+
+# Numbers of a row that stay in the first cache while the support's rows pass.
+_TILE = np.uint64(512)
 
 
-@kernel
+@leaf
+def _start(s, cov, norms, c, left):
+    """Correlations of sample s, and what an empty support leaves of every atom: all."""
+    for m in range(len(norms)):
+        c[m], left[m] = cov[s, m], norms[m]
+
+
+@leaf
 def _best_atom(c, left, least, positive, recursive, score):
     """The atom that OMP, or ORMP where recursive, adds next; -1 if no correlation is left."""
     if not recursive:
         return argmax(c, positive)
-    for j in range(len(c)):
+    for j in range(len(score)):
         value = c[j] if c[j] > 0 or not positive else c.dtype.type(0)
         score[j] = value * value / (left[j] if left[j] > least[j] else least[j])
     return argmax(score, True)
 
 
-@kernel
-def _push(j, k, gram, least, c, left, rows, factor, y, support, order, recursive):
+@leaf
+def _orthogonalize(fresh, weights, k, rows, start, stop):
+    """fresh -= sum of weights[k, i] rows[i] over i < k, four rows at a time."""
+    done = k - k % 4
+    for i in range(0, done, 4):
+        a, b, c, d = weights[k, i], weights[k, i + 1], weights[k, i + 2], weights[k, i + 3]
+        for m in range(start, stop):
+            fresh[m] -= (
+                a * rows[i, m] + b * rows[i + 1, m] + c * rows[i + 2, m] + d * rows[i + 3, m]
+            )
+    for i in range(done, k):
+        a = weights[k, i]
+        for m in range(start, stop):
+            fresh[m] -= a * rows[i, m]
+
+
+@leaf
+def _join(j, k, gram, least, c, rows, factor, y, support):
     """Let atom j join as the k-th of the support; False if it depends on the others."""
     length = gram[j, j]
     for i in range(k):
@@ -38,22 +64,34 @@ def _push(j, k, gram, least, c, left, rows, factor, y, support, order, recursive
         return False
     length = np.sqrt(length)
     factor[k, k] = length
-    inverse = c.dtype.type(1) / length
-    share = c[j] * inverse
-    support[k], y[k] = j, share
-    row = rows[k]
-    row[:] = gram[j]
-    subtract_rows(row, factor[k], rows, order, k)
-    for m in range(len(c)):
-        row[m] *= inverse
-        c[m] -= share * row[m]
-    if recursive:
-        for m in range(len(c)):
-            left[m] -= row[m] * row[m]
+    support[k], y[k] = j, c[j] / length
     return True
 
 
-@kernel
+@leaf
+def _update(k, gram, c, left, fresh, rows, factor, y, support, recursive):
+    """Correlations of all atoms with the k-th orthonormal vector, and what they change."""
+    j, share, inverse = support[k], y[k], c.dtype.type(1) / factor[k, k]
+    # Unsigned: a compiler that must provide for indices < 0 does not vectorize.
+    n_components, size = np.uint64(len(gram)), np.uint64(len(c))
+    # The whole row at once, at the speed of memory.
+    for m in range(n_components):
+        fresh[m] = gram[j, m]
+    for start in range(np.uint64(0), size, _TILE):
+        stop = min(start + _TILE, size)
+        _orthogonalize(fresh, factor, k, rows, start, stop)
+        for m in range(start, stop):
+            value = inverse * fresh[m]
+            rows[k, m] = value
+            c[m] -= share * value
+        if recursive:
+            for m in range(start, stop):
+                left[m] -= rows[k, m] * rows[k, m]
+    for i in range(k + 1):
+        c[support[i]] = 0
+
+
+@leaf
 def _solve(factor, y, k, z):
     """Coefficients from the triangular system."""
     for i in range(k):
@@ -64,7 +102,7 @@ def _solve(factor, y, k, z):
             z[m] -= factor[i, m] * z[i]
 
 
-@kernel
+@leaf
 def _drop_negative(old, new, support, k):
     """Go from old to new coefficients until the first vanish, and drop those; how many are left."""
     length, blocking = old.dtype.type(1), -1
@@ -80,18 +118,27 @@ def _drop_negative(old, new, support, k):
     return left
 
 
-@kernel
-def _residual(x, dictionary, z, support, k, residual):
-    """||x - z D||^2 in float64."""
-    for f in range(len(x)):
-        residual[f] = x[f]
+@leaf
+def _residual(X, s, dictionary, z, support, k, residual):
+    """||x - z D||^2 of sample s in float64."""
+    for f in range(len(residual)):
+        residual[f] = X[s, f]
     for i in range(k):
-        weight, atom = np.float64(z[i]), dictionary[support[i]]
-        for f in range(len(x)):
-            residual[f] -= weight * np.float64(atom[f])
+        weight, j = np.float64(z[i]), support[i]
+        for f in range(len(residual)):
+            residual[f] -= weight * np.float64(dictionary[j, f])
     total = 0.0
-    for f in range(len(x)):
+    for f in range(len(residual)):
         total += residual[f] * residual[f]
+    return total
+
+
+@leaf
+def _energy(X, s):
+    """||x||^2 of sample s in float64."""
+    total = 0.0
+    for f in range(X.shape[1]):
+        total += np.float64(X[s, f]) ** 2
     return total
 
 
@@ -101,64 +148,54 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
     n_samples, n_components = cov.shape
     dtype = cov.dtype
     eps = np.finfo(dtype).eps
-    rows, factor = np.empty((k_max, n_components), dtype), np.zeros((k_max, k_max), dtype)
-    y, z, old = np.empty(k_max, dtype), np.empty(k_max, dtype), np.empty(k_max, dtype)
+    rows = aligned_rows(k_max, n_components, dtype)
+    state = aligned_rows(3, n_components, dtype)
+    c, left, fresh = state[0], state[1], state[2]
+    factor, y = np.zeros((k_max, k_max), dtype), np.empty(k_max, dtype)
+    z, old = np.empty(k_max, dtype), np.empty(k_max, dtype)
     support, spent = np.empty(k_max, dtype=np.int64), np.empty(n_components, dtype=np.int64)
-    c, left = np.empty(n_components, dtype), np.empty(n_components, dtype)
     norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
-    score, order = np.empty(n_components, dtype), np.arange(k_max)
-    residual = np.empty(X.shape[1])
+    score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
     for j in range(n_components):
         norms[j] = gram[j, j]
         # What is left of an atom that depends on the support is rounding.
         least[j] = 64 * eps * norms[j]
     for s in range(n_samples):
-        c[:] = cov[s]
-        left[:] = norms
-        k, n_spent = 0, 0
-        energy = 0.0
-        for f in range(X.shape[1]):
-            energy += np.float64(X[s, f]) ** 2
-        floor = dtype.type(16 * eps * eps * energy)
-        while k < k_max and n_iter[s] < 2 * k_max:
+        _start(s, cov, norms, c, left)
+        floor = dtype.type(16 * eps * eps * _energy(X, s))
+        k, n_spent, n_joined = 0, 0, 0
+        while k < k_max and n_joined < 2 * k_max:
             j = _best_atom(c, left, least, positive, recursive, score)
             if j < 0 or c[j] * c[j] <= floor * norms[j]:
                 break
-            if not _push(j, k, gram, least, c, left, rows, factor, y, support, order, recursive):
+            if not _join(j, k, gram, least, c, rows, factor, y, support):
                 spent[n_spent] = j
                 n_spent += 1
-            else:
-                n_iter[s] += 1
-                old[k] = 0
-                k += 1
-                if positive:
-                    _solve(factor, y, k, z)
-                    while k > 0 and z[:k].min() <= 0:
-                        k = _drop_negative(old, z, support, k)
-                        c[:] = cov[s]
-                        left[:] = norms
-                        for i in range(k):
-                            _push(
-                                support[i],
-                                i,
-                                gram,
-                                least,
-                                c,
-                                left,
-                                rows,
-                                factor,
-                                y,
-                                support,
-                                order,
-                                recursive,
+                c[j] = 0
+                continue
+            n_joined += 1
+            old[k] = 0
+            k += 1
+            if positive:
+                _solve(factor, y, k, z)
+                while k > 0 and z[:k].min() <= 0:
+                    k = _drop_negative(old, z, support, k)
+                    _start(s, cov, norms, c, left)
+                    for i in range(k):
+                        if i > 0:
+                            _update(
+                                i - 1, gram, c, left, fresh, rows, factor, y, support, recursive
                             )
-                        _solve(factor, y, k, z)
-                    old[:k] = z[:k]
+                        _join(support[i], i, gram, least, c, rows, factor, y, support)
+                    _solve(factor, y, k, z)
+                old[:k] = z[:k]
+            # After the last atom nothing is chosen.
+            if 0 < k < k_max:
+                _update(k - 1, gram, c, left, fresh, rows, factor, y, support, recursive)
             for i in range(n_spent):
                 c[spent[i]] = 0
-            for i in range(k):
-                c[support[i]] = 0
         _solve(factor, y, k, z)
         for i in range(k):
             codes[s, support[i]] = z[i]
-        residuals[s] = _residual(X[s], dictionary, z, support, k, residual)
+        n_iter[s] = n_joined
+        residuals[s] = _residual(X, s, dictionary, z, support, k, residual)

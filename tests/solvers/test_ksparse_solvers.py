@@ -93,6 +93,64 @@ def test_omp_agrees_with_scikit_learn(problem, engine):
     np.testing.assert_allclose(codes, reference, atol=1e-5)
 
 
+class OMPWithoutGram(OMP):
+    def _gram_pays(self, X, dictionary):
+        return False
+
+
+class ORMPWithoutGram(ORMP):
+    def _gram_pays(self, X, dictionary):
+        return False
+
+
+WITHOUT_GRAM = [(OMP, OMPWithoutGram), (ORMP, ORMPWithoutGram)]
+
+
+@EXAMPLES
+@given(problems(), st.sampled_from(WITHOUT_GRAM))
+def test_torch_gives_the_same_codes_with_and_without_gram(problem, solvers):
+    X, dictionary, k, positive = problem
+    k = min(k, max(dictionary.shape[1] - 1, 1))
+    X, dictionary = torch.from_numpy(X), torch.from_numpy(dictionary)
+    by_gram, by_dictionary = (
+        solver(k, engine="torch").solve(X, dictionary, positive=positive) for solver in solvers
+    )
+    torch.testing.assert_close(by_gram.codes, by_dictionary.codes, atol=1e-5, rtol=0)
+    torch.testing.assert_close(by_gram.residual, by_dictionary.residual, atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("solver", [OMPWithoutGram, ORMPWithoutGram])
+def test_rank_deficient_dictionaries_without_gram(solver):
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((12, 2)) @ rng.standard_normal((2, 8))
+    X = rng.standard_normal((10, 8))
+    result = solver(12, engine="torch").solve(
+        torch.from_numpy(X), torch.from_numpy(dictionary), positive=False
+    )
+    left = X - X @ np.linalg.pinv(dictionary) @ dictionary
+    np.testing.assert_allclose(result.residual, (left**2).sum(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("algorithm", ["omp", "ormp"])
+def test_many_atoms_and_non_zeros(engine, algorithm):
+    """Sizes that no tile, group of rows or cache line divides."""
+    rng = np.random.default_rng(0)
+    dictionary = rng.standard_normal((1301, 90))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    truth = rng.standard_normal((20, 1301)) * (rng.random((20, 1301)).argsort(axis=1) < 11)
+    X = truth @ dictionary
+    codes, info = encode(X, dictionary, 11, False, (algorithm, engine))
+    reference = orthogonal_mp(dictionary.T, X.T, n_nonzero_coefs=11).T
+    if algorithm == "omp":
+        np.testing.assert_allclose(codes, reference, atol=1e-8)
+    exact = ((codes != 0) == (truth != 0)).all(axis=1).mean()
+    assert exact >= ((reference != 0) == (truth != 0)).all(axis=1).mean()
+    np.testing.assert_allclose(
+        info.residual, ((X - codes @ dictionary) ** 2).sum(axis=1), atol=1e-9
+    )
+
+
 @needs_numba
 @EXAMPLES
 @given(problems(), st.sampled_from(["omp", "ormp"]))

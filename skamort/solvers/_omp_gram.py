@@ -1,0 +1,88 @@
+"""Orthogonal matching pursuit by the Gram matrix G = D D^T, in torch, for `OMP` and `ORMP`.
+
+The atoms of the support are orthonormalized one after the other, Q = T^T D_S with T upper
+triangular. No q is ever formed, only its correlation with every atom, a sum of rows of G. When atom
+j joins,
+
+    r = T^T G_Sj,   rho^2 = G_jj - ||r||^2,   t = [-T r; 1] / rho    the new column of T
+    y = c_j / rho,  w = t^T G_S = D q,        c <- c - y w
+
+and ||d_l||^2 - sum w_l^2 is what the support leaves of atom l. The coefficients are z = T y.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from ._ksparse import DEPENDENT
+
+_TILE = 64
+
+
+def pursue_by_gram(
+    X: Tensor, dictionary: Tensor, gram: Tensor, k: int, recursive: bool, codes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Signed pursuit for a block; codes are written, iterations and ||x - z D||^2 returned."""
+    n_samples, n_components = len(X), len(gram)
+    eps = torch.finfo(X.dtype).eps
+    norms = gram.diagonal()
+    least = DEPENDENT * eps * norms
+    floor = (4 * eps) ** 2 * X.square().sum(dim=1)
+    c = X @ dictionary.T
+    left = norms.expand_as(c).clone() if recursive else None
+    triangle, y = X.new_zeros(n_samples, k, k), X.new_zeros(n_samples, k)
+    support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)
+    score = X.new_zeros(n_samples, -(-n_components // _TILE) * _TILE)
+    n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
+    for step in range(k):
+        _score(c, left, least, score[:, :n_components])
+        chosen = _argmax(score)
+        best = c.gather(1, chosen[:, None])[:, 0]
+        known, inner = triangle[:, :step, :step], gram[support[:, :step], chosen[:, None]]
+        shares = torch.bmm(inner[:, None, :], known)
+        length = norms[chosen] - shares.square().sum(dim=(1, 2))
+        live = (best.square() > floor * norms[chosen]) & (length > least[chosen])
+        if not live.any():
+            break
+        inverse = torch.where(live, length.rsqrt(), 0)
+        triangle[:, :step, step] = torch.bmm(known, shares.mT)[:, :, 0] * -inverse[:, None]
+        triangle[:, step, step] = inverse
+        support[:, step], y[:, step] = chosen, best * inverse
+        n_iter += live
+        if step + 1 < k:
+            column, atoms = triangle[:, : step + 1, step], support[:, : step + 1]
+            w = sum_of_rows(gram, atoms, column)
+            c.addcmul_(y[:, step, None], w, value=-1).scatter_(1, atoms, 0)
+            if left is not None:
+                left.addcmul_(w, w, value=-1)
+    z = torch.bmm(triangle, y[:, :, None])[:, :, 0]
+    codes.scatter_add_(1, support, z)
+    residual = X - sum_of_rows(dictionary, support, z)
+    return n_iter, residual.double().square().sum(dim=1)
+
+
+def sum_of_rows(matrix: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """For every sample, the sum of weights[i] matrix[indices[i]], without a copy of these rows."""
+    weights = weights.contiguous()
+    return embedding_bag(indices.contiguous(), matrix, per_sample_weights=weights, mode="sum")
+
+
+def _score(c: Tensor, left: Tensor | None, least: Tensor, out: Tensor) -> None:
+    """What OMP, or ORMP where ``left`` is known, maximizes."""
+    if left is None:
+        torch.abs(c, out=out)
+    else:
+        torch.div(c.square(), torch.maximum(left, least), out=out)
+
+
+def _argmax(score: Tensor) -> Tensor:
+    """The column of every row's maximum, >= 0: that of the tile's, then of the columns in the tile.
+
+    On a CPU torch finds a maximum ten times faster than its place.
+    """
+    tiles = score.view(len(score), -1, _TILE)
+    tile = tiles.amax(dim=2).argmax(dim=1)
+    first = torch.arange(0, tiles.shape[0] * tiles.shape[1], tiles.shape[1], device=score.device)
+    return tile * _TILE + score.view(-1, _TILE)[first + tile].argmax(dim=1)
