@@ -20,9 +20,9 @@ class WeightedSAE(BaseTrainedEncoder):
     Training minimizes the mean over samples of
     ``1/2 ||gamma * (x - x_hat)||^2 + alpha ||z||_1`` with ``gamma_j = s_j ** weight_exponent`` for
     a score s_j of each feature, scaled so that the mean of ``gamma ** 2`` is 1. Equal scores make
-    it `SAEEncoder`, or `TopKSAE` with ``activation="topk"``. Its authors weight the features in which
-    few sources are superposed, for more monosemantic latents; the page "What is proved" measures
-    when that helps.
+    it `SAEEncoder`, or `TopKSAE` with ``activation="topk"``. Its authors weight the features in
+    which few sources are superposed, for more monosemantic latents; the page "What is proved"
+    measures when that helps.
 
     Parameters
     ----------
