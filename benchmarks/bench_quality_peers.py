@@ -29,10 +29,10 @@ OURS = {
     "topk": {"dict_init": "samples", "dead_latents": "resample", "learning_rate": 5e-4},
     "relu": {"dict_init": "samples", "dead_latents": "resample", "learning_rate": 5e-4},
 }
-FIRST_ALPHA = 1.0
+FIRST_ALPHA = 4.0
 # Closer than the 5 % that are allowed on the test rows, which differ a little.
 L0_TOLERANCE = 0.03
-MAX_SEARCH = 6
+MAX_SEARCH = 8
 
 
 def prepare(path, folder):
@@ -79,18 +79,22 @@ def run(name, python, settings):
 def match_l0(train, target, alpha):
     """Return the first run whose L0 on the validation rows is close to `target`.
 
-    A secant search for log L0 as a function of log alpha; `train` maps alpha to a run.
+    A secant search for log L0 as a function of log alpha, kept within the alphas that are known to
+    be too small and too large; `train` maps alpha to a run.
     """
-    slope, before = -1.0, None
+    before, low, high = None, -math.inf, math.inf
     for _ in range(MAX_SEARCH):
         reached = train(alpha)
         excess = math.log(max(reached["validation"]["l0"], 1e-2) / target)
         if abs(excess) <= L0_TOLERANCE:
             return reached
-        if before is not None:
-            slope = min(-0.3, (excess - before[1]) / (math.log(alpha) - before[0]))
-        before = math.log(alpha), excess
-        alpha *= math.exp(np.clip(-excess / slope, -1.5, 1.5))
+        here = math.log(alpha)
+        low, high = (max(low, here), high) if excess > 0 else (low, min(high, here))
+        slope = -1.0 if before is None else (excess - before[1]) / (here - before[0])
+        following = here + np.clip(-excess / min(slope, -0.3), -1.5, 1.5)
+        if not low < following < high:
+            following = (low + high) / 2
+        before, alpha = (here, excess), math.exp(following)
     print(f"no alpha found for L0 {target} in {MAX_SEARCH} runs", flush=True)
     return reached
 

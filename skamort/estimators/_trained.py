@@ -6,6 +6,7 @@ and `_make_loss()`. Everything else, from validation to the three scenarios, is 
 
 import os
 import warnings
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import joblib
@@ -181,12 +182,15 @@ class BaseTrainedEncoder(BaseSparseCoder):
         the data sets of such fits by device, so that the same rows are held only once.
         """
         self._validate_params()
+        schedule = self._make_schedule()
         data = self._check_training_data(X, codes, reset=True)
         data = shared.setdefault(self.device, data)
         self._initialize(data, y)
         held_out = self.validation_fraction * self.early_stopping
         try:
-            yield self.net_, *self._prepare_net(data, codes is not None, self.max_iter, held_out)
+            parts = self._prepare_net(data, codes is not None, self.max_iter, held_out)
+            with self._callbacks_of_this_fit(schedule):
+                yield self.net_, *parts
         except ValueError:
             del self.net_
             raise
@@ -311,17 +315,24 @@ class BaseTrainedEncoder(BaseSparseCoder):
     ):
         """Run the net, keeping what it has learned when the user interrupts."""
         training, held_out = self._prepare_net(data, codes_known, n_epochs, held_out_fraction)
+        with self._callbacks_of_this_fit(schedule, checkpoint):
+            try:
+                self.net_.partial_fit(training, held_out)
+            except KeyboardInterrupt:
+                self.net_.converged_ = True  # the user's verdict: no second warning
+                warn_interrupted(self, f"epoch {len(self.net_.history)}")
+        self._finish_training(data, codes_known)
+
+    @contextmanager
+    def _callbacks_of_this_fit(self, schedule, checkpoint=None):
+        """Give the net callbacks that it is not to keep; each may be None."""
         callbacks = self.net_.callbacks_
-        of_this_fit = [("schedule", schedule), *callbacks, ("checkpoint", checkpoint)]
-        self.net_.callbacks_ = [pair for pair in of_this_fit if pair[1] is not None]
+        all_of_them = [("schedule", schedule), *callbacks, ("checkpoint", checkpoint)]
+        self.net_.callbacks_ = [pair for pair in all_of_them if pair[1] is not None]
         try:
-            self.net_.partial_fit(training, held_out)
-        except KeyboardInterrupt:
-            self.net_.converged_ = True  # the user's verdict: no second warning
-            warn_interrupted(self, f"epoch {len(self.net_.history)}")
+            yield
         finally:
             self.net_.callbacks_ = callbacks
-        self._finish_training(data, codes_known)
 
     def _prepare_net(self, data, codes_known, n_epochs, held_out_fraction):
         """Tell the net what to minimize and for how long; return the rows to train on and those

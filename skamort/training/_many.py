@@ -53,9 +53,9 @@ def fit_many(
     of the batches and the end of training are the same.
 
     Stacked are `SAEEncoder`, `TopKSAE`, `WeightedSAE` and `MLPEncoder` on data in memory, where
-    nothing beyond the default happens around a step: no `callbacks`, no `dead_latents`, no
-    `product_dtype`. All else, and models too large to gain from it, are fitted one after the
-    other, with the same result.
+    nothing beyond the default happens around a step: no `callbacks`, `dead_latents`, schedule,
+    `max_grad_norm`, `multi_topk` or `product_dtype`. All else, and models too large to gain from
+    it, are fitted one after the other, with the same result.
 
     Parameters
     ----------
@@ -196,6 +196,7 @@ def _kind(net: SparseNet, training: Dataset, held_out: Dataset | None) -> tuple 
         and type(module.activation) in {nn.ReLU, TopK}
         and {type(layer) for layer in layers} <= {nn.Linear, nn.ReLU}
         and type(loss) in {SparseCodingLoss, CodeRegressionLoss}
+        and not getattr(loss, "multi_topk", False)
         and {type(callback) for _, callback in net.callbacks_} <= _KNOWN_CALLBACKS
         and net.product_dtype is None
         and _step_elements(net, training) <= _MOST_ALONE

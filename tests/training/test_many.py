@@ -145,6 +145,15 @@ def test_other_estimators_and_callbacks_are_fitted_one_by_one(X):
     clipped = SAEEncoder(max_iter=3, callbacks=[GradientNormClipping(0.1)], dead_latents="resample")
     for model in fit_quietly(fit_many, clipped, X, {"alpha": [0.1, 1.0]}, [0]):
         assert_equals_one_fitted_alone(model, X)
+    scheduled = TopKSAE(N_COMPONENTS, max_iter=4, warmup_fraction=0.5, decay_fraction=0.5)
+    for options in ({}, {"max_grad_norm": 0.1}, {"multi_topk": True, "warmup_fraction": 0.0}):
+        scheduled.set_params(**options)
+        for model in fit_quietly(fit_many, scheduled, X, {"k": [1, 2]}, [0]):
+            assert_equals_one_fitted_alone(model, X)
+            assert "schedule" not in dict(model.net_.callbacks_)
+    multi = TopKSAE(N_COMPONENTS, max_iter=4, multi_topk=True)
+    for model in fit_quietly(fit_many, multi, X, {"k": [1, 2]}, [0]):
+        assert_equals_one_fitted_alone(model, X)
     for model in fit_many(PCA(), X, {"n_components": [1, 2]}, [0]):
         assert model.transform(X).shape == (len(X), model.n_components)
 
