@@ -157,14 +157,13 @@ class SparseNet(NeuralNet):
         else:
             with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
                 loss, codes = self.criterion_.backward(self.module_, *batch)
-        gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
-        self.processes_.average([loss, *gradients])
+        self.processes_.average(loss, self.module_)
         return {"loss": loss, "y_pred": codes}
 
     def validation_step(self, batch, **fit_params):  # noqa: ARG002
         """Return the loss and the codes of a batch that is not trained on."""
         loss, codes = self.criterion_.evaluate(self.module_, *batch)
-        self.processes_.average([loss])
+        self.processes_.average(loss)
         return {"loss": loss, "y_pred": codes}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

@@ -10,12 +10,11 @@ of one process alone but for rounding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from skorch.callbacks import Callback
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from ._chunks import fingerprint
 
@@ -38,8 +37,9 @@ class OneProcess:
         self.n_rows = len(batch[0])
         return batch
 
-    def average(self, values: Sequence[Tensor]) -> None:
-        """Make means over the process's rows means over the batch, in place."""
+    def average(self, loss: Tensor, module: nn.Module | None = None) -> None:
+        """Make a loss, and a module's gradients, those of the batch instead of the process's rows,
+        in place."""
 
     def add(self, counts: Tensor) -> Tensor:
         """Return the sum of the counts of the process's rows over the batch."""
@@ -68,8 +68,10 @@ class ManyProcesses(OneProcess):
         self.weight = len(part[0]) / self.n_rows
         return part
 
-    def average(self, values):
-        sums = [distributed.all_reduce(value.mul_(self.weight), async_op=True) for value in values]
+    def average(self, loss, module=None):
+        parameters = [] if module is None else module.parameters()
+        means = [loss, *(p.grad for p in parameters if p.grad is not None)]
+        sums = [distributed.all_reduce(mean.mul_(self.weight), async_op=True) for mean in means]
         for one in sums:
             one.wait()
 
