@@ -1,8 +1,11 @@
+from unittest.mock import patch
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.modules import TopK
+from skamort.modules import TopK, _activations
 from skamort.modules._activations import largest
 
 
@@ -44,3 +47,42 @@ def test_largest_through_blocks_are_the_largest(seed, k, n_components, dtype):
     assert torch.equal(values, A.gather(1, columns))
     assert torch.equal(values.sort(1).values, A.topk(k).values.sort(1).values)
     assert all(len(row.unique()) == k for row in columns)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    seed=st.integers(0, 2**16),
+    k=st.integers(1, 6),
+    n_components=st.integers(96, 600),
+    offset=st.sampled_from([-3.0, -1.0, 0.0, 2.0]),
+    n_levels=st.sampled_from([1, 2, 50, 10**6]),
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
+    n_threads=st.sampled_from([1, 3]),
+)
+def test_compiled_largest_are_the_largest(
+    seed, k, n_components, offset, n_levels, dtype, n_threads
+):
+    """Negative numbers, zeros and many equal ones among them."""
+    pytest.importorskip("numba")
+    A = torch.randn(5, n_components, generator=torch.Generator().manual_seed(seed)) + offset
+    A = ((A * n_levels).round() / n_levels).to(dtype)
+    with (
+        patch.object(_activations, "_FEWEST_ELEMENTS", 0),
+        patch.object(_activations.torch, "get_num_threads", lambda: n_threads),
+        patch.object(torch.Tensor, "topk", side_effect=AssertionError("not compiled")),
+    ):
+        values, columns = largest(A, k)
+    assert torch.equal(values, A.gather(1, columns))
+    assert torch.equal(values.sort(1).values, A.topk(k).values.sort(1).values)
+    assert all(len(row.unique()) == k for row in columns)
+
+
+def test_compiled_largest_of_a_row_with_nan_are_columns():
+    """What a diverging net yields must not crash, so that its loss can tell."""
+    pytest.importorskip("numba")
+    A = torch.full((2, 64), torch.nan)
+    A[1, ::2] = -1
+    with patch.object(_activations, "_FEWEST_ELEMENTS", 0):
+        values, columns = largest(A, 3)
+    assert ((columns >= 0) & (columns < 64)).all()
+    assert values.isnan().all()
