@@ -40,11 +40,13 @@ def fit_better(X, sizes, seed, positive=True):
     """Return our coder for N, M and K, fitted."""
     n_components, n_features, n_nonzero_coefs = sizes
     undetermined = n_components > n_features and n_nonzero_coefs > 0.9 * n_features
+    alpha = 0.03 if positive else 0.1  # signed codes have more minima, and need more starts
+    n_init = 5 if positive else 10
     coder = GradSparseCoder(
         n_components,
-        alpha=0.3 if undetermined else 0.03,
-        n_init=5 if PAPER else 2,
-        transform_alpha=0.01,
+        alpha=0.3 if undetermined else alpha,
+        n_init=n_init if PAPER else 2,
+        transform_alpha=0.0025,
         positive_code=positive,
         random_state=seed,
     ).fit(X)
