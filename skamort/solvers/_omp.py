@@ -68,7 +68,11 @@ class OMP(KSparseSolver):
         return "torch" if gram is None else engine
 
     def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:
-        return len(dictionary) <= min(4 * len(X) + 2048, 1 << 14)
+        # Its kernels need it, up to a bound; torch can do with a product a non-zero instead.
+        k = self.n_nonzero_coefs or max(X.shape[1] // 10, 1)
+        compiled = resolve_engine(self.engine, X) == "numba"
+        most = 4 * len(X) + 2048 if compiled else k * len(X)
+        return len(dictionary) <= min(most, 1 << 14)
 
     def _pursue_block(
         self,
