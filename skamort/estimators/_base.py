@@ -16,9 +16,6 @@ from ..modules import DenseCodes
 # Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
 # save, larger ones only cost memory.
 CODE_ELEMENTS = 1 << 24
-# ...and this share of them where only the non-zero ones are kept: the dense ones then stay in the
-# processor's cache.
-_SPARSE_SHARE = 4
 
 
 class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -43,12 +40,12 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             `sparse_output`; the dense codes are then never held as a whole.
         """
         check_is_fitted(self)
-        X = self._check_rows(X, reset=False)
+        blocks = self._blocks(self._check_rows(X, reset=False))
         if self.sparse_output:
             # csr_array: SciPy before 1.12 stacks arrays into a matrix
-            blocks = map(self._encode_block_to_csr, self._blocks(X, _SPARSE_SHARE))
-            return sparse.csr_array(sparse.vstack(list(blocks), format="csr"))
-        return _stack([self._encode_block(block).cpu().numpy() for block in self._blocks(X)])
+            blocks = [self._encode_block_to_csr(block) for block in blocks]
+            return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+        return _stack([self._encode_block(block).cpu().numpy() for block in blocks])
 
     def inverse_transform(self, X):
         """Reconstruct data from codes.
@@ -95,9 +92,9 @@ class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         X_hat = _stack([self.inverse_transform(block) for block in codes])
         return 1.0 - fraction_variance_unexplained(X, X_hat)
 
-    def _blocks(self, X, share=1):
+    def _blocks(self, X):
         """Yield consecutive rows of the validated X as tensors that are encoded at once."""
-        step = max(1, CODE_ELEMENTS // share // self._n_features_out)
+        step = max(1, CODE_ELEMENTS // self._n_features_out)
         dtype, device = self._torch_dtype_and_device()
         for start in range(0, len(X), step):
             block = as_tensor(X[start : start + step], "X", check=False)
