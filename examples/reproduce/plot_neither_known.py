@@ -34,14 +34,17 @@ rows = {
     "LISTA-3": {},
     "sparse coding": {"published": 0.691},
 }
-scores = {}
-for name, hidden in {"SAE": (), "MLP-32": (32,), "MLP-256": (256,)}.items():
-    if PAPER or name != "MLP-256":
-        scores[name] = case.published(hidden, n_steps=N_STEPS, n_runs=N_RUNS, bias=False)
-scores["sparse coding"] = case.published_sparse_coding(n_steps=N_STEPS, n_runs=N_RUNS)
-for name, found in scores.items():
-    rows[name]["published method"] = found["latent MCC"]
-    print(f"{name}: dictionary MCC {np.mean(found['dictionary MCC']):.3f}")
+hidden_widths = {"SAE": (), "MLP-32": (32,), "MLP-256": (256,), "sparse coding": None}
+for name, hidden in hidden_widths.items():
+    if name == "MLP-256" and not PAPER:
+        continue
+    runs = {"n_steps": N_STEPS, "n_runs": N_RUNS}
+    if name == "sparse coding":
+        scores = case.published_sparse_coding(**runs)
+    else:
+        scores = case.published(hidden, bias=False, **runs)
+    rows[name]["published method"] = scores["latent MCC"]
+    print(name, {key: round(np.mean(values), 3) for key, values in scores.items()}, flush=True)
 
 # %%
 # Our method: the best of a few starts by the objective alone, then encoders that learn from it. It
