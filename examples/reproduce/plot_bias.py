@@ -3,7 +3,8 @@ Biases
 ======
 
 With biases a layer can set a threshold for each latent. In the published comparison they change
-little, and they change as little once the dictionary is right.
+little, and an encoder for the right dictionary gains little by them too. Non-negative codes
+describe data from zero on: sparse coding with another center finds worse ones.
 """
 
 import matplotlib.pyplot as plt
