@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._numba_tools import argmax, kernel, largest, segment_maxima, subtract_rows
+from ._numba_tools import argmax, kernel, largest, leaf, segment_maxima, subtract_rows
 
 # Most atoms that join the working set at a time, and one more for so many atoms: fewer take more
 # passes over all atoms, more cost longer sweeps.
@@ -27,11 +27,13 @@ _PATIENCE = 5
 _ATOMS_PER_SWEEP = 8
 _INNER_ROUNDS = 50
 _SAFETY = 0.9
+# Roundings, times the root of the number of terms, that a correlation can be wrong by.
+_ROUNDINGS = 16
 # Early working sets lack atoms: solving them to a share of the whole gap is enough.
 _LOOSE = 0.1
 
 
-@kernel
+@leaf
 def _set_aside(c, working, start, size, u):
     """Move the correlations of the working set from c to u: those left in c are all of others."""
     for p in range(start, size):
@@ -39,7 +41,7 @@ def _set_aside(c, working, start, size, u):
         c[working[p]] = 0
 
 
-@kernel
+@leaf
 def _add_violators(c, tops, threshold, positive, working, size, u, limit):
     """Append to the working set the ``limit`` atoms with the largest c above threshold."""
     for _ in range(limit):
@@ -54,7 +56,16 @@ def _add_violators(c, tops, threshold, positive, working, size, u, limit):
     return size
 
 
-@kernel
+@leaf
+def _dual_limit(alpha, eps, n_terms, energy, l1):
+    """Largest correlation of a dual point: alpha, or what cannot be told from 0 where alpha is: no
+    scaling would bring a rounding error below 0."""
+    if alpha > 0:
+        return np.float64(alpha)
+    return _ROUNDINGS * eps * np.sqrt(n_terms) * (np.sqrt(energy) + l1)
+
+
+@leaf
 def _gap(energy, z, b, u, size, alpha, peak):
     """Duality gap from the working set alone; ``peak`` is the largest correlation of any atom."""
     explained, l1, fit = 0.0, 0.0, 0.0
@@ -65,12 +76,13 @@ def _gap(energy, z, b, u, size, alpha, peak):
     residual = max(energy - explained, 0.0)
     # <x, r> = ||r||^2 + <z, c>
     scale = max(residual + fit, 0.0) / residual if residual > 0 else 0.0
-    if scale * peak > alpha:
-        scale = alpha / peak
+    limit = _dual_limit(alpha, np.finfo(z.dtype).eps, size, energy, l1)
+    if scale * peak > limit:
+        scale = limit / peak
     return 0.5 * (1 - scale) ** 2 * residual + max(alpha * l1 - scale * fit, 0.0)
 
 
-@kernel
+@leaf
 def _sweep(z, u, block, size, alpha, positive):
     """One pass of coordinate descent over the working set; u = (b - z G)_S follows."""
     zero = z.dtype.type(0)
@@ -89,7 +101,7 @@ def _sweep(z, u, block, size, alpha, positive):
                 u[q] -= change * row[q]
 
 
-@kernel
+@leaf
 def _direction(z, u, block, size, alpha, support, factor, step):
     """Direction in which to move the non-zeros, as far as no sign changes.
 
@@ -136,7 +148,7 @@ def _direction(z, u, block, size, alpha, support, factor, step):
     return k, True
 
 
-@kernel
+@leaf
 def _back_substitute(factor, step, k):
     for i in range(k - 1, -1, -1):
         step[i] *= factor[i, i]
@@ -144,7 +156,7 @@ def _back_substitute(factor, step, k):
             step[m] -= factor[i, m] * step[i]
 
 
-@kernel
+@leaf
 def _polish(z, u, block, size, alpha, support, factor, step):
     """Move along `_direction` to its end or to the first change of sign; whether the end was
     reached."""
@@ -170,7 +182,7 @@ def _polish(z, u, block, size, alpha, support, factor, step):
     return blocking < 0
 
 
-@kernel
+@leaf
 def _minimize_on_working_set(
     energy, z, b, u, block, size, alpha, positive, target, support, factor, step
 ):
@@ -202,14 +214,16 @@ def _certify(
         energy += residual[k] * residual[k]
         fit += residual[k] * np.float64(x[k])
         length += np.float64(x[k]) * np.float64(x[k])
-    doubt = 16 * np.finfo(c.dtype).eps * np.sqrt(n_features + size) * (np.sqrt(length) + l1) + error
+    doubt = _ROUNDINGS * np.finfo(c.dtype).eps * np.sqrt(n_features + size)
+    doubt = doubt * (np.sqrt(length) + l1) + error
     exact_peak = _exact_peak(dictionary, c, tops, positive, peak - doubt, residual)
     for p in range(size):
         exact[p] = _dot(dictionary[working[p]], residual)
         exact_peak = max(exact_peak, exact[p] if positive else abs(exact[p]))
     scale = max(fit, 0.0) / energy if energy > 0 else 0.0
-    if scale * exact_peak > alpha:
-        scale = alpha / exact_peak
+    limit = _dual_limit(alpha, np.finfo(np.float64).eps, n_features + size, length, l1)
+    if scale * exact_peak > limit:
+        scale = limit / exact_peak
     gap = 0.5 * (1 - scale) ** 2 * energy
     for p in range(size):
         if z[p] != 0:
@@ -218,7 +232,7 @@ def _certify(
     return gap
 
 
-@kernel
+@leaf
 def _exact_peak(dictionary, c, tops, positive, floor, residual):
     """Largest correlation in float64 of the atoms whose entries of c reach ``floor``."""
     peak = 0.0
@@ -232,7 +246,7 @@ def _exact_peak(dictionary, c, tops, positive, floor, residual):
     return peak
 
 
-@kernel
+@leaf
 def _nonzeros(z, working, size, weights, atoms):
     """The non-zeros of z and their atoms; their L1 norm, and how many they are."""
     l1, used = 0.0, 0
@@ -244,7 +258,7 @@ def _nonzeros(z, working, size, weights, atoms):
     return l1, used
 
 
-@kernel
+@leaf
 def product(a, b):
     total = a.dtype.type(0)
     for k in range(len(a)):
@@ -252,7 +266,7 @@ def product(a, b):
     return total
 
 
-@kernel
+@leaf
 def _dot(atom, residual):
     total = 0.0
     for k in range(len(atom)):
@@ -268,7 +282,7 @@ def _refresh(c, cov, gram, z, working, size, weights, atoms):
     subtract_rows(c, weights, gram, atoms, used)
 
 
-@kernel
+@leaf
 def _extend_block(block, gram, working, grown, size):
     """Fill in the rows and columns of the working set's Gram block from ``grown`` on."""
     for p in range(grown, size):
