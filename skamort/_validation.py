@@ -50,7 +50,8 @@ def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tenso
             "atoms are rows, as wide as X."
         )
     if check:
-        zero = (atoms == 0).all(dim=1).nonzero().flatten().tolist()
+        zero = (atoms.amax(dim=1) == 0) & (atoms.amin(dim=1) == 0)
+        zero = zero.nonzero().flatten().tolist()
         if zero:
             shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
             raise ValueError(

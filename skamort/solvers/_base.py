@@ -103,7 +103,7 @@ class LassoSolver(ABC):
         codes = X.new_zeros(n_samples, n_components)
         n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
         gap, energy = torch.zeros(2, n_samples, dtype=torch.float64, device=X.device)
-        unit = power_of_two(dictionary.abs().amax())
+        unit = power_of_two(magnitude(dictionary).amax())
         if unit != 1:
             dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
         basis = span_of_atoms(dictionary)
@@ -115,7 +115,7 @@ class LassoSolver(ABC):
         step = block_rows(_BLOCK_ELEMENTS, dictionary)
         for start in range(0, n_samples, step):
             rows = slice(start, start + step)
-            size = power_of_two(X[rows].abs().amax(dim=1))
+            size = power_of_two(magnitude(X[rows]))
             scaled = bool((size != 1).any()) or unit != 1
             x, z = X[rows], codes[rows]
             if scaled:
@@ -173,6 +173,11 @@ def block_rows(elements: int, dictionary: Tensor) -> int:
     """Rows of a block: few enough for a CPU's cache, enough to fill a GPU."""
     elements = elements if dictionary.device.type == "cpu" else 64 * elements
     return max(64, elements // max(dictionary.shape))
+
+
+def magnitude(values: Tensor) -> Tensor:
+    """Largest absolute value of each row, without a copy of all of them."""
+    return torch.maximum(values.amax(dim=1), -values.amin(dim=1))
 
 
 def power_of_two(values: Tensor) -> Tensor:

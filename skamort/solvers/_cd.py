@@ -91,17 +91,18 @@ class CoordinateDescent(LassoSolver):
                 X, dictionary, alpha, positive, self.tol, self.max_iter, codes, n_jobs
             )
         from ._cd_numba import solve_with_gram
+        from ._correlations import Correlations
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         gap = torch.zeros(len(X), dtype=torch.float64)
-        cov = X @ dictionary.T
+        cov, errors = Correlations(dictionary, len(X))(X, alpha)
         shared = [a.contiguous().numpy() for a in (dictionary, gram)]
-        by_row = [a.contiguous().numpy() for a in (X, cov, alpha, codes, n_iter, gap)]
+        by_row = [a.contiguous().numpy() for a in (X, cov, errors, alpha, codes, n_iter, gap)]
 
         def solve_rows(rows: slice) -> None:
-            x, c, weight, z, steps, bound = (a[rows] for a in by_row)
+            x, c, error, weight, z, steps, bound = (a[rows] for a in by_row)
             solve_with_gram(
-                x, *shared, c, weight, positive, self.tol, self.max_iter, z, steps, bound
+                x, *shared, c, error, weight, positive, self.tol, self.max_iter, z, steps, bound
             )
 
         run_in_threads(solve_rows, len(X), n_jobs)

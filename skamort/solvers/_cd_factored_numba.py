@@ -17,14 +17,18 @@ from ._cd_numba import (
     _LOOSE,
     _PATIENCE,
     _SAFETY,
+    SEGMENT,
     _add_violators,
     _certify,
     _gap,
     _minimize_on_working_set,
+    _set_aside,
+    product,
 )
 from ._certificate import is_silent
+from ._correlations import Correlations
 from ._engine import run_in_threads
-from ._numba_tools import kernel, largest, subtract_rows
+from ._numba_tools import kernel, largest, segment_maxima, subtract_rows
 
 # Most atoms that join a working set in a round, each of which costs a product with the dictionary.
 _BATCH = 32
@@ -55,7 +59,7 @@ class _WorkingSets:
     @classmethod
     def of(cls, codes: Tensor) -> _WorkingSets:
         """Working sets that hold the non-zeros of codes."""
-        sizes = codes.count_nonzero(dim=1).numpy()
+        sizes = (codes != 0).sum(dim=1).numpy()
         atoms = codes.abs().topk(int(sizes.max()), dim=1).indices
         z, known = codes.gather(1, atoms).numpy(), np.zeros_like(sizes)
         blocks = np.empty((len(codes), 0, 0), z.dtype)
@@ -72,7 +76,9 @@ class _WorkingSets:
             return False
         added = [(0, 0), (0, wider - self.atoms.shape[1])]
         self.atoms, self.z = np.pad(self.atoms, added), np.pad(self.z, added)
-        self.blocks = np.pad(self.blocks, [(0, 0), (0, wider - width), (0, wider - width)])
+        blocks = np.empty((len(self.blocks), wider, wider), self.z.dtype)
+        blocks[:, :width, :width] = self.blocks
+        self.blocks = blocks
         return True
 
 
@@ -89,14 +95,15 @@ def solve_factored(
     """Solve in place from the start in ``codes``; the rounds spent on each sample and the gaps."""
     n_iter = torch.zeros(len(X), dtype=torch.int64)
     gaps = torch.zeros(len(X), dtype=torch.float64)
-    correlations = X @ dictionary.T
-    silent = is_silent(correlations, alpha, positive)
+    correlate = Correlations(dictionary, len(X))
+    correlations, errors = correlate(X, alpha)
+    silent = is_silent(correlations, alpha - errors, positive)
     codes[silent] = 0
     sets = _WorkingSets.of(codes)
     residuals = X.clone()
     if codes.any():
         residuals -= codes @ dictionary
-        correlations = residuals @ dictionary.T
+        correlations, errors = correlate(residuals, alpha)
     limits = tol * 0.5 * X.double().square().sum(dim=1).numpy()
     progress = np.stack([_SAFETY * limits, _INNER * limits, 0 * limits, 0 * limits], axis=1)
     progress[:, 2] = np.inf
@@ -104,7 +111,7 @@ def solve_factored(
     by_row = [a.contiguous().numpy() for a in (X, alpha, n_iter, gaps, residuals)]
     done = silent.numpy().copy()
     left = np.flatnonzero(~done)
-    correlations = correlations[left]
+    correlations, errors = correlations[left], errors[left]
     while len(left):
         if not sets.make_room(left):
             _store(sets, left, codes)
@@ -117,16 +124,16 @@ def solve_factored(
                 n_iter[part] += steps
             break
 
-        def advance_rows(part: slice, left=left, c=correlations) -> None:
+        def advance_rows(part: slice, left=left, c=correlations, e=errors) -> None:
             advance(
-                left[part], c[part].numpy(), shared, positive, tol, max_iter, *by_row, done,
-                progress, sets.atoms, sets.z, sets.sizes, sets.known, sets.blocks,
+                left[part], c[part].numpy(), e[part].numpy(), shared, positive, tol, max_iter,
+                *by_row, done, progress, sets.atoms, sets.z, sets.sizes, sets.known, sets.blocks,
             )  # fmt: skip
 
         run_in_threads(advance_rows, len(left), n_jobs)
         _store(sets, left[done[left]], codes)
         left = left[~done[left]]
-        correlations = residuals[left] @ dictionary.T
+        correlations, errors = correlate(residuals[left], alpha[left])
     return n_iter, gaps
 
 
@@ -140,36 +147,28 @@ def _store(sets: _WorkingSets, rows: np.ndarray, codes: Tensor) -> None:
 
 
 @kernel
-def _product(a, b):
-    total = a.dtype.type(0)
-    for k in range(len(a)):
-        total += a[k] * b[k]
-    return total
-
-
-@kernel
 def _extend_block(block, dictionary, atoms, known, size):
     """Fill in the rows and columns of the working set's Gram block from ``known`` on."""
     for p in range(known, size):
         atom = dictionary[atoms[p]]
         for q in range(p + 1):
-            block[p, q] = block[q, p] = _product(atom, dictionary[atoms[q]])
+            block[p, q] = block[q, p] = product(atom, dictionary[atoms[q]])
 
 
 @kernel
 def advance(
-    rows, c, dictionary, positive, tol, max_iter, X, alphas, n_iter, gaps, residuals, done,
+    rows, c, errors, dictionary, positive, tol, max_iter, X, alphas, n_iter, gaps, residuals, done,
     progress, working, codes, sizes, known, blocks,
 ):  # fmt: skip
-    """One round of every sample in ``rows``, whose correlations are the rows of ``c``.
+    """One round of every sample in ``rows``, whose correlations are ``c``, to ``errors``.
 
     ``progress[i]`` holds the gap to reach by the working set's own arithmetic, the accuracy of its
     solution, the least gap so far, and how many rounds went without progress.
     """
     n_components, n_features = dictionary.shape
     width = working.shape[1]
-    member = np.zeros(n_components, dtype=np.bool_)
-    exact, correlations = np.empty(n_features), np.empty(width)
+    tops = np.empty((n_components - 1) // SEGMENT + 1, dictionary.dtype)
+    residual, exact = np.empty(n_features), np.empty(width)
     u, b, step = np.empty((3, width), dictionary.dtype)
     support = np.empty(width, dtype=np.int64)
     factor = np.empty((width, width), dictionary.dtype)
@@ -179,34 +178,34 @@ def advance(
         energy = 0.0
         for k in range(n_features):
             energy += np.float64(x[k]) * np.float64(x[k])
+        _set_aside(c[m], atoms, 0, size, u)
+        segment_maxima(c[m], positive, SEGMENT, tops)
+        before = size
+        bar = alpha - errors[m]
+        size = _add_violators(c[m], tops, bar, positive, atoms, size, u, _BATCH)
+        z[before:size] = 0
         _extend_block(block, dictionary, atoms, known[i], size)
         for p in range(size):
-            member[atoms[p]] = True
-            u[p] = c[m, atoms[p]]
-            b[p] = u[p] + _product(block[p, :size], z[:size])
-        peak = largest(c[m], 0, n_components, positive)
+            if errors[m] > 0:
+                u[p] = product(dictionary[atoms[p]], residuals[i])
+            b[p] = u[p] + product(block[p, :before], z[:before])
+        peak = max(largest(u, 0, size, positive), largest(tops, 0, len(tops), True))
         gap = _gap(energy, z, b, u, size, alpha, peak)
         last = n_iter[i] == max_iter or progress[i, 3] == _PATIENCE
         if gap <= progress[i, 0] or last:
             gaps[i] = _certify(
-                x, dictionary, c[m], z, atoms, member, size, alpha, positive, peak, exact,
-                correlations,
+                x, dictionary, c[m], errors[m], tops, z, atoms, size, alpha, positive, peak,
+                residual, exact, support,
             )  # fmt: skip
             done[i] = last or gaps[i] <= tol * 0.5 * energy
             progress[i, 0] *= 0.1
         if not done[i]:
-            before = size
-            size = _add_violators(c[m], alpha, positive, member, atoms, size, _BATCH)
             if size > before:
                 progress[i, 3] = 0
             else:
                 progress[i, 1] *= 0.1
                 progress[i, 3] = 0 if gap < 0.99 * progress[i, 2] else progress[i, 3] + 1
             progress[i, 2] = min(progress[i, 2], gap)
-            _extend_block(block, dictionary, atoms, before, size)
-            for p in range(before, size):
-                z[p], u[p] = 0, c[m, atoms[p]]
-                b[p] = u[p] + _product(block[p, :before], z[:before])
             _minimize_on_working_set(
                 energy, z, b, u, block, size, alpha, positive, max(progress[i, 1], _LOOSE * gap),
                 support, factor, step,
@@ -215,5 +214,3 @@ def advance(
             subtract_rows(residuals[i], z, dictionary, atoms, size)
             sizes[i] = known[i] = size
             n_iter[i] += 1
-        for p in range(size):
-            member[atoms[p]] = False

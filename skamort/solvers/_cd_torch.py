@@ -13,11 +13,13 @@ from torch import Tensor
 from ._certificate import gap_from_peak, is_silent
 from ._fista import FISTA, SAFETY, Iterates, WithGram
 
-# Atoms that join each working set in a round, and steps between two looks at the restricted gap.
-_BATCH = 16
-_CHECK_EVERY = 10
+# Atoms that join each working set in a round, a multiple of what products like, and steps between
+# two looks at the restricted gap; as many more for every so many atoms, which make rounds costly.
+_BATCH, _CHECK_EVERY, _MANY_ATOMS = 8, 5, 4096
 _INNER_STEPS = 200
 _INNER_GAP = 0.3
+# Early working sets lack atoms: solving them to a share of the whole gap is enough.
+_LOOSE = 0.1
 # Elements of all working sets together: beyond it the few samples left are solved over all atoms.
 _BLOCK_LIMIT = 1 << 25
 
@@ -42,6 +44,8 @@ def solve_block(
     working = codes[left].abs().topk(width, dim=1).indices
     z = codes[left].gather(1, working)
     atoms = _gather(dictionary, working)
+    growth = 1 + len(dictionary) // _MANY_ATOMS
+    batch = _BATCH * growth
     energy = X.square().sum(dim=1)
     target = tol * SAFETY * 0.5 * energy
     longest = dictionary.square().sum(dim=1).amax()
@@ -65,7 +69,7 @@ def solve_block(
         _store(codes, left[done], working[done], z[done])
         if done.all():
             break
-        width = working.shape[1] + _BATCH
+        width = working.shape[1] + batch
         left, working, z, score = left[busy], working[busy], z[busy], score[busy]
         if 2 * width > codes.shape[1] or len(left) * width * max(width, X.shape[1]) > _BLOCK_LIMIT:
             _store(codes, left, working, z)
@@ -76,14 +80,18 @@ def solve_block(
             codes[left] = rest
             n_iter[left] += steps
             break
-        fresh = score.scatter_(1, working, -torch.inf).topk(_BATCH, dim=1).indices
+        fresh = score.scatter_(1, working, -torch.inf).topk(batch, dim=1).indices
         working = torch.cat([working, fresh], dim=1)
         z = torch.cat([z, z.new_zeros(fresh.shape)], dim=1)
         atoms = _gather(dictionary, working)
         block = torch.bmm(atoms, atoms.transpose(1, 2))
         problem = WithGram(energy[left], cov[left].gather(1, working), block)
         state = Iterates(problem, z, alpha[left], longest.expand(len(left)), positive)
-        z = _minimize(state, _INNER_GAP * target[left])
+        z = _minimize(
+            state,
+            torch.maximum(_INNER_GAP * target[left], _LOOSE * gap[busy]),
+            _CHECK_EVERY * growth,
+        )
     return n_iter
 
 
@@ -97,10 +105,10 @@ def _store(codes: Tensor, rows: Tensor, working: Tensor, z: Tensor) -> None:
     codes[rows] = codes.new_zeros(len(rows), codes.shape[1]).scatter_(1, working, z)
 
 
-def _minimize(state: Iterates, target: Tensor) -> Tensor:
+def _minimize(state: Iterates, target: Tensor, check_every: int) -> Tensor:
     """Steps until every sample's restricted gap is below its target."""
     for step in range(_INNER_STEPS):
-        if step % _CHECK_EVERY == 0 and bool((state.gap() <= target).all()):
+        if step % check_every == 0 and bool((state.gap() <= target).all()):
             break
         state.step()
     return state.z

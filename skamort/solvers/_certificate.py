@@ -119,7 +119,10 @@ def certified_gap(
         if basis is not None:
             x = x @ basis
         residual = x - z @ atoms
-        gap[rows] = gap_from_residual(
-            x, z, residual, residual @ atoms.T, alpha[rows].double(), positive
-        )
+        weight = alpha[rows].double()
+        # Where alpha is 0 no scaling brings a rounding error of the correlations below it.
+        rounding = 16 * torch.finfo(x.dtype).eps * sum(atoms.shape) ** 0.5
+        rounding = rounding * (x.norm(dim=1) + z.abs().sum(dim=1))
+        weight = torch.where(weight > 0, weight, rounding)
+        gap[rows] = gap_from_residual(x, z, residual, residual @ atoms.T, weight, positive)
     return gap

@@ -89,6 +89,15 @@ def largest(values, start, stop, positive):
 
 
 @leaf
+def segment_maxima(values, positive, length, tops):
+    """`largest` of every ``length`` values, into ``tops``."""
+    for s in range(len(tops)):
+        # Of a slice, indices are known not to be negative, or the loop would not be vectorized.
+        segment = values[s * length : (s + 1) * length]
+        tops[s] = largest(segment, 0, len(segment), positive)
+
+
+@leaf
 def argmax(values, positive):
     """Index of the largest value, or absolute value unless positive; -1 if none is above 0."""
     n, top, chunk = np.uint64(len(values)), values.dtype.type(0), np.uint64(0)

@@ -6,6 +6,7 @@ import torch
 from engines import needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import nnls
 
 from skamort.solvers import CoordinateDescent
 
@@ -60,6 +61,25 @@ def test_agrees_with_the_gram_matrix(seed, n_samples, n_features, n_components, 
     again = solve(WithoutGram, X, dictionary, alpha, positive, init=ours.codes, tol=1e-8)
     assert not again.n_iter.any()
     torch.testing.assert_close(again.codes, ours.codes)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 8),
+    st.integers(1, 60),
+    st.sampled_from([WithoutGram, CoordinateDescent]),
+)
+def test_without_a_penalty_is_non_negative_least_squares(seed, n_features, n_components, solver):
+    X, dictionary = problem(seed, 3, n_features, n_components)
+    result = solve(solver, X, dictionary, 0.0, True, tol=1e-6)
+    assert result.converged.all()
+    assert (result.codes >= 0).all()
+    best = torch.tensor(
+        [0.5 * nnls(dictionary.T.numpy(), x.numpy())[1] ** 2 for x in X], dtype=X.dtype
+    )
+    excess = objective(X, result.codes, dictionary, 0.0) - best
+    assert (excess <= result.gap + 1e-12 * (1 + X.square().sum(dim=1))).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

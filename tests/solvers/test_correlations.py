@@ -1,0 +1,68 @@
+"""Correlations in bfloat16: their bound, and codes as accurate as those without it."""
+
+import pytest
+import torch
+from engines import needs_numba
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skamort.solvers import CoordinateDescent
+
+pytestmark = needs_numba
+
+
+def problem(seed, n_samples=40, n_features=600, n_components=900):
+    generator = torch.Generator().manual_seed(seed)
+    dictionary = torch.randn(n_components, n_features, generator=generator)
+    dictionary *= torch.rand(n_components, 1, generator=generator) / n_features**0.5
+    return torch.randn(n_samples, n_features, generator=generator) / 5, dictionary
+
+
+@pytest.fixture(autouse=True)
+def rough(monkeypatch):
+    """bfloat16 also where the CPU has no instructions for it."""
+    monkeypatch.setattr("skamort.solvers._correlations.multiplies_bfloat16", lambda: True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.floats(-6, 6))
+def test_bound_holds(seed, size):
+    from skamort.solvers._correlations import Correlations
+
+    X, dictionary = problem(seed)
+    X = 10**size * X
+    correlations, error = Correlations(dictionary, len(X))(X, torch.full((len(X),), torch.inf))
+    exact = X.double() @ dictionary.double().T
+    assert (error > 0).all()
+    assert ((correlations - exact).abs() <= error[:, None]).all()
+
+
+def test_not_used_where_its_error_would_hide_too_much():
+    from skamort.solvers._correlations import Correlations
+
+    X, dictionary = problem(0)
+    correlations, error = Correlations(dictionary, len(X))(X, torch.full((len(X),), 1e-6))
+    assert not error.any()
+    torch.testing.assert_close(correlations, X @ dictionary.T)
+
+
+class WithoutGram(CoordinateDescent):
+    def _gram_pays(self, n_samples, dictionary):
+        return False
+
+
+@pytest.mark.parametrize("solver", [CoordinateDescent, WithoutGram])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 3.0])
+def test_codes_are_as_accurate(solver, positive, alpha, monkeypatch):
+    X, dictionary = problem(1)
+    options = {"alpha": alpha, "positive": positive}
+    result = solver(tol=1e-6, engine="numba").solve(X, dictionary, **options)
+    assert result.converged.all()
+    again = solver(tol=2e-6, engine="numba").solve(X, dictionary, init=result.codes, **options)
+    assert not again.n_iter.any()
+    monkeypatch.setattr("skamort.solvers._correlations.multiplies_bfloat16", lambda: False)
+    expected = solver(tol=1e-6, engine="numba").solve(X, dictionary, **options)
+    torch.testing.assert_close(
+        result.codes @ dictionary, expected.codes @ dictionary, atol=2e-2, rtol=0
+    )
