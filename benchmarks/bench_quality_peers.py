@@ -16,6 +16,7 @@ skamort with another setting.
 """
 
 import argparse
+import ast
 import math
 import tempfile
 from pathlib import Path
@@ -174,14 +175,12 @@ def main():
             compare(case, arguments, settings)
 
 
-def _parsed(value):
-    """Return the number, None or bool that the text is, or the text."""
-    if value in ("None", "True", "False"):
-        return {"None": None, "True": True, "False": False}[value]
+def _parsed(text):
+    """Return the Python value that the text is, or the text."""
     try:
-        return float(value)
-    except ValueError:
-        return value
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 if __name__ == "__main__":
