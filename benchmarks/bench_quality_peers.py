@@ -25,8 +25,8 @@ import numpy as np
 from _training_peers import Peer, add_arguments, interpreters
 
 VALIDATION_FRACTION = 0.1
-# Training is short, so that starting at samples is worth most, and what is dead after one and a half
-# passes will not come back by itself. The schedule was chosen on the validation rows with 1,152
+# Training is short, so that starting at samples is worth most, and what is silent for 1.5 passes
+# will not come back by itself. The schedule was chosen on the validation rows with 1,152
 # atoms, the window with 4,608.
 START = {"dict_init": "samples", "dead_latents": "resample", "dead_window": 27_000}
 OURS = {
