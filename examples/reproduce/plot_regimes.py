@@ -66,7 +66,8 @@ def score_baselines(case, seed, n_nonzero_coefs):
     learner = DictionaryLearning(len(case.dictionary), alpha=0.1, max_iter=20 if PAPER else 2)
     atoms = learner.set_params(random_state=seed).fit(case.X_train).components_
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where samples have fewer dimensions than active sources
+        # Pursuits end early where samples have fewer dimensions than active sources.
+        warnings.simplefilter("ignore", RuntimeWarning)
         lars = sparse_encode(case.X_test, atoms, algorithm="lasso_lars", alpha=0.05)
         omp = sparse_encode(case.X_test, atoms, algorithm="omp", n_nonzero_coefs=n_nonzero_coefs)
     return case.latent_mcc(lars), case.latent_mcc(omp)

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._threads import run_in_threads
 from ._base import LassoSolver
 from ._cd_torch import solve_block
-from ._engine import resolve_engine, resolve_n_jobs, run_in_threads
+from ._engine import resolve_engine, resolve_n_jobs
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._threads import run_in_threads
 from ._cd_numba import (
     _LOOSE,
     _PATIENCE,
@@ -27,7 +28,6 @@ from ._cd_numba import (
 )
 from ._certificate import is_silent
 from ._correlations import Correlations
-from ._engine import run_in_threads
 from ._numba_tools import kernel, largest, segment_maxima, subtract_rows
 
 # Most atoms that join a working set in a round, each of which costs a product with the dictionary.

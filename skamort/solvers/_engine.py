@@ -9,8 +9,6 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from .._threads import run_in_threads as run_in_threads
-
 ENGINES = ("auto", "numba", "torch")
 
 

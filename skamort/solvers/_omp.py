@@ -19,7 +19,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ._engine import resolve_engine, resolve_n_jobs, run_in_threads
+from .._threads import run_in_threads
+from ._engine import resolve_engine, resolve_n_jobs
 from ._ksparse import DEPENDENT, KSparseSolver, refit
 from ._omp_gram import pursue_by_gram, sum_of_rows
 
