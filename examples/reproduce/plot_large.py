@@ -92,7 +92,7 @@ exact = ITOCoder(dictionary=dictionary, alpha=0.01 * M / (2 * N))
 find = exact.fit(X_test).transform
 score("dictionary known, optimization", "better method", lambda: find(X_test))
 
-coder = GradSparseCoder(N, alpha=0.05, transform_alpha=0.01, max_iter=10, random_state=0)
+coder = GradSparseCoder(N, alpha=0.1, transform_alpha=0.01, max_iter=60, random_state=0)
 score("neither known, sparse coding", "better method", lambda: coder.fit(X).transform(X_test))
 recovered = dictionary_mcc(dictionary, coder.components_)
 print(f"dictionary MCC {recovered:.4f}")
