@@ -9,6 +9,8 @@ batched products of small matrices are several times faster:
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ from ._net import SparseNet
 
 # Up to this k the largest codes are found by as many rounds of maxima, which vectorize.
 _MOST_ROUNDS = 8
+# The compiled step takes time in proportion to k to find them; up to this one it is little.
+_MOST_COMPILED = 32
 
 
 class NetStack:
@@ -53,6 +57,7 @@ class NetStack:
         self.n_steps = 0
         self.spaces: dict[str, Tensor] = {}
         self._read_settings(nets)
+        self.is_compiled = self._can_be_compiled()
         self._make_views()
 
     def _read_settings(self, nets: list[SparseNet]) -> None:
@@ -73,12 +78,21 @@ class NetStack:
         if self.is_topk:
             columns["k"] = [net.module_.activation.k for net in nets]
         self.regression = losses[0] if isinstance(losses[0], CodeRegressionLoss) else None
-        self.squared_weights = None
         if self.regression is None:
             columns["alpha"] = [loss.alpha for loss in losses]
-            if losses[0].squared_weights is not None:
-                self.squared_weights = _stacked(loss.squared_weights for loss in losses)
         self.settings = {name: like.new_tensor(column) for name, column in columns.items()}
+        if self.regression is None and losses[0].squared_weights is not None:
+            self.settings["squared_weights"] = _stacked(loss.squared_weights for loss in losses)
+
+    def _can_be_compiled(self) -> bool:
+        """Tell whether the compiled step is there, and knows these models."""
+        return (
+            find_spec("numba") is not None
+            and self.learned.device.type == "cpu"
+            and len(self.layers) == 1
+            and self.regression is None
+            and (not self.is_topk or self.settings["k"].max().item() <= _MOST_COMPILED)
+        )
 
     def _make_views(self) -> None:
         self.grad = torch.empty_like(self.learned)
@@ -92,9 +106,8 @@ class NetStack:
 
     def keep(self, models: list[int]) -> None:
         """Go on with some of the models."""
-        for name in ("learned", "mean", "square", "rates", "squared_weights"):
-            value = getattr(self, name)
-            setattr(self, name, None if value is None else value[models])
+        for name in ("learned", "mean", "square", "rates"):
+            setattr(self, name, getattr(self, name)[models])
         self.fixed = {name: value[models] for name, value in self.fixed.items()}
         self.settings = {name: value[models] for name, value in self.settings.items()}
         self._make_views()
@@ -113,11 +126,14 @@ class NetStack:
         -------
         loss : Tensor of shape (n_models,)
             The losses.
-        active : Tensor of shape (n_models, n_components, n)
-            1 where a code is positive, 0 elsewhere.
+        fired : Tensor of shape (n_models, n_components)
+            On how many samples each latent is active.
         """
+        if self.is_compiled:
+            return self._compiled_step(X, self.grads)
         inputs, codes = self._encode(X)
         active = torch.sign(codes, out=self._space("active", codes))
+        fired = active.sum(2)
         if self.regression is None:
             weighted, loss = self._reconstruct(codes, inputs[0])
             share = 1 / X.shape[2]
@@ -135,10 +151,12 @@ class NetStack:
             if self.regression is None:
                 center_grad += weighted.sum(2).mul_(share)
             self.grads["decoder.intercept"].copy_(center_grad)
-        return loss, active
+        return loss, fired
 
     def evaluate(self, X: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the losses of a batch, of shape (n_models,)."""
+        if self.is_compiled:
+            return self._compiled_step(X, {})[0]
         inputs, codes = self._encode(X)
         if self.regression is None:
             return self._reconstruct(codes, inputs[0])[1]
@@ -177,6 +195,12 @@ class NetStack:
                 "exp_avg": self.mean[model, start:stop].view(shape).clone(),
                 "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
             }
+
+    def _compiled_step(self, X: Tensor, grads: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Compute the losses, the gradients and on how many samples each latent is active."""
+        from ._stack_numba import compiled_step
+
+        return compiled_step(X, self.values, self.settings, grads)
 
     # -- The model ---------------------------------------------------------------------------------
 
@@ -223,8 +247,8 @@ class NetStack:
         space = self._space("residual", centered)
         residual = torch.bmm(dictionary.transpose(1, 2), codes, out=space).sub_(centered)
         weighted = residual
-        if self.squared_weights is not None:
-            weighted = residual * self.squared_weights.unsqueeze(2)
+        if "squared_weights" in self.settings:
+            weighted = residual * self.settings["squared_weights"].unsqueeze(2)
         loss = torch.linalg.vecdot(residual.flatten(1), weighted.flatten(1))
         loss += 2 * self.settings["alpha"] * codes.sum((1, 2))
         return weighted, loss.mul_(0.5 / codes.shape[2])

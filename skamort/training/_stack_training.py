@@ -116,12 +116,12 @@ class StackTraining:
         losses, counts = [], 0
         generators = [self.nets[model].generator for model in self.models]
         for batch in self.training.batches(self.models, generators):
-            loss, active = self.stack.backward(*batch)
+            loss, fired = self.stack.backward(*batch)
             self.stack.step()
-            fired = active.sum(2)
+            n = batch[0].shape[2]
             counts = counts + fired.long()
-            self.silence.add_(active.shape[2]).masked_fill_(fired > 0, 0)
-            losses.append((loss, active.shape[2]))
+            self.silence.add_(n).masked_fill_(fired > 0, 0)
+            losses.append((loss, n))
             if self.stack.n_steps % self.clear_every == 0:
                 self.stack.clear_denormals()
         rows = [{"epoch": epoch} for _ in self.models]
