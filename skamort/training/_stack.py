@@ -130,7 +130,7 @@ class NetStack:
             On how many samples each latent is active.
         """
         if self.is_compiled:
-            return self._compiled_step(X, self.grads)
+            return self._compiled_step(X, self.grad)
         inputs, codes = self._encode(X)
         active = torch.sign(codes, out=self._space("active", codes))
         fired = active.sum(2)
@@ -156,7 +156,7 @@ class NetStack:
     def evaluate(self, X: Tensor, target: Tensor | None = None) -> Tensor:
         """Return the losses of a batch, of shape (n_models,)."""
         if self.is_compiled:
-            return self._compiled_step(X, {})[0]
+            return self._compiled_step(X, self.grad[:, :0])[0]
         inputs, codes = self._encode(X)
         if self.regression is None:
             return self._reconstruct(codes, inputs[0])[1]
@@ -196,11 +196,11 @@ class NetStack:
                 "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
             }
 
-    def _compiled_step(self, X: Tensor, grads: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _compiled_step(self, X: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the losses, the gradients and on how many samples each latent is active."""
         from ._stack_numba import compiled_step
 
-        return compiled_step(X, self.values, self.settings, grads)
+        return compiled_step(X, self.learned, grad, self.layout, self.fixed, self.settings)
 
     # -- The model ---------------------------------------------------------------------------------
 

@@ -9,17 +9,15 @@ all matrices are filled up with zeros to multiples of four. Symbols are those of
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
-from torch.nn.functional import pad
 
 from .._threads import run_in_threads
 
 _WIDTH = 128
+_PARAMETERS = ("encoder.weight", "encoder.bias", "decoder.dictionary", "decoder.intercept")
 
 # Sums may be reordered and fused, but NaN must stay NaN: divergence is known by it.
 _OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
@@ -28,46 +26,26 @@ _kernel = njit(**_OPTIONS)
 _leaf = njit(**_OPTIONS, _nrt=False)  # allocates nothing, and counts no references to its arrays
 
 
-class Models(NamedTuple):
-    """Parameters and settings; the first axis is that of the models."""
-
-    weight: np.ndarray  # W
-    bias: np.ndarray  # b
-    center: np.ndarray
-    atoms: np.ndarray  # D
-    decoder: np.ndarray  # D^T
-    gamma: np.ndarray  # squared weights of the features
-    alpha: np.ndarray
-    k: np.ndarray
-
-
-class Outcome(NamedTuple):
-    """What a step adds to; the first axis is that of the models."""
-
-    loss: np.ndarray
-    fired: np.ndarray  # on how many samples each latent is active
-    weight: np.ndarray  # dL/dW
-    bias: np.ndarray  # dL/db
-    residual: np.ndarray  # dL/dR, summed over the samples
-    atoms: np.ndarray  # dL/dD
-
-
 def compiled_step(
-    X: Tensor, values: dict[str, Tensor], settings: dict[str, Tensor], grads: dict[str, Tensor]
+    X: Tensor,
+    learned: Tensor,
+    grad: Tensor,
+    layout: dict[str, tuple],
+    fixed: dict[str, Tensor],
+    settings: dict[str, Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Compute the losses of a batch, and the gradients of what there is to learn.
+    """Compute the losses of a batch and, where there is room for them, the gradients.
 
     Parameters
     ----------
     X : Tensor of shape (n_models, n_features, n)
         A batch for each model.
-    values : dict of str to Tensor
-        All parameters by their names in the module, the models along the first axis.
-    settings : dict of str to Tensor
-        Likewise ``alpha``, a number a model, and, where they have them, the number ``k`` and the
-        row ``squared_weights``.
-    grads : dict of str to Tensor
-        Where the gradients go, by the names of the parameters; empty where none are wanted.
+    learned : Tensor of shape (n_models, n_parameters)
+        All that is learned, a row a model.
+    grad : Tensor of shape (n_models, n_parameters) or (n_models, 0)
+        Where the gradients go.
+    layout, fixed, settings : dict
+        Attributes of `NetStack`.
 
     Returns
     -------
@@ -76,91 +54,100 @@ def compiled_step(
     fired : Tensor of shape (n_models, n_components)
         On how many samples each latent is active.
     """
-    weight, atoms = values["encoder.weight"], values["decoder.dictionary"]
-    alpha, n_components = settings["alpha"], weight.shape[1]
-    bias = values.get("encoder.bias", torch.zeros_like(weight[:, :, 0]))
-    center = values.get("decoder.intercept", torch.zeros_like(weight[:, 0]))
-    gamma = settings.get("squared_weights", torch.ones_like(center))
+    n_components, n_features = layout["encoder.weight"][2]
+    places = tuple(layout.get(name, (0, 0))[:2] for name in _PARAMETERS)
+    dictionary = fixed["decoder.dictionary"].flatten(1) if fixed else learned[:, slice(*places[2])]
+    alpha = settings["alpha"]
     k = settings.get("k", torch.full_like(alpha, n_components))
-    models = Models(*map(_in_fours, (weight, bias, center, atoms, atoms.mT, gamma, alpha, k)))
-    like = models.alpha, models.bias, models.weight, models.bias, models.center, models.atoms
-    outcome = Outcome(*map(np.zeros_like, like))
-    own = (X[:1] if X.stride(0) == 0 else X).numpy()  # one batch for all is not copied
+    gamma = settings.get("squared_weights", X.new_ones(len(X), n_features))
+    loss, fired = torch.zeros_like(alpha), X.new_zeros(len(X), n_components)
+    batch = X[:1] if X.stride(0) == 0 else X  # one for all is not copied
+    tensors = batch, learned, dictionary.contiguous(), gamma, alpha, k, loss, fired, grad
+    arrays = [tensor.numpy() for tensor in tensors]
     run_in_threads(
-        lambda part: _step(part.start, part.stop, own, n_components, models, outcome, bool(grads)),
+        lambda models: _step(models.start, models.stop, places, *arrays),
         len(X),
         torch.get_num_threads(),
     )
-    found = Outcome(*map(torch.from_numpy, outcome))
-    whole_grads = {
-        "encoder.weight": found.weight,
-        "encoder.bias": found.bias,
-        "decoder.intercept": found.residual,
-        "decoder.dictionary": found.atoms,
-    }
-    for name, grad in grads.items():
-        grad.copy_(whole_grads[name][tuple(map(slice, grad.shape))])
-    if "decoder.intercept" in grads:  # that through the encoder
-        bias_grad = found.bias[:, :n_components].unsqueeze(1)
-        grads["decoder.intercept"].sub_(torch.bmm(bias_grad, weight).squeeze(1))
-    return found.loss, found.fired[:, :n_components]
-
-
-def _in_fours(values: Tensor) -> np.ndarray:
-    """Return a copy with zeros appended, but for the first axis, to multiples of four."""
-    missing = [width for size in reversed(values.shape[1:]) for width in (0, -size % 4)]
-    return pad(values, missing).contiguous().numpy()
+    return loss, fired
 
 
 @_kernel
-def _step(first, last, X, n_components, models, outcome, with_grads):
-    """Take models first to last - 1 through a batch (1 or n_models, n_features, n)."""
-    rows, columns = models.weight.shape[1:]
-    x, r = _block(columns, X.dtype), _block(columns, X.dtype)
-    z, g = _block(rows, X.dtype), _block(rows, X.dtype)
-    spare = _block(int(models.k.max()) + 5, X.dtype)
-    share = X.dtype.type(1 / X.shape[2])
+def _step(first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fired, grad):
+    """Take models first to last - 1 through a batch of shape (1 or n_models, n_features, n)."""
+    weight, bias, atoms, center = places
+    shape, share = (fired.shape[1], X.shape[1]), X.dtype.type(1 / X.shape[2])
+    x, r = _block(shape[1], X.dtype), _block(shape[1], X.dtype)
+    z, g = _block(shape[0], X.dtype), _block(shape[0], X.dtype)
+    spare = _block(int(k.max()) + 5, X.dtype)
     for m in range(first, last):
-        k, alpha = int(models.k[m]), models.alpha[m]
+        W = _in_fours(learned[m], weight, shape)
+        D = _in_fours(dictionary[m], (0, shape[0] * shape[1]), shape)
+        b = _in_fours(learned[m], bias, (1, shape[0]))[0]
+        c = _in_fours(learned[m], center, (1, shape[1]))[0]
+        D_T = D.T.copy()
+        dW, dD, db, dc = np.zeros_like(W), np.zeros_like(D), np.zeros_like(b), np.zeros_like(c)
         for start in range(0, X.shape[2], _WIDTH):
-            n = _load(X[m % len(X)], start, models.center[m], x)
-            _fill(z, models.bias[m])
-            _add_product(z, models.weight[m], x)
+            n = _load(X[m % len(X)], start, c, x, r)
+            _fill(z, b)
+            _add_product(z, W, x)
             _rectify(z, n)
-            if k < n_components:
-                _keep_largest(z, k, spare)
-            for i in range(len(x)):
-                r[i] = -x[i]
-            _add_product(r, models.decoder[m], z)
-            energy = _weigh(r, models.gamma[m], share, outcome.residual[m])
-            penalty = alpha * _count(z, outcome.fired[m])
-            outcome.loss[m] += energy / 2 + penalty * share
-            if with_grads:
-                _add_outer_product(outcome.atoms[m], z, r)
-                g[:] = alpha * share
-                _add_product(g, models.atoms[m], r)
-                _mask(g, z, outcome.bias[m])
-                _add_outer_product(outcome.weight[m], g, x)
+            if k[m] < shape[0]:
+                _keep_largest(z, int(k[m]), spare)
+            _add_product(r, D_T, z)
+            energy = _weigh(r, gamma[m], share, dc)
+            loss[m] += energy / 2 + alpha[m] * share * _count(z, fired[m])
+            if grad.size:
+                _add_outer_product(dD, z, r)
+                g[:] = alpha[m] * share
+                _add_product(g, D, r)
+                _mask(g, z, db)
+                _add_outer_product(dW, g, x)
+        dc -= (db.reshape(-1, 1) * W).sum(0)
+        _write(grad[m], weight, dW[: shape[0], : shape[1]])
+        _write(grad[m], bias, db[: shape[0]])
+        _write(grad[m], atoms, dD[: shape[0], : shape[1]])
+        _write(grad[m], center, dc[: shape[1]])
+
+
+@_kernel
+def _in_fours(row, place, shape):
+    """Matrix of this shape from a row, or zeros, with sides filled up to multiples of four."""
+    matrix = np.zeros((-(-shape[0] // 4) * 4, -(-shape[1] // 4) * 4), row.dtype)
+    values = row[place[0] : place[1]]
+    if len(values):
+        matrix[: shape[0], : shape[1]] = values.reshape(shape)
+    return matrix
+
+
+@_kernel
+def _write(row, place, values):
+    """Write values to their place in a row, if there is one."""
+    out = row[place[0] : place[1]]
+    if len(out):
+        out[:] = values.ravel()
 
 
 @_kernel
 def _block(n_rows, dtype):
     """Rows that start where a cache line does: vectors across two lines take twice as long."""
-    line = 64 // np.empty(1, dtype).itemsize
-    buffer = np.zeros(n_rows * _WIDTH + line, dtype)
-    start = -(buffer.ctypes.data // buffer.itemsize) % line
-    return buffer[start : start + n_rows * _WIDTH]
+    itemsize, size = np.empty(1, dtype).itemsize, -(-n_rows // 4) * 4 * _WIDTH
+    buffer = np.zeros(size + 64 // itemsize, dtype)
+    start = -(buffer.ctypes.data // itemsize) % (64 // itemsize)
+    return buffer[start : start + size]
 
 
 @_leaf
-def _load(X, start, center, x):
-    """x = the centered samples from start on, zeros after the last; return how many there are."""
+def _load(X, start, center, x, r):
+    """X and R = the centered samples from start on, and minus them; return how many there are."""
     n = min(_WIDTH, X.shape[1] - start)
+    r[len(X) * _WIDTH :] = 0
     for f in range(len(X)):
-        row, source, c = x[f * _WIDTH : (f + 1) * _WIDTH], X[f, start : start + n], center[f]
+        row, negative = x[f * _WIDTH : (f + 1) * _WIDTH], r[f * _WIDTH : (f + 1) * _WIDTH]
+        source, c = X[f, start : start + n], center[f]
         for s in range(n):
-            row[s] = source[s] - c
-        row[n:] = 0
+            row[s], negative[s] = source[s] - c, c - source[s]
+        row[n:] = negative[n:] = 0
     return n
 
 
@@ -249,8 +236,9 @@ def _keep_largest(z, k, spare):
     tops, moving, room = spare[: k * _WIDTH], spare[k * _WIDTH :], spare[(k + 4) * _WIDTH :]
     tops[:] = zero
     for i in range(0, len(z), 4 * _WIDTH):
+        rows = z[i : i + 4 * _WIDTH]
         for s in range(4 * _WIDTH):
-            moving[s] = z[i + s]
+            moving[s] = rows[s]
         for j in range(0, k * _WIDTH, _WIDTH):
             top = tops[j : j + _WIDTH]
             for s in range(_WIDTH):

@@ -51,10 +51,13 @@ class StackedRows:
             for rows in torch.arange(self.n_rows, device=device).split(self.batch_size):
                 yield [self._of(models, t[:, rows].mT.contiguous()) for t in self.tensors]
         else:
-            orders = [torch.randperm(self.n_rows, generator=g) for g in generators]
-            owners = torch.tensor([0] * len(models) if self.are_shared else models, device=device)
-            for rows in torch.stack(orders).to(device).split(self.batch_size, dim=1):
-                yield [t[owners.unsqueeze(1), rows].mT.contiguous() for t in self.tensors]
+            orders = torch.stack([torch.randperm(self.n_rows, generator=g) for g in generators])
+            if not self.are_shared:
+                orders += self.n_rows * torch.tensor(models).unsqueeze(1)
+            for rows in orders.to(device).split(self.batch_size, dim=1):
+                # Of one long matrix: several times faster than with two indices.
+                picked = [t.flatten(0, 1).index_select(0, rows.flatten()) for t in self.tensors]
+                yield [t.unflatten(0, rows.shape).mT.contiguous() for t in picked]
 
     def _of(self, models: list[int], tensor: Tensor) -> Tensor:
         return tensor.expand(len(models), -1, -1) if self.are_shared else tensor[models]
@@ -178,7 +181,9 @@ class StackTraining:
         activity = net.callback("activity")
         activity.silence_ = self.silence[place].clone()
         activity.frequency_ = self.frequency[place].clone()
-        net.history.extend({"batches": [], **row} for row in self.epochs[model])
+        for row in self.epochs[model]:
+            row["batches"] = []
+        net.history.extend(self.epochs[model])
 
 
 def _record(rows: list[dict], prefix: str, losses: list[tuple[Tensor, int]]) -> np.ndarray:
