@@ -9,7 +9,6 @@ all matrices are filled up with zeros to multiples of four. Symbols are those of
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
@@ -19,11 +18,10 @@ from .._threads import run_in_threads
 _WIDTH = 128
 _PARAMETERS = ("encoder.weight", "encoder.bias", "decoder.dictionary", "decoder.intercept")
 
-# Sums may be reordered and fused, but NaN must stay NaN: divergence is known by it.
-_OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
-_OPTIONS["fastmath"] = {"reassoc", "contract", "nsz"}
-_kernel = njit(**_OPTIONS)
-_leaf = njit(**_OPTIONS, _nrt=False)  # allocates nothing, and counts no references to its arrays
+# Compiled functions allocate nothing, and count no references to their arrays. Sums may be
+# reordered and fused, but NaN must stay NaN: divergence is known by it.
+_FASTMATH = {"reassoc", "contract", "nsz"}
+_leaf = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, _nrt=False)
 
 
 def compiled_step(
@@ -62,39 +60,48 @@ def compiled_step(
     gamma = settings.get("squared_weights", X.new_ones(len(X), n_features))
     loss, fired = torch.zeros_like(alpha), X.new_zeros(len(X), n_components)
     batch = X[:1] if X.stride(0) == 0 else X  # one for all is not copied
-    tensors = batch, learned, dictionary.contiguous(), gamma, alpha, k, loss, fired, grad
-    arrays = [tensor.numpy() for tensor in tensors]
-    run_in_threads(
-        lambda models: _step(models.start, models.stop, places, *arrays),
-        len(X),
-        torch.get_num_threads(),
-    )
+    tensors = batch.contiguous(), learned, dictionary.contiguous(), gamma, alpha, k
+    arrays = [tensor.numpy() for tensor in (*tensors, loss, fired, grad)]
+    rows, columns = -(-n_components // 4) * 4, -(-n_features // 4) * 4
+    n_spare = 5 + int(k.max()) if "k" in settings else 0
+
+    def take(models: slice) -> None:
+        # Memory of torch begins where a cache line does: vectors across two take twice as long.
+        matrices = tuple(X.new_zeros(4, rows, columns).numpy())
+        totals = X.new_zeros(rows).numpy(), X.new_zeros(columns).numpy()
+        heights = columns, columns, rows, rows, n_spare
+        blocks = tuple(X.new_zeros(height * _WIDTH).numpy() for height in heights)
+        _step(models.start, models.stop, places, *arrays, matrices, totals, blocks)
+
+    run_in_threads(take, len(X), torch.get_num_threads())
     return loss, fired
 
 
-@_kernel
-def _step(first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fired, grad):
+@_leaf
+def _step(
+    first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fired, grad,
+    matrices, totals, blocks,
+):  # fmt: skip
     """Take models first to last - 1 through a batch of shape (1 or n_models, n_features, n)."""
     weight, bias, atoms, center = places
-    shape, share = (fired.shape[1], X.shape[1]), X.dtype.type(1 / X.shape[2])
-    x, r = _block(shape[1], X.dtype), _block(shape[1], X.dtype)
-    z, g = _block(shape[0], X.dtype), _block(shape[0], X.dtype)
-    spare = _block(int(k.max()) + 5, X.dtype)
+    W, dW, D, dD = matrices
+    db, dc = totals
+    x, r, z, g, spare = blocks
+    n_components, n_features, n_samples = fired.shape[1], X.shape[1], X.shape[2]
+    share = X.dtype.type(1 / n_samples)
     for m in range(first, last):
-        W = _in_fours(learned[m], weight, shape)
-        D = _in_fours(dictionary[m], (0, shape[0] * shape[1]), shape)
-        b = _in_fours(learned[m], bias, (1, shape[0]))[0]
-        c = _in_fours(learned[m], center, (1, shape[1]))[0]
-        D_T = D.T.copy()
-        dW, dD, db, dc = np.zeros_like(W), np.zeros_like(D), np.zeros_like(b), np.zeros_like(c)
-        for start in range(0, X.shape[2], _WIDTH):
+        _read(learned[m], weight, W, n_features)
+        _read(dictionary[m], (0, dictionary.shape[1]), D, n_features)
+        b, c = learned[m, bias[0] : bias[1]], learned[m, center[0] : center[1]]
+        dW[:], dD[:], db[:], dc[:] = 0, 0, 0, 0
+        for start in range(0, n_samples, _WIDTH):
             n = _load(X[m % len(X)], start, c, x, r)
             _fill(z, b)
             _add_product(z, W, x)
             _rectify(z, n)
-            if k[m] < shape[0]:
+            if k[m] < n_components:
                 _keep_largest(z, int(k[m]), spare)
-            _add_product(r, D_T, z)
+            _add_product(r, D.T, z)
             energy = _weigh(r, gamma[m], share, dc)
             loss[m] += energy / 2 + alpha[m] * share * _count(z, fired[m])
             if grad.size:
@@ -103,38 +110,38 @@ def _step(first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fi
                 _add_product(g, D, r)
                 _mask(g, z, db)
                 _add_outer_product(dW, g, x)
-        dc -= (db.reshape(-1, 1) * W).sum(0)
-        _write(grad[m], weight, dW[: shape[0], : shape[1]])
-        _write(grad[m], bias, db[: shape[0]])
-        _write(grad[m], atoms, dD[: shape[0], : shape[1]])
-        _write(grad[m], center, dc[: shape[1]])
+        if grad.size:
+            _subtract_product(dc, db, W)
+            _write(grad[m], weight, dW, n_features)
+            _write(grad[m], bias, db.reshape((1, len(db))), n_components)
+            _write(grad[m], atoms, dD, n_features)
+            _write(grad[m], center, dc.reshape((1, len(dc))), n_features)
 
 
-@_kernel
-def _in_fours(row, place, shape):
-    """Matrix of this shape from a row, or zeros, with sides filled up to multiples of four."""
-    matrix = np.zeros((-(-shape[0] // 4) * 4, -(-shape[1] // 4) * 4), row.dtype)
+@_leaf
+def _read(row, place, matrix, n_columns):
+    """Fill a matrix with what is at a place in a row."""
     values = row[place[0] : place[1]]
-    if len(values):
-        matrix[: shape[0], : shape[1]] = values.reshape(shape)
-    return matrix
+    for i in range(len(values) // n_columns):
+        for j in range(n_columns):
+            matrix[i, j] = values[i * n_columns + j]
 
 
-@_kernel
-def _write(row, place, values):
-    """Write values to their place in a row, if there is one."""
-    out = row[place[0] : place[1]]
-    if len(out):
-        out[:] = values.ravel()
+@_leaf
+def _write(row, place, matrix, n_columns):
+    """Write a matrix to its place in a row, if it has one."""
+    values = row[place[0] : place[1]]
+    for i in range(len(values) // n_columns):
+        for j in range(n_columns):
+            values[i * n_columns + j] = matrix[i, j]
 
 
-@_kernel
-def _block(n_rows, dtype):
-    """Rows that start where a cache line does: vectors across two lines take twice as long."""
-    itemsize, size = np.empty(1, dtype).itemsize, -(-n_rows // 4) * 4 * _WIDTH
-    buffer = np.zeros(size + 64 // itemsize, dtype)
-    start = -(buffer.ctypes.data // itemsize) % (64 // itemsize)
-    return buffer[start : start + size]
+@_leaf
+def _subtract_product(out, vector, matrix):
+    """out -= vector matrix."""
+    for i in range(len(vector)):
+        for j in range(len(out)):
+            out[j] -= vector[i] * matrix[i, j]
 
 
 @_leaf
@@ -144,7 +151,7 @@ def _load(X, start, center, x, r):
     r[len(X) * _WIDTH :] = 0
     for f in range(len(X)):
         row, negative = x[f * _WIDTH : (f + 1) * _WIDTH], r[f * _WIDTH : (f + 1) * _WIDTH]
-        source, c = X[f, start : start + n], center[f]
+        source, c = X[f, start : start + n], center[f] if len(center) else X.dtype.type(0)
         for s in range(n):
             row[s], negative[s] = source[s] - c, c - source[s]
         row[n:] = negative[n:] = 0
@@ -153,7 +160,8 @@ def _load(X, start, center, x, r):
 
 @_leaf
 def _fill(block, values):
-    """Row i = values[i]."""
+    """Row i = values[i], zeros where there are none."""
+    block[:] = 0
     for i in range(len(values)):
         block[i * _WIDTH : (i + 1) * _WIDTH] = values[i]
 

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from engines import each_engine
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
@@ -84,7 +85,10 @@ def no_fit_alone(monkeypatch):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("batch_size", [64, 1000])
 @pytest.mark.parametrize("case", CASES)
-def test_equals_fits_alone(case, batch_size, early_stopping, X, no_fit_alone):
+@each_engine
+def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_alone):
+    if engine == "torch":
+        no_fit_alone.setattr("skamort.training._stack.find_spec", lambda name: None)
     estimator, grid = CASES[case]
     estimator = clone(estimator).set_params(
         max_iter=20, batch_size=batch_size, early_stopping=early_stopping
