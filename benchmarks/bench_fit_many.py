@@ -5,10 +5,10 @@
 Both sides train the same autoencoders, with the alphas and seeds of a grid, from the same weights,
 on all rows in one batch (8 features, 16 atoms, 1,024 rows). The bare loop is what one would write
 with autograd and fused Adam (the one of `bench_training_overhead.py`, and its like with
-`torch.topk`). Ours is the whole call, validation and first weights included, but for the first one, in which
-numba, where installed, compiles or loads from its cache what it compiled before; its seconds are
-printed apart. Runs are interleaved and take processor time; the ratio is the median over rounds.
-The mean final loss of both is printed beside; models of top-k codes start at a scale of their own.
+`torch.topk`). Ours is the whole call, validation and first weights included, after a first one that
+is timed apart: there numba, where it is installed, compiles, or loads what it compiled before. Runs
+are interleaved and take processor time; the ratio is the median over rounds. The mean final loss of
+both is printed beside; models of top-k codes start at a scale of their own.
 """
 
 import argparse

@@ -21,7 +21,7 @@ _PARAMETERS = ("encoder.weight", "encoder.bias", "decoder.dictionary", "decoder.
 # Compiled functions allocate nothing, and count no references to their arrays. Sums may be
 # reordered and fused, but NaN must stay NaN: divergence is known by it.
 _FASTMATH = {"reassoc", "contract", "nsz"}
-_leaf = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, _nrt=False)
+_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, _nrt=False)
 
 
 def compiled_step(
@@ -77,7 +77,7 @@ def compiled_step(
     return loss, fired
 
 
-@_leaf
+@_compiled
 def _step(
     first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fired, grad,
     matrices, totals, blocks,
@@ -118,7 +118,7 @@ def _step(
             _write(grad[m], center, dc.reshape((1, len(dc))), n_features)
 
 
-@_leaf
+@_compiled
 def _read(row, place, matrix, n_columns):
     """Fill a matrix with what is at a place in a row."""
     values = row[place[0] : place[1]]
@@ -127,7 +127,7 @@ def _read(row, place, matrix, n_columns):
             matrix[i, j] = values[i * n_columns + j]
 
 
-@_leaf
+@_compiled
 def _write(row, place, matrix, n_columns):
     """Write a matrix to its place in a row, if it has one."""
     values = row[place[0] : place[1]]
@@ -136,7 +136,7 @@ def _write(row, place, matrix, n_columns):
             values[i * n_columns + j] = matrix[i, j]
 
 
-@_leaf
+@_compiled
 def _subtract_product(out, vector, matrix):
     """out -= vector matrix."""
     for i in range(len(vector)):
@@ -144,7 +144,7 @@ def _subtract_product(out, vector, matrix):
             out[j] -= vector[i] * matrix[i, j]
 
 
-@_leaf
+@_compiled
 def _load(X, start, center, x, r):
     """X and R = the centered samples from start on, and minus them; return how many there are."""
     n = min(_WIDTH, X.shape[1] - start)
@@ -158,7 +158,7 @@ def _load(X, start, center, x, r):
     return n
 
 
-@_leaf
+@_compiled
 def _fill(block, values):
     """Row i = values[i], zeros where there are none."""
     block[:] = 0
@@ -166,7 +166,7 @@ def _fill(block, values):
         block[i * _WIDTH : (i + 1) * _WIDTH] = values[i]
 
 
-@_leaf
+@_compiled
 def _add_product(out, matrix, block):
     """out += matrix block, four rows by four."""
     for i in range(0, matrix.shape[0], 4):
@@ -185,7 +185,7 @@ def _add_product(out, matrix, block):
                 o[s + 3 * _WIDTH] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
 
 
-@_leaf
+@_compiled
 def _add_outer_product(out, left, right):
     """out += left right^T, four rows by four."""
     zero = out.dtype.type(0)
@@ -208,13 +208,13 @@ def _add_outer_product(out, left, right):
             _add_four(out[i + 3], j, d0, d1, d2, d3)
 
 
-@_leaf
+@_compiled
 def _four(rows, s):
     """Sample s of four rows."""
     return rows[s], rows[s + _WIDTH], rows[s + 2 * _WIDTH], rows[s + 3 * _WIDTH]
 
 
-@_leaf
+@_compiled
 def _add_four(row, j, a, b, c, d):
     row[j] += a
     row[j + 1] += b
@@ -222,7 +222,7 @@ def _add_four(row, j, a, b, c, d):
     row[j + 3] += d
 
 
-@_leaf
+@_compiled
 def _rectify(z, n):
     """Keep what is positive of the first n samples; the block's others are none."""
     zero = z.dtype.type(0)
@@ -233,7 +233,7 @@ def _rectify(z, n):
         row[n:] = zero
 
 
-@_leaf
+@_compiled
 def _keep_largest(z, k, spare):
     """Keep the k largest codes of each sample; of equal ones the first.
 
@@ -269,12 +269,12 @@ def _keep_largest(z, k, spare):
             room[s] -= one if equal else zero
 
 
-@_leaf
+@_compiled
 def _in_order(a, b):
     return (a, b) if a > b else (b, a)
 
 
-@_leaf
+@_compiled
 def _weigh(r, gamma, share, totals):
     """R *= gamma share, its sums over the samples are added to totals; return its energy before."""
     energy = r.dtype.type(0)
@@ -291,7 +291,7 @@ def _weigh(r, gamma, share, totals):
     return energy
 
 
-@_leaf
+@_compiled
 def _count(z, fired):
     """Add to fired on how many samples each latent is active; return the sum of all codes."""
     zero, one = z.dtype.type(0), z.dtype.type(1)
@@ -307,7 +307,7 @@ def _count(z, fired):
     return norm
 
 
-@_leaf
+@_compiled
 def _mask(g, z, totals):
     """Clear the gradients of codes that are not active; add their sums over samples to totals."""
     zero = z.dtype.type(0)
