@@ -3,8 +3,8 @@
 Every package takes its own lowest-level training step on raw activations, in a process and an
 environment of its own. The packages take turns, round by round, so that a busy machine slows all
 alike; the figure is the median over rounds, of the processor's seconds where there is one thread,
-else of seconds. The loss that each has reached is printed beside its
-speed, so that nobody wins by doing less.
+else of seconds. The loss that each has reached is printed beside its speed, so that nobody wins by
+doing less.
 
     python benchmarks/bench_training_peers.py --python sae-lens=/path/to/python ...
 

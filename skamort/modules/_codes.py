@@ -222,12 +222,7 @@ def weighted_sums(
     """
     if not _compiled_pays(len(rows), matrix, weights):
         return embedding_bag(
-            rows,
-            matrix,
-            offsets,
-            per_sample_weights=weights,
-            mode="sum",
-            include_last_offset=True,
+            rows, matrix, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
         )
     from ._products_numba import sum_rows
 
