@@ -77,7 +77,8 @@ class DenseCodes:
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
         # Signs, since sums of floats beat booleans'; by blocks of rows, which stay in the cache.
-        blocks = self.values.split(_BLOCK_ROWS)
+        on_cpu = self.values.device.type == "cpu"
+        blocks = self.values.split(_BLOCK_ROWS) if on_cpu else (self.values,)
         return sum(rows.sign().sum(0) for rows in blocks).long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
