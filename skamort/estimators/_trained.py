@@ -144,6 +144,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
             if fresh:
                 del self.net_
             raise
+        self.net_.workspace_.clear()
         if not self.net_.converged_:
             self._warn_not_converged()
         return self

@@ -62,7 +62,7 @@ def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
     numba is installed, a compiled kernel does the same several times faster.
     """
     is_wide = A.shape[1] >= k * _COLUMNS_PER_CODE and A.numel() >= _FEWEST_ELEMENTS
-    if is_wide and A.device.type == "cpu" and A.is_contiguous() and _has_numba():
+    if is_wide and A.device.type == "cpu" and A.is_contiguous() and has_numba():
         return _largest_compiled(A, k)
     stride = A.shape[1] // _BLOCK
     if stride < 4 * k:
@@ -90,5 +90,6 @@ def _largest_compiled(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _has_numba() -> bool:
+def has_numba() -> bool:
+    """Tell whether there are compiled kernels."""
     return find_spec("numba") is not None

@@ -5,9 +5,10 @@
     gradient            G = (Y D^T + penalty) * 1[Z > 0]     the layout of Z
 
 `DenseCodes` holds Z (n, n_components) as it is. `SparseCodes` holds k values and indices a row:
-every product then touches k atoms a sample instead of all. The sparse kernels are those of
-`embedding_bag`: decoding is a weighted bag of atoms, the transposed product a weighted bag of
-samples for each latent, the gradient is that of the bag with respect to its weights.
+every product then touches k atoms a sample instead of all. Decoding is a weighted sum of atoms for
+each sample, the transposed product a weighted sum of samples for each latent, the gradient a few
+scalar products with atoms for each sample. On the CPU compiled kernels take them, where numba is
+installed; else those of `embedding_bag` do.
 
 Under autocast dense products are taken in half precision; what comes out has the dtype of X or Y.
 """
@@ -19,11 +20,17 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from ._activations import TopK
+from .._threads import run_in_threads
+from ._activations import TopK, has_numba
 
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
 _COMPONENTS_PER_CODE = 16
+
+# Products of sparse codes that are worth loading the compiled kernels.
+_FEWEST_PRODUCTS = 1 << 20
+
+_BLOCK_ROWS = 32
 
 _SUM = 0  # the mode of embedding_bag, as its operators number it
 
@@ -69,27 +76,32 @@ class DenseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        return self._active.sum(0).long()
+        # Signs, since sums of floats beat booleans'; by blocks of rows, which stay in the cache.
+        on_cpu = self.values.device.type == "cpu"
+        blocks = self.values.split(_BLOCK_ROWS) if on_cpu else (self.values,)
+        return sum(rows.sign().sum(0) for rows in blocks).long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
         return (self.values @ dictionary).to(X.dtype).sub_(X)
 
-    def transposed_product(self, Y: Tensor) -> Tensor:
-        """Return Z^T Y."""
-        return (self.values.T @ Y).to(Y.dtype)
+    def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return Z^T Y; it may take the memory of `out`, of the same shape."""
+        return _product(self.values.T, Y, out)
 
-    def gradient(self, Y: Tensor, dictionary: Tensor, penalty: float) -> "DenseCodes":
-        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere."""
-        gradient = (Y @ dictionary.T).to(Y.dtype)
+    def gradient(
+        self, Y: Tensor, dictionary: Tensor, penalty: float, out: Tensor | None = None
+    ) -> "DenseCodes":
+        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere.
+
+        Its values may take the memory of `out`, of the shape of `values`.
+        """
+        gradient = _product(Y, dictionary.T, out)
         if penalty:
             gradient.add_(penalty)
-        return DenseCodes(gradient.mul_(self._active))
-
-    @cached_property
-    def _active(self) -> Tensor:
-        """1 where a code is positive, 0 elsewhere; sums and products of floats beat booleans'."""
-        return self.values.sign()
+        # The operator behind ReLU's backward pass, in place.
+        torch.ops.aten.threshold_backward(gradient, self.values, 0, grad_input=gradient)
+        return DenseCodes(gradient)
 
 
 class SparseCodes:
@@ -144,21 +156,24 @@ class SparseCodes:
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
-        decoded = embedding_bag(
-            self.indices, dictionary, per_sample_weights=self.values, mode="sum"
-        )
-        return decoded.sub_(X)
+        n, k = self.indices.shape
+        offsets = torch.arange(0, n * k + 1, k, device=X.device)
+        atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
+        return weighted_sums(weights, atoms, offsets, dictionary).sub_(X)
 
-    def transposed_product(self, Y: Tensor) -> Tensor:
-        """Return Z^T Y."""
+    def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return Z^T Y; it may take the memory of `out`, of the same shape."""
         order, samples, offsets = self._by_latent
-        weights = self.values.reshape(-1)[order]
-        return embedding_bag(
-            samples, Y, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
-        )
+        return weighted_sums(self.values.reshape(-1)[order], samples, offsets, Y, out)
 
-    def gradient(self, Y: Tensor, dictionary: Tensor, penalty: float) -> "SparseCodes":
-        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere."""
+    def gradient(
+        self,
+        Y: Tensor,
+        dictionary: Tensor,
+        penalty: float,
+        out: Tensor | None = None,  # noqa: ARG002
+    ) -> "SparseCodes":
+        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere; `out` is ignored."""
         products = sampled_product(Y, dictionary, self.indices)
         if penalty:
             products.add_(penalty)
@@ -174,6 +189,53 @@ class SparseCodes:
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
         torch.cumsum(torch.bincount(latents, minlength=self.n_components), 0, out=offsets[1:])
         return order, order // self.indices.shape[1], offsets
+
+
+def _product(A: Tensor, B: Tensor, out: Tensor | None) -> Tensor:
+    """Return A B, in the dtype of A."""
+    if out is None or torch.is_autocast_enabled(A.device.type):
+        return (A @ B).to(A.dtype)
+    return torch.mm(A, B, out=out)
+
+
+def weighted_sums(
+    weights: Tensor, rows: Tensor, offsets: Tensor, matrix: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Return weighted sums of rows of a matrix.
+
+    Parameters
+    ----------
+    weights : Tensor of shape (n_terms,)
+        Weight of each term.
+    rows : Tensor of shape (n_terms,), int64
+        Row of each term.
+    offsets : Tensor of shape (n_sums + 1,), int64
+        Where the terms of each sum begin, and where the last ones end.
+    matrix : Tensor of shape (n_rows, n_features)
+        The rows.
+    out : Tensor of shape (n_sums, n_features), optional
+        Memory that the result may take.
+
+    Returns
+    -------
+    Tensor of shape (n_sums, n_features)
+        The sums.
+    """
+    if not _compiled_pays(len(rows), matrix, weights):
+        return embedding_bag(
+            rows, matrix, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
+        )
+    from ._products_numba import sum_rows
+
+    n_sums = len(offsets) - 1
+    sums = matrix.new_empty(n_sums, matrix.shape[1]) if out is None else out
+    w, r, o, m, s = (t.detach().numpy() for t in (weights, rows, offsets, matrix, sums))
+
+    def add(part):
+        sum_rows(w, r, o[part.start : part.stop + 1], m, s[part])
+
+    run_in_threads(add, n_sums, torch.get_num_threads())
+    return sums
 
 
 def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
@@ -194,6 +256,17 @@ def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
         ``Y[i] @ dictionary[indices[i, j]]``.
     """
     n, k = indices.shape
+    if _compiled_pays(n * k, Y, dictionary):
+        from ._products_numba import multiply_rows
+
+        products = Y.new_empty(n, k)
+        y, d, i, p = (t.detach().numpy() for t in (Y, dictionary, indices, products))
+
+        def multiply(part):
+            multiply_rows(y[part], d, i[part], p[part])
+
+        run_in_threads(multiply, n, torch.get_num_threads())
+        return products
     samples = torch.arange(n, device=Y.device).repeat_interleave(k)
     offsets = torch.arange(0, n * k, k, device=Y.device)
     # The operator behind embedding_bag's backward pass: autograd would decode first to reach it.
@@ -201,6 +274,20 @@ def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
         Y, dictionary, indices.reshape(-1), offsets, samples, _SUM
     )
     return products.view(n, k)
+
+
+def _compiled_pays(n_rows: int, matrix: Tensor, other: Tensor) -> bool:
+    """Tell whether a product that reads so many rows of a matrix is one for compiled kernels."""
+    return (
+        n_rows * matrix.shape[1] >= _FEWEST_PRODUCTS
+        and matrix.dtype == other.dtype
+        and matrix.dtype in (torch.float32, torch.float64)
+        and matrix.device.type == "cpu"
+        and matrix.is_contiguous()
+        and other.is_contiguous()
+        and not torch.is_grad_enabled()
+        and has_numba()
+    )
 
 
 def _csr(values: Tensor, columns: Tensor, counts: Tensor, shape: tuple) -> sparse.csr_array:

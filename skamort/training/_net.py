@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ._callbacks import TrainingConverged
 from ._chunks import batches_of
 from ._processes import OneProcess
+from ._workspace import Workspace
 
 _EPS = 1e-8  # Adam's default
 
@@ -80,6 +81,8 @@ class SparseNet(NeuralNet):
         The pass with which training is to go on.
     processes_ : OneProcess or ManyProcesses
         With whom the rows of a batch are shared.
+    workspace_ : Workspace
+        Memory that every step uses.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class SparseNet(NeuralNet):
         self.product_dtype = product_dtype
         self.pass_ = self.resumed_ = None
         self.processes_ = OneProcess()
+        self.workspace_ = Workspace()
         super().__init__(
             module,
             criterion,
@@ -153,12 +157,15 @@ class SparseNet(NeuralNet):
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""
         if self.product_dtype is None:
-            loss, codes = self.criterion_.backward(self.module_, *batch)
+            loss, codes = self._backward(batch)
         else:
             with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
-                loss, codes = self.criterion_.backward(self.module_, *batch)
+                loss, codes = self._backward(batch)
         self.processes_.average(loss, self.module_)
         return {"loss": loss, "y_pred": codes}
+
+    def _backward(self, batch):
+        return self.criterion_.backward(self.module_, *batch, workspace=self.workspace_)
 
     def validation_step(self, batch, **fit_params):  # noqa: ARG002
         """Return the loss and the codes of a batch that is not trained on."""

@@ -18,6 +18,7 @@ from ..modules import TopK
 from ._callbacks import clear_denormals
 from ._losses import CodeRegressionLoss
 from ._net import SparseNet
+from ._workspace import Workspace
 
 # Up to this k the largest codes are found by as many rounds of maxima, which vectorize.
 _MOST_ROUNDS = 8
@@ -55,7 +56,7 @@ class NetStack:
         )
         self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
         self.n_steps = 0
-        self.spaces: dict[str, Tensor] = {}
+        self.workspace = Workspace()
         self._read_settings(nets)
         self.is_compiled = self._can_be_compiled()
         self._make_views()
@@ -132,7 +133,7 @@ class NetStack:
         if self.is_compiled:
             return self._compiled_step(X, self.grad)
         inputs, codes = self._encode(X)
-        active = torch.sign(codes, out=self._space("active", codes))
+        active = torch.sign(codes, out=self.workspace.take("active", codes))
         fired = active.sum(2)
         if self.regression is None:
             weighted, loss = self._reconstruct(codes, inputs[0])
@@ -142,7 +143,7 @@ class NetStack:
                 grad = torch.bmm(weighted, codes.transpose(1, 2)).mul_(share)
                 self.grads["decoder.dictionary"].copy_(grad.transpose(1, 2))
             penalty = self.settings["alpha"].view(-1, 1, 1) * share
-            space = self._space("code_grad", codes)
+            space = self.workspace.take("code_grad", codes)
             code_grad = torch.baddbmm(penalty, dictionary, weighted, alpha=share, out=space)
         else:
             loss, code_grad = self._regress(codes, target)
@@ -217,7 +218,7 @@ class NetStack:
 
     def _apply(self, layer: str, inputs: Tensor) -> Tensor:
         weight, bias = self.values[f"{layer}.weight"], self.values.get(f"{layer}.bias")
-        out = self._space(layer, weight[:, :, :1].expand(-1, -1, inputs.shape[2]))
+        out = self.workspace.take(layer, inputs, (*weight.shape[:2], inputs.shape[2]))
         if bias is None:
             return torch.bmm(weight, inputs, out=out)
         return torch.baddbmm(bias.unsqueeze(2), weight, inputs, out=out)
@@ -226,8 +227,8 @@ class NetStack:
         """Return what `TopK` makes of each model's pre-activations."""
         counts = [int(count) for count in self.settings["k"].tolist()]
         if counts[0] <= _MOST_ROUNDS:
-            spaces = (self._space(name, preactivations) for name in ("codes", "rest", "below"))
-            codes, rest, below = spaces
+            names = ("codes", "rest", "below")
+            codes, rest, below = (self.workspace.take(name, preactivations) for name in names)
             rest.copy_(torch.clamp(preactivations, min=0, out=codes))
             for found in range(counts[0]):
                 n_models = sum(count > found for count in counts)
@@ -244,7 +245,7 @@ class NetStack:
     def _reconstruct(self, codes: Tensor, centered: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted residual and the loss."""
         dictionary = self.values["decoder.dictionary"]
-        space = self._space("residual", centered)
+        space = self.workspace.take("residual", centered)
         residual = torch.bmm(dictionary.transpose(1, 2), codes, out=space).sub_(centered)
         weighted = residual
         if "squared_weights" in self.settings:
@@ -275,16 +276,6 @@ class NetStack:
         if "decoder.intercept" in self.values:
             return -torch.bmm(total.unsqueeze(1), weight).squeeze(1)
         return None
-
-    def _space(self, name: str, like: Tensor) -> Tensor:
-        """Return memory of the shape of `like` that is used again in every step.
-
-        Fresh memory of this size costs more than what is computed in it: the system clears it.
-        """
-        space = self.spaces.get(name)
-        if space is None or space.numel() < like.numel():
-            space = self.spaces[name] = like.new_empty(like.numel())
-        return space[: like.numel()].view(like.shape)
 
 
 def _stacked(tensors) -> Tensor:

@@ -1,13 +1,16 @@
 """Both layouts of codes give the same products."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.modules import DenseCodes, SparseCodes
-from skamort.modules._codes import sampled_product
+from skamort._threads import run_in_threads
+from skamort.modules import DenseCodes, SparseCodes, _codes
+from skamort.modules._codes import sampled_product, weighted_sums
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -94,3 +97,74 @@ def test_dense_products_under_autocast_keep_the_dtype():
             codes.gradient(Y, dictionary, 0.0).to_dense(),
         ]
     assert all(product.dtype == torch.float32 for product in products)
+
+
+def compiled(n_threads=1):
+    """Take the compiled kernels, however small the products."""
+    pytest.importorskip("numba")
+    return patch.multiple(
+        _codes,
+        _FEWEST_PRODUCTS=0,
+        embedding_bag=None,
+        run_in_threads=lambda kernel, n, _: run_in_threads(kernel, n, n_threads),
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    n=st.integers(1, 12),
+    k=st.integers(1, 9),
+    spare=st.integers(0, 20),
+    n_features=st.integers(1, 40),
+    seed=st.integers(0, 2**16),
+    dtype=st.sampled_from(DTYPES),
+    n_threads=st.sampled_from([1, 3]),
+)
+def test_compiled_products_are_those_of_torch(n, k, spare, n_features, seed, dtype, n_threads):
+    """Latents without a sample, and sums of terms that four does not divide, among them."""
+    codes, dense = make_codes(n, k, k + spare, seed, dtype)
+    Y, dictionary = make_matrices(n, k + spare, n_features, dtype)
+    memory = torch.full_like(dictionary, torch.nan)
+    with compiled(n_threads), torch.no_grad():
+        residual = codes.residual(dictionary, Y)
+        transposed = codes.transposed_product(Y, out=memory)
+        gradient = codes.gradient(Y, dictionary, 0.3)
+    assert transposed is memory
+    torch.testing.assert_close(residual, dense.residual(dictionary, Y))
+    torch.testing.assert_close(transposed, dense.transposed_product(Y))
+    expected = dense.gradient(Y, dictionary, 0.3).to_dense()
+    torch.testing.assert_close(gradient.to_dense(), expected)
+
+
+def test_compiled_products_keep_nan():
+    """A diverging net must be found out."""
+    codes, _ = make_codes(n_components=20)
+    Y, dictionary = make_matrices()
+    Y[3, 2], dictionary[codes.indices[5, 0], 1] = torch.nan, torch.inf
+    with compiled(), torch.no_grad():
+        assert sampled_product(Y, dictionary, codes.indices)[3].isnan().all()
+        assert sampled_product(Y, dictionary, codes.indices)[5, 0].isinf()
+        values = SparseCodes(torch.full_like(codes.values, torch.nan), codes.indices, 20)
+        assert values.residual(dictionary, Y).isnan().all()
+
+
+def test_weighted_sums_can_be_differentiated():
+    """The compiled kernels are for steps that know their gradients."""
+    codes, dense = make_codes()
+    Y, _ = make_matrices()
+    order, samples, offsets = codes._by_latent
+    weights = codes.values.reshape(-1)[order]
+    with patch.object(_codes, "_FEWEST_PRODUCTS", 0):
+        weighted_sums(weights, samples, offsets, Y.requires_grad_()).sum().backward()
+    expected = dense.values.sum(1, keepdim=True).expand_as(Y)
+    torch.testing.assert_close(Y.grad, expected)
+
+
+def test_dense_products_take_the_memory_offered():
+    _, codes = make_codes()
+    Y, dictionary = make_matrices()
+    memory, more = torch.empty_like(dictionary), torch.empty_like(codes.values)
+    assert codes.transposed_product(Y, out=memory) is memory
+    assert codes.gradient(Y, dictionary, 0.3, out=more).values is more
+    torch.testing.assert_close(memory, codes.transposed_product(Y))
+    torch.testing.assert_close(more, codes.gradient(Y, dictionary, 0.3).values)

@@ -1,0 +1,52 @@
+"""Memory that a training step uses again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+class Workspace:
+    """Named tensors whose memory lasts from step to step.
+
+    Fresh memory of the size of a batch's codes or of a large dictionary can cost more than what is
+    computed in it: the system clears it page by page, and takes it back when it is freed.
+
+    A copy is empty, and so is what is pickled.
+    """
+
+    def __init__(self):
+        self._spaces: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
+        """Return a tensor of undefined values in the memory of this name.
+
+        What was taken by the same name before is overwritten.
+
+        Parameters
+        ----------
+        name : str
+            Which memory.
+        like : Tensor
+            A tensor of the same dtype, on the same device.
+        shape : sequence of int, optional
+            The shape; that of `like` when absent.
+        """
+        shape = like.shape if shape is None else shape
+        size, space = math.prod(shape), self._spaces.get(name)
+        kind = like.dtype, like.device
+        if space is None or space.numel() < size or (space.dtype, space.device) != kind:
+            space = self._spaces[name] = like.new_empty(size)
+        return space[:size].view(*shape)
+
+    def clear(self) -> None:
+        """Let go of all memory."""
+        self._spaces.clear()
+
+    def __len__(self) -> int:
+        return len(self._spaces)
+
+    def __reduce__(self):
+        return Workspace, ()

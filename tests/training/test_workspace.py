@@ -1,0 +1,69 @@
+"""Memory that lasts from step to step."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from skamort import TopKSAE
+from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
+from skamort.training import SparseCodingLoss
+from skamort.training._workspace import Workspace
+
+
+def test_the_same_name_gives_the_same_memory():
+    workspace, like = Workspace(), torch.zeros(4, 3)
+    space = workspace.take("a", like)
+    assert space.shape == (4, 3)
+    assert workspace.take("a", like).data_ptr() == space.data_ptr()
+    assert workspace.take("a", like, (2, 5)).data_ptr() == space.data_ptr()
+    assert workspace.take("b", like).data_ptr() != space.data_ptr()
+
+
+def test_memory_grows_and_takes_the_dtype():
+    workspace = Workspace()
+    workspace.take("a", torch.zeros(2))
+    assert workspace.take("a", torch.zeros(3, 4)).shape == (3, 4)
+    assert workspace.take("a", torch.zeros(3, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_copies_and_what_is_cleared_are_empty():
+    workspace, like = Workspace(), torch.zeros(100_000)
+    space = workspace.take("a", like)
+    assert len(pickle.dumps(workspace)) < 1000
+    assert copy.deepcopy(workspace).take("a", like).data_ptr() != space.data_ptr()
+    workspace.clear()
+    assert workspace.take("a", like).data_ptr() != space.data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("activation", "multi_topk"), [(nn.ReLU(), False), (TopK(2), False), (TopK(2), True)], ids=str
+)
+def test_what_a_step_left_does_not_enter_the_next(activation, multi_topk):
+    """Batches of several sizes, so that memory is taken in part."""
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(40, 5, generator=generator))
+    encoder = make_encoder(5, 40, generator=generator)
+    module = SparseAutoencoder(encoder, activation, Decoder(atoms, torch.zeros(5)))
+    criterion, workspace = SparseCodingLoss(0.1, multi_topk=multi_topk), Workspace()
+    for n in (11, 4, 17):
+        X, gradients = torch.randn(n, 5, generator=generator), []
+        for memory in (workspace, None):
+            module.zero_grad()
+            criterion.backward(module, X, workspace=memory)
+            gradients.append([p.grad.clone() for p in module.parameters()])
+        for ours, fresh in zip(*gradients, strict=True):
+            assert torch.equal(ours, fresh)
+
+
+def test_fit_lets_go_of_its_memory():
+    X = torch.randn(60, 5, generator=torch.Generator().manual_seed(0)).numpy()
+    sae = TopKSAE(n_components=40, k=2, max_iter=2, tol=0, n_iter_no_change=3, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        sae.fit(X)
+    assert not sae.net_.workspace_
+    sae.partial_fit(X)
+    assert sae.net_.workspace_
