@@ -71,7 +71,14 @@ def tie_to_dictionary(encoder: nn.Module, X: Tensor, dictionary: Tensor) -> None
 
 
 @torch.no_grad()
-def retie(encoder: nn.Module, X: Tensor, dictionary: Tensor, latents: Tensor, scale: float) -> None:
+def retie(
+    encoder: nn.Module,
+    X: Tensor,
+    dictionary: Tensor,
+    latents: Tensor,
+    scale: float,
+    n_active: int,
+) -> None:
     """Tie some latents of a trained encoder to their atoms again.
 
     Parameters
@@ -85,7 +92,9 @@ def retie(encoder: nn.Module, X: Tensor, dictionary: Tensor, latents: Tensor, sc
     latents : Tensor of shape (n_tied,), int64
         The latents to tie.
     scale : float
-        Length of their weights in the last layer, relative to the mean of the other latents'. Their
+        Length of their weights in the last layer, relative to the mean of the other latents'.
+    n_active : int
+        On how many rows of X their biases make each of them positive. Where X has no more rows the
         biases are 0.
     """
     layer = output_layer(encoder)
@@ -96,6 +105,8 @@ def retie(encoder: nn.Module, X: Tensor, dictionary: Tensor, latents: Tensor, sc
     layer.weight[latents] = length * nn.functional.normalize(tied, dim=1)
     if layer.bias is not None:
         layer.bias[latents] = 0
+        if n_active < len(X):
+            layer.bias[latents] = -encoder(X)[:, latents].topk(n_active + 1, dim=0).values[-1]
 
 
 def _tied_weights(encoder: nn.Module, X: Tensor, atoms: Tensor) -> Tensor:

@@ -120,8 +120,12 @@ class ResampleDead(DeadLatents):
     """Start dead latents anew at samples that are badly reconstructed.
 
     The atom becomes the direction of a sample drawn with a probability proportional to its squared
-    error, each sample once; the encoder's row is tied to it, and the moments of both in the
-    optimizer are cleared. A known dictionary stays as it is.
+    error, each sample once. The encoder's row is tied to it, with the bias that makes the latent
+    fire on as many samples of the batch as the living do on average: without one it would fire on
+    half of all samples, and many such would undo what the others have learned. In the optimizer,
+    the mean of the gradients is cleared, and that of their squares set to that of the living: after
+    a zero, Adam would take steps several times the learning rate. A known dictionary stays as it
+    is.
 
     Parameters
     ----------
@@ -156,10 +160,15 @@ class ResampleDead(DeadLatents):
                 dictionary[dead] = nn.functional.normalize(samples, dim=1)
         if not len(dead):
             return
-        retie(module.encoder, centered, dictionary, dead, self.scale)
+        silence = net.callback("activity").silence_
+        living = silence < self.window_
+        counts = codes.firing_counts()[living].double()
+        n_active = max(1, round(counts.mean().nan_to_num().item()))
+        retie(module.encoder, centered, dictionary, dead, self.scale, n_active)
         layer = output_layer(module.encoder)
         for parameter in (dictionary, layer.weight, layer.bias):
-            for moment in ("exp_avg", "exp_avg_sq"):
-                if parameter in net.optimizer_.state:
-                    net.optimizer_.state[parameter][moment][dead] = 0
-        net.callback("activity").silence_[dead] = 0
+            if parameter in net.optimizer_.state:
+                state = net.optimizer_.state[parameter]
+                state["exp_avg"][dead] = 0
+                state["exp_avg_sq"][dead] = state["exp_avg_sq"][living].mean(0).nan_to_num()
+        silence[dead] = 0

@@ -52,14 +52,26 @@ def test_some_latents_are_tied_again(hidden):
     X, latents = torch.randn(200, 3, generator=generator(1)), torch.tensor([1, 3])
     encoder = make_encoder(3, 5, hidden, generator=generator())
     before = encoder(X)
-    retie(encoder, X, atoms, latents, 0.5)
+    retie(encoder, X, atoms, latents, 0.5, 20)
     after, target = encoder(X), X @ atoms.T
+    assert ((after[:, latents] > 0).sum(0) == 20).all()
     for latent in range(5):
         if latent in latents:
-            cosine = torch.cosine_similarity(after[:, latent], target[:, latent], dim=0)
+            output = after[:, latent] - output_layer(encoder).bias[latent]
+            cosine = torch.cosine_similarity(output, target[:, latent], dim=0)
             assert cosine > 0.95
         else:
             assert torch.equal(after[:, latent], before[:, latent])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_latents_are_tied_again_without_bias_where_rows_are_few_or_there_is_none(bias):
+    X, latents = torch.randn(4, 3, generator=generator(1)), torch.tensor([1, 3])
+    encoder = make_encoder(3, 5, bias=bias, generator=generator())
+    atoms = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator()))
+    retie(encoder, X, atoms, latents, 0.5, 4 if bias else 2)
+    tied = X @ encoder.weight.T
+    torch.testing.assert_close(encoder(X)[:, latents], tied[:, latents])
 
 
 @pytest.mark.parametrize("bias", [True, False])

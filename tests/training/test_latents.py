@@ -95,19 +95,21 @@ def test_dead_latents_start_anew_at_samples(hidden, trainable):
     torch.testing.assert_close(after[living], atoms[living])
     lengths = layer.weight.norm(dim=1)
     torch.testing.assert_close(lengths[dead], (0.5 * lengths[living].mean()).expand(2))
-    torch.testing.assert_close(layer.bias[dead], torch.zeros(2))
     assert (net.module_.encode(data.tensors[0])[:, dead] > 0).any(0).all()
 
 
-def test_resampling_clears_the_moments_of_the_dead():
+def test_resampling_gives_the_dead_moments_with_which_adam_takes_no_longer_steps():
     class Look(ResampleDead):
         def revive(self, net, dead, X, codes):
+            squares = [state["exp_avg_sq"].clone() for state in net.optimizer_.state.values()]
             super().revive(net, dead, X, codes)
-            for parameter, state in net.optimizer_.state.items():
+            living = [j for j in range(6) if j not in dead]
+            for state, before in zip(net.optimizer_.state.values(), squares, strict=True):
                 assert not state["exp_avg"][dead].any()
-                assert not state["exp_avg_sq"][dead].any()
                 assert state["exp_avg"].any()
-                assert len(parameter) == 6
+                means = before[living].mean(0).expand_as(before[dead])
+                torch.testing.assert_close(state["exp_avg_sq"][dead], means)
+                torch.testing.assert_close(state["exp_avg_sq"][living], before[living])
             seen.append(dead.tolist())
 
     seen = []
@@ -116,6 +118,35 @@ def test_resampling_clears_the_moments_of_the_dead():
     net.partial_fit(make_data())
     assert seen[-1] == []  # alive again, and counted anew
     assert [1, 4] in seen
+
+
+@pytest.mark.parametrize("bias", [-0.3, -0.6])
+def test_what_starts_anew_fires_as_often_as_the_living(bias):
+    class Look(ResampleDead):
+        def revive(self, net, dead, X, codes):
+            super().revive(net, dead, X, codes)
+            if len(dead):
+                share = (net.module_.encode(X) > 0).double().mean(0)
+                living = [j for j in range(6) if j not in dead]
+                expected = share[living].mean().expand(len(dead))
+                torch.testing.assert_close(share[dead], expected, atol=1 / len(X), rtol=0)
+                seen.append(dead.tolist())
+
+    seen = []
+    net = make_net([("activity", LatentActivity()), Look(window=60)], batch_size=30)
+    net.module_.encoder.bias.data.fill_(bias)
+    kill(net, [1, 4])
+    net.partial_fit(make_data(60))
+    assert [1, 4] in seen
+
+
+def test_resampling_all_latents_at_once_is_possible():
+    net = make_net([("activity", LatentActivity()), ResampleDead(window=60)])
+    kill(net, list(range(6)))
+    data = make_data(60)
+    net.partial_fit(data)
+    assert all(parameter.isfinite().all() for parameter in net.module_.parameters())
+    assert (net.module_.encode(data.tensors[0]) > 0).any()
 
 
 def test_resampling_without_a_sample_to_start_at_does_nothing():
