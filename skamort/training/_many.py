@@ -16,7 +16,14 @@ from torch.utils.data import Dataset, TensorDataset
 
 from .._progress import progress_bar
 from ..modules import TopK
-from ._callbacks import BestWeights, ClearDenormals, Progress, StopOnPlateau, UnitNormAtoms
+from ._callbacks import (
+    BestWeights,
+    ClearDenormals,
+    ClipGradient,
+    Progress,
+    StopOnPlateau,
+    UnitNormAtoms,
+)
 from ._latents import LatentActivity
 from ._losses import CodeRegressionLoss, SparseCodingLoss
 from ._net import SparseNet
@@ -31,7 +38,8 @@ _MOST_ALONE = 1 << 20
 _MOST_ELEMENTS = 1 << 24
 # What a stack does around a step.
 _KNOWN_CALLBACKS = {
-    *(BestWeights, ClearDenormals, LatentActivity, Progress, StopOnPlateau, UnitNormAtoms),
+    *(BestWeights, ClearDenormals, ClipGradient, LatentActivity),
+    *(Progress, StopOnPlateau, UnitNormAtoms),
 }
 
 
@@ -47,16 +55,16 @@ def fit_many(
     """Fit an estimator with every combination of parameters and every seed, all at once.
 
     Models whose weights have the same shapes are trained as one: their weights are stacked, every
-    product is a batched one, and each has its own `alpha`, `k`, `learning_rate`, `tol` or seed. A
-    small model's training is mostly overhead, which they then share; on the CPU, where numba is
-    installed, the steps of linear encoders are compiled. Each model ends as the one that is fitted
-    alone, up to the rounding of sums taken in another order: the first weights, the order of the
-    batches and the end of training are the same.
+    product is a batched one, and each has its own `alpha`, `k`, `learning_rate`, `max_grad_norm`,
+    `tol` or seed. A small model's training is mostly overhead, which they then share; on the CPU,
+    where numba is installed, the steps of linear encoders are compiled. Each model ends as the one
+    that is fitted alone, up to the rounding of sums taken in another order: the first weights, the
+    order of the batches and the end of training are the same.
 
     Stacked are `SAEEncoder`, `TopKSAE`, `WeightedSAE` and `MLPEncoder` on data in memory, where
-    nothing beyond the default happens around a step: no `callbacks`, `dead_latents`, schedule,
-    `max_grad_norm`, `multi_topk` or `product_dtype`. All else, and models too large to gain from
-    it, are fitted one after the other, with the same result.
+    nothing else happens around a step: no `callbacks`, `dead_latents`, schedule, `multi_topk` or
+    `product_dtype`. All else, and models too large to gain from it, are fitted one after the other,
+    with the same result.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modules import TopK
-from ._callbacks import clear_denormals
+from ._callbacks import ClipGradient, clear_denormals
 from ._losses import CodeRegressionLoss
 from ._net import SparseNet
 from ._workspace import Workspace
@@ -76,6 +76,10 @@ class NetStack:
                     rates[start:stop] = group["lr"]
         losses = [net.criterion_ for net in nets]
         columns = {"eps": [net.optimizer_.defaults["eps"] for net in nets]}
+        longest = [_max_norm(net) for net in nets]
+        if min(longest) < float("inf"):
+            columns["max_norm"] = longest
+            columns["units"] = [[net.gradient_unit(name) for name in self.layout] for net in nets]
         if self.is_topk:
             columns["k"] = [net.module_.activation.k for net in nets]
         self.regression = losses[0] if isinstance(losses[0], CodeRegressionLoss) else None
@@ -171,6 +175,8 @@ class NetStack:
             atom_grad = self.grads["decoder.dictionary"]
             along = torch.linalg.vecdot(atom_grad, atoms).unsqueeze(2)
             atom_grad.addcmul_(along, atoms, value=-1)
+        if "max_norm" in self.settings:
+            self._clip()
         decays = self.betas
         self.mean.lerp_(self.grad, 1 - decays[0])
         self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
@@ -179,6 +185,13 @@ class NetStack:
         self.learned.addcmul_(self.mean / scale, self.rates, value=-1 / shares[0])
         if self.trains_atoms:
             atoms.div_(torch.linalg.vector_norm(atoms, dim=2, keepdim=True))
+
+    def _clip(self) -> None:
+        """Shorten the gradients that are too long, as `ClipGradient` does."""
+        norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in self.grads.values()]
+        norms = torch.stack(norms, dim=1) / self.settings["units"]
+        factors = self.settings["max_norm"] / torch.linalg.vector_norm(norms, dim=1)
+        self.grad.mul_(factors.clamp(max=1).unsqueeze(1))
 
     def clear_denormals(self) -> None:
         """Set moments that have decayed to denormal numbers to zero, as `ClearDenormals` does."""
@@ -280,3 +293,9 @@ class NetStack:
 
 def _stacked(tensors) -> Tensor:
     return torch.stack([tensor.detach() for tensor in tensors])
+
+
+def _max_norm(net: SparseNet) -> float:
+    """Return the length to which a net's gradients are shortened."""
+    clips = [callback for _, callback in net.callbacks_ if isinstance(callback, ClipGradient)]
+    return clips[0].max_norm if clips else float("inf")
