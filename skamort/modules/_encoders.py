@@ -77,7 +77,7 @@ def retie(
     dictionary: Tensor,
     latents: Tensor,
     scale: float,
-    n_active: int,
+    n_active: int | None = None,
 ) -> None:
     """Tie some latents of a trained encoder to their atoms again.
 
@@ -93,9 +93,9 @@ def retie(
         The latents to tie.
     scale : float
         Length of their weights in the last layer, relative to the mean of the other latents'.
-    n_active : int
-        On how many rows of X their biases make each of them positive. Where X has no more rows the
-        biases are 0.
+    n_active : int, optional
+        On how many rows of X their biases make each of them positive. None, or no fewer than X has:
+        the biases are 0.
     """
     layer = output_layer(encoder)
     lengths = torch.linalg.vector_norm(layer.weight, dim=1)
@@ -105,7 +105,7 @@ def retie(
     layer.weight[latents] = length * nn.functional.normalize(tied, dim=1)
     if layer.bias is not None:
         layer.bias[latents] = 0
-        if n_active < len(X):
+        if n_active is not None and n_active < len(X):
             layer.bias[latents] = -encoder(X)[:, latents].topk(n_active + 1, dim=0).values[-1]
 
 

@@ -4,7 +4,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..modules import output_layer, retie
+from ..modules import TopK, output_layer, retie
 
 _WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
@@ -122,10 +122,10 @@ class ResampleDead(DeadLatents):
     The atom becomes the direction of a sample drawn with a probability proportional to its squared
     error, each sample once. The encoder's row is tied to it, with the bias that makes the latent
     fire on as many samples of the batch as the living do on average: without one it would fire on
-    half of all samples, and many such would undo what the others have learned. In the optimizer,
-    the mean of the gradients is cleared, and that of their squares set to that of the living: after
-    a zero, Adam would take steps several times the learning rate. A known dictionary stays as it
-    is.
+    half of all samples, and many such would undo what the others have learned. Under top-k, where
+    latents compete, the bias is 0. In the optimizer, the mean of the gradients is cleared, and that
+    of their squares set to that of the living: after a zero, Adam would take steps several times
+    the learning rate. A known dictionary stays as it is.
 
     Parameters
     ----------
@@ -162,8 +162,10 @@ class ResampleDead(DeadLatents):
             return
         silence = net.callback("activity").silence_
         living = silence < self.window_
-        counts = codes.firing_counts()[living].double()
-        n_active = max(1, round(counts.mean().nan_to_num().item()))
+        n_active = None
+        if not isinstance(module.activation, TopK):
+            counts = codes.firing_counts()[living].double()
+            n_active = max(1, round(counts.mean().nan_to_num().item()))
         retie(module.encoder, centered, dictionary, dead, self.scale, n_active)
         layer = output_layer(module.encoder)
         for parameter in (dictionary, layer.weight, layer.bias):

@@ -140,6 +140,14 @@ def test_what_starts_anew_fires_as_often_as_the_living(bias):
     assert [1, 4] in seen
 
 
+def test_what_starts_anew_under_top_k_competes_without_bias():
+    callbacks = [("activity", LatentActivity()), ResampleDead(window=60)]
+    net = make_net(callbacks, activation=TopK(2))
+    kill(net, [1, 4])
+    net.partial_fit(make_data())
+    torch.testing.assert_close(net.module_.encoder.bias[[1, 4]], torch.zeros(2))
+
+
 def test_resampling_all_latents_at_once_is_possible():
     net = make_net([("activity", LatentActivity()), ResampleDead(window=60)])
     kill(net, list(range(6)))
