@@ -165,7 +165,7 @@ class ResampleDead(DeadLatents):
         living = silence < self.window_
         n_active = None
         if not isinstance(module.activation, TopK):
-            counts = codes.firing_counts()[living].double()
+            counts = net.processes_.add(codes.firing_counts())[living].double()
             n_active = max(1, round(counts.mean().nan_to_num().item()))
         retie(module.encoder, centered, dictionary, dead, self.scale, n_active)
         layer = output_layer(module.encoder)
