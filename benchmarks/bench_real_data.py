@@ -11,12 +11,14 @@ no L1 weight is judged at the one that gives optimized codes of the same diction
 non-zeros. Seconds are the CPU's, of one thread; those of a fit include whatever was fitted before,
 and leave out the search for the weight.
 
-Written are a table (CSV), a figure (PNG) and a report (HTML).
+Written are a table (CSV), a figure (PNG), a report (HTML), and the L0 found at every weight (JSON):
+a second run begins where the first one ended, and fits every encoder only once.
 
     python benchmarks/bench_real_data.py [--quick] [--activations FILE.npz] [--results FOLDER]
 """
 
 import argparse
+import json
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -36,6 +38,7 @@ from skamort import (
     AmortizedCoder,
     GradSparseCoder,
     ITOCoder,
+    LISTAEncoder,
     MLPEncoder,
     SAEEncoder,
     TopKSAE,
@@ -49,13 +52,16 @@ TOLERANCE, MOST_FITS = 0.05, 8
 
 @dataclass(frozen=True)
 class Data:
-    """Two matrices, and how sparse their codes are to be."""
+    """Two matrices, how sparse their codes are to be, and how long encoders train."""
 
     name: str
     train: np.ndarray
     test: np.ndarray
     k: int
+    training: dict
+    sklearn_rows: int
     sklearn_passes: int
+    memory: Path
 
     @property
     def n_components(self):
@@ -79,16 +85,20 @@ def load(args):
     if args.activations:
         with np.load(args.activations) as file:
             train, test = (file[part].astype(np.float32) for part in ("train", "test"))
-        name, passes = args.activations.stem, 1
+        name, sklearn_rows, passes = args.activations.stem, 2000, 1
     else:
         patches = load_image_patches(args.train + args.test, random_state=0).astype(np.float32)
         train, test = patches[: args.train], patches[args.train :]
-        name, passes = "image_patches", 10
+        name, sklearn_rows, passes = "image_patches", args.train, 10
     train, test = train[: args.train], test[: args.test]
     mean = train.mean(axis=0)
     scale = np.sqrt(np.mean(np.sum((train - mean) ** 2, axis=1)))
     k = math.ceil(math.sqrt(train.shape[1]))
-    return Data(name, (train - mean) / scale, (test - mean) / scale, k, passes)
+    train, test = (train - mean) / scale, (test - mean) / scale
+    settings = len(train), len(test), args.epochs, args.learning_rate
+    memory = args.results / f"{name}_alphas_{'_'.join(map(str, settings))}.json"
+    training = {"max_iter": args.epochs, "learning_rate": args.learning_rate}
+    return Data(name, train, test, k, training, sklearn_rows, passes, memory)
 
 
 def run(encoder, data, alpha, seconds_before=0.0):
@@ -101,18 +111,49 @@ def run(encoder, data, alpha, seconds_before=0.0):
     return Run(encoder, alpha, seconds_before + fitted - start, seconds, mean_l0(codes))
 
 
-def with_equal_l0(make, data, alpha, seconds_before=0.0):
+def with_equal_l0(name, make, data, alpha, seconds_before=0.0):
     """Fit encoders until one has k non-zero codes on average; return the nearest."""
-    runs, misses = [], {}
+    runs, start = [], float(f"{alpha:.3g}")
     for _ in range(MOST_FITS):
-        alpha = float(f"{alpha:.3g}")
+        alpha = choose_alpha(recall(data).get(name, {}), data.k) or start
         runs.append(run(make(alpha), data, alpha, seconds_before))
-        print(f"    alpha {alpha:.4f}: L0 {runs[-1].l0:.1f}", flush=True)
-        misses[math.log(alpha)] = math.log(max(runs[-1].l0, 0.1) / data.k)
-        if abs(runs[-1].l0 / data.k - 1) <= TOLERANCE:
+        print(f"{name}, alpha {alpha:.4g}: L0 {runs[-1].l0:.1f}", flush=True)
+        remember(data, name, alpha, runs[-1].l0)
+        if is_near(runs[-1].l0, data.k):
             break
-        alpha = math.exp(next_log_alpha(misses))
     return min(runs, key=lambda found: abs(found.l0 - data.k))
+
+
+def is_near(l0, k):
+    """Tell whether L0 is as it is to be."""
+    return abs(l0 / k - 1) <= TOLERANCE
+
+
+def recall(data):
+    """Return the L0 of each weight tried so far, by encoder."""
+    return json.loads(data.memory.read_text()) if data.memory.exists() else {}
+
+
+def remember(data, name, alpha, l0):
+    """Write down the L0 of one more weight."""
+    known = recall(data)
+    known.setdefault(name, {})[f"{alpha:.3g}"] = l0
+    data.memory.parent.mkdir(parents=True, exist_ok=True)
+    data.memory.write_text(json.dumps(known, indent=1))
+
+
+def choose_alpha(tried, k):
+    """Return the weight that is known to give k non-zero codes, or the next to try; None at first.
+
+    The search is on logarithms, of `tried` weights and of their L0.
+    """
+    if not tried:
+        return None
+    best = min(tried, key=lambda alpha: abs(tried[alpha] - k))
+    if is_near(tried[best], k):
+        return float(best)
+    misses = {math.log(float(a)): math.log(max(l0, 0.1) / k) for a, l0 in tried.items()}
+    return float(f"{math.exp(next_log_alpha(misses)):.3g}")
 
 
 def next_log_alpha(misses):
@@ -123,18 +164,18 @@ def next_log_alpha(misses):
     small = max((alpha for alpha, miss in misses.items() if miss > 0), default=None)
     large = min((alpha for alpha, miss in misses.items() if miss <= 0), default=None)
     if small is None or large is None:
-        return beyond(list(misses.items()))
+        return beyond(misses)
     share = misses[small] / (misses[small] - misses[large])
     return small + (large - small) * min(max(share, 0.1), 0.9)
 
 
-def beyond(tried):
-    """Where the last two weights point to, at most twice or half the last."""
-    (alpha, miss), slope = tried[-1], -1.3
-    if len(tried) > 1:
-        before, missed = tried[-2]
-        slope = min((miss - missed) / (alpha - before), -0.2)
-    return alpha + min(max(-1.1 * miss / slope, -math.log(2)), math.log(2))
+def beyond(misses):
+    """Where the line through the farthest weights points to, at most twice or half the nearest."""
+    nearest, first, last = min(misses, key=lambda a: abs(misses[a])), min(misses), max(misses)
+    slope = -1.3
+    if first < last:
+        slope = min((misses[last] - misses[first]) / (last - first), -0.5)
+    return nearest + min(max(-1.1 * misses[nearest] / slope, -math.log(2)), math.log(2))
 
 
 def compare(data):
@@ -143,8 +184,7 @@ def compare(data):
     runs = {}
 
     def add(name, make, alpha, seconds_before=0.0):
-        print(f"{name} ...", flush=True)
-        runs[name] = with_equal_l0(make, data, alpha, seconds_before)
+        runs[name] = with_equal_l0(name, make, data, alpha, seconds_before)
 
     def optimized(base, alpha):
         encoder = FrozenEstimator(runs[base].encoder)
@@ -152,14 +192,16 @@ def compare(data):
 
     add("GradSparseCoder", lambda alpha: GradSparseCoder(alpha=alpha, **common), 0.08)
     learned = runs["GradSparseCoder"]
-    add("SAEEncoder", lambda alpha: SAEEncoder(alpha=alpha, **common), 2 * learned.alpha)
-    print("TopKSAE ...", flush=True)
-    runs["TopKSAE"] = run(TopKSAE(k=data.k, **common), data, math.nan)
-    add("MLPEncoder", lambda alpha: MLPEncoder(alpha=alpha, **common), 0.75 * learned.alpha)
+    trained = {**common, **data.training}
+    add("SAEEncoder", lambda alpha: SAEEncoder(alpha=alpha, **trained), 2.1 * learned.alpha)
+    runs["TopKSAE"] = run(TopKSAE(k=data.k, **trained), data, math.nan)
+    add("MLPEncoder", lambda alpha: MLPEncoder(alpha=alpha, **trained), 0.5 * learned.alpha)
 
     def taught(alpha):
         teacher = FrozenEstimator(learned.encoder.set_params(transform_alpha=alpha))
-        return AmortizedCoder(teacher=teacher, random_state=0)
+        settings = {"early_stopping": True, "max_iter": data.training["max_iter"], "tol": 3e-3}
+        encoder = LISTAEncoder(code_loss="squared_error", **settings)
+        return AmortizedCoder(teacher=teacher, encoder=encoder, random_state=0)
 
     add("AmortizedCoder", taught, 0.9 * learned.alpha, learned.fit_seconds)
     learned.encoder.set_params(transform_alpha=None)
@@ -173,7 +215,6 @@ def compare(data):
         ksparse = ITOCoder(dictionary=atoms, n_nonzero_coefs=data.k)
         label = f"ITOCoder, k-sparse, {name} atoms"
         runs[label] = run(ksparse, data, runs[base].alpha, runs[base].fit_seconds)
-    print("MiniBatchDictionaryLearning ...", flush=True)
     runs["MiniBatchDictionaryLearning"] = run_sklearn(data, learned.alpha, common)
     return runs
 
@@ -191,13 +232,14 @@ def run_sklearn(data, alpha, common):
         **common,
     )
     start = process_time()
-    learner.fit(data.train)
+    learner.fit(data.train[: data.sklearn_rows])
     seconds = process_time() - start
 
     def make(transform_alpha):
         return FrozenEstimator(learner.set_params(transform_alpha=transform_alpha))
 
-    found = with_equal_l0(make, data, alpha, seconds)
+    name = type(learner).__name__
+    found = with_equal_l0(name, make, data, alpha, seconds)
     return replace(found, encoder=learner)
 
 
@@ -244,6 +286,7 @@ def report(table, runs, data, folder):
         "training data": " x ".join(map(str, data.train.shape)),
         "test data": " x ".join(map(str, data.test.shape)),
         "non-zero codes of a sample": f"{data.k}, within {TOLERANCE:.0%}",
+        "training": ", ".join(f"{name} {value}" for name, value in data.training.items()),
         "seconds": "of the CPU, one thread",
     }
     page = ComparisonReport(
@@ -256,12 +299,22 @@ def report(table, runs, data, folder):
     page.save(folder / f"{data.name}.html")
 
 
+def compile_kernels(data):
+    """Let numba compile before anything is timed."""
+    some = data.train[:100]
+    coder = GradSparseCoder(8, max_iter=2).fit(some)
+    coder.transform(some)
+    ITOCoder(dictionary=coder.components_, n_nonzero_coefs=2).fit(some).transform(some)
+
+
 def main():
     """Compare, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--activations", type=Path, help="activations, .npz")
     parser.add_argument("--train", type=int, default=5000, help="samples to fit on")
     parser.add_argument("--test", type=int, default=1000, help="samples to encode")
+    parser.add_argument("--epochs", type=int, default=1000, help="most epochs of a trained encoder")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="its step size")
     parser.add_argument("--quick", action="store_true", help="500 samples to fit on")
     parser.add_argument("--results", type=Path, default=Path("results"))
     args = parser.parse_args()
@@ -271,7 +324,7 @@ def main():
     torch.set_num_threads(1)
     data = load(args)
     with threadpool_limits(1):
-        GradSparseCoder(8, max_iter=2).fit(data.train[:100])  # compiles
+        compile_kernels(data)
         runs = compare(data)
         table = tabulate(runs, data)
     print(table.to_string(float_format=lambda value: f"{value:.4g}"))

@@ -68,3 +68,17 @@ def test_figures_are_complete():
     assert len(figures.LARS) == 4 * 3 * 3
     assert {len(sweep) for sweep in figures.L1_SWEEP.values()} == {9}
     assert all(len(widths) == 6 for widths in figures.WIDTH.values())
+
+
+def test_columns_without_figures_are_not_drawn(monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.syspath_prepend(FOLDER)
+    rows = {"SAE": {"published method": [0.4, 0.6], "better method": 0.9}, "ITO": {}}
+    figure, ax = pyplot.subplots()
+    load("_common").draw_bars(ax, rows)
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["published method, cut short", "better method"]
+    centers = [bars[0].get_x() + bars[0].get_width() / 2 for bars in ax.containers]
+    assert sum(centers) == pytest.approx(0)
+    assert [bars[0].get_height() for bars in ax.containers] == [0.5, 0.9]
+    pyplot.close(figure)

@@ -203,12 +203,13 @@ def save(name, records, figure):
 
 
 def draw_bars(ax, rows):
-    """Draw the table as groups of bars, one a column."""
-    colors = ("0.7", "#4c6a8c", "#e08a3c")
-    for index, (column, color) in enumerate(zip(COLUMNS, colors, strict=True)):
+    """Draw the table as groups of bars, one a column that has figures."""
+    colors = dict(zip(COLUMNS, ("0.7", "#4c6a8c", "#e08a3c"), strict=True))
+    drawn = [column for column in COLUMNS if any(column in row for row in rows.values())]
+    for index, column in enumerate(drawn):
         heights = [np.mean(row.get(column, np.nan)) for row in rows.values()]
-        x = np.arange(len(rows)) + 0.27 * (index - 1)
-        bars = ax.bar(x, heights, 0.25, color=color, label=label_of(column))
+        x = np.arange(len(rows)) + 0.27 * (index - (len(drawn) - 1) / 2)
+        bars = ax.bar(x, heights, 0.25, color=colors[column], label=label_of(column))
         ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.set_xticks(range(len(rows)), rows)
     ax.set(ylim=(0, 1.2), ylabel="latent MCC on test data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ class Table(dict):
     this does as well.
     """
 
-    def __init__(self, rows: dict[str, dict[str, float]]):
+    def __init__(self, rows: dict[str, dict[str, float | str]]):
         columns = next(iter(rows.values()))
         super().__init__({c: np.array([row[c] for row in rows.values()]) for c in columns})
         self.index = list(rows)
@@ -28,10 +29,14 @@ class Table(dict):
         )
 
     def _row(self, i: int) -> list[str]:
-        return [f"{column[i]:.6g}" for column in self.values()]
+        return [_text(column[i]) for column in self.values()]
 
 
-def make_table(rows: dict[str, dict[str, float]]) -> Any:
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, Real) else str(value)
+
+
+def make_table(rows: dict[str, dict[str, float | str]]) -> Any:
     """A DataFrame with one row a name."""
     try:
         import pandas as pd

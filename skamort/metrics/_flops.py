@@ -55,13 +55,13 @@ def flops(
     mode : {"inference", "training"}, default="inference"
         Whether to count `transform`, or the whole `fit`: all epochs or iterations that it took.
     n_iter : float, default=None
-        Mean number of iterations that the solver spends on a sample, for estimators that optimize
-        their codes; for a teacher, in the training of `AmortizedCoder`. It depends on the data:
-        `skamort.solvers.sparse_encode` returns it in its info.
+        Mean number of gradient steps that the solver spends on a sample, for estimators that
+        optimize their codes; for a teacher, in the training of `AmortizedCoder`. It depends on the
+        data: ``sparse_encode(..., algorithm="fista", return_info=True)`` tells it in
+        ``info.n_iter``. That of "cd" counts rounds of a working set, which are no gradient steps;
+        FISTA's figure stands in for it, and bounds its operations from above.
     formula : {"products", "published"}, default="products"
-        "products" counts the products of matrices, as `torch.utils.flop_counter` does. Rounds of
-        coordinate descent differ in cost; the iterations that FISTA takes in its place, by
-        ``sparse_encode(..., algorithm="fista")``, bound it from above.
+        "products" counts the products of matrices, as `torch.utils.flop_counter` does.
         "published" takes the formulas of the amortization-gap paper, which exist for linear
         encoders, one hidden layer, gradient descent on codes, and inference-time optimization.
 
@@ -158,7 +158,7 @@ def _optimization(estimator, n_iter, formula):
         raise ValueError(
             f"flops: {type(estimator).__name__} optimizes its codes, in a number of iterations "
             "that depends on the data; pass n_iter, for example the mean of info.n_iter from "
-            "sparse_encode(..., return_info=True)."
+            "sparse_encode(..., algorithm='fista', return_info=True)."
         )
     n_atoms, n_features = estimator.components_.shape
     products = n_atoms * n_features

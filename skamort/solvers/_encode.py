@@ -37,7 +37,10 @@ class EncodingInfo:
     gap : array of shape (n_samples,)
         Duality gap, float64; NaN for k-sparse solvers.
     n_iter : array of shape (n_samples,)
-        Iterations spent on each sample.
+        Iterations spent on each sample, in the solver's own unit: gradient steps of "fista", "lca"
+        and "adam", rounds of the working set of "cd", each a refresh of all correlations and the
+        sweeps between two of them, steps of the k-sparse solvers. `skamort.metrics.flops` wants
+        gradient steps.
     converged : array of shape (n_samples,)
         Whether the gap met the tolerance; True for k-sparse solvers.
     residual : array of shape (n_samples,) or None

@@ -144,15 +144,16 @@ class ResampleDead(DeadLatents):
         """Give dead latents new weights."""
         if len(dead):
             self._start_anew(net, dead, X, codes)
-            net.processes_.follow_first(net)  # each has drawn from its own rows
+            net.processes_.follow_first(net)  # equal but for rounding
 
     @torch.no_grad()
     def _start_anew(self, net, dead, X, codes):
         module, dictionary = net.module_, net.module_.decoder.dictionary
-        centered = module.center(X)
+        part, join = module.center(X), net.processes_.join
+        centered = join(part)
         if dictionary.requires_grad:
-            residual = codes.residual(dictionary, centered)
-            errors = torch.where(centered.any(1), residual.square().sum(1), 0).cpu()
+            errors = join(codes.residual(dictionary, part).square().sum(1))
+            errors = torch.where(centered.any(1), errors, 0).cpu()
             dead = dead[: errors.count_nonzero()]
             if len(dead):
                 drawn = torch.multinomial(errors, len(dead), generator=net.generator)
@@ -164,7 +165,7 @@ class ResampleDead(DeadLatents):
         living = silence < self.window_
         n_active = None
         if not isinstance(module.activation, TopK):
-            counts = codes.firing_counts()[living].double()
+            counts = net.processes_.add(codes.firing_counts())[living].double()
             n_active = max(1, round(counts.mean().nan_to_num().item()))
         retie(module.encoder, centered, dictionary, dead, self.scale, n_active)
         layer = output_layer(module.encoder)

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, TopK
+from ._processes import OneProcess
 from ._workspace import Workspace
 
 _AUXILIARY_WEIGHT = 1 / 32
 _MULTI_TOPK_WEIGHT = 1 / 8
 _MULTI_TOPK_FACTOR = 4
+_TINY_ENERGY = 1e-16  # a silent latent has the cosine 0
 
 
 class SparseCodingLoss(nn.Module):
@@ -47,6 +49,8 @@ class SparseCodingLoss(nn.Module):
         Factor of alpha in the gradients, not in the value; below 1 while the penalty warms up.
     dead : Tensor of shape (n_dead,), int64, or None
         Latents that the auxiliary loss teaches; for linear encoders.
+    processes : OneProcess or ManyProcesses
+        With whom the rows of a batch are shared.
 
     References
     ----------
@@ -66,6 +70,7 @@ class SparseCodingLoss(nn.Module):
         self.multi_topk = multi_topk
         self.alpha_factor = 1.0
         self.dead: Tensor | None = None
+        self.processes = OneProcess()
         self.register_buffer("squared_weights", feature_weights)
         if feature_weights is not None:
             self.squared_weights = feature_weights.square()
@@ -146,7 +151,8 @@ class SparseCodingLoss(nn.Module):
         decoded = codes.residual(atoms, torch.zeros_like(centered))
         error_grad = self._weigh(decoded).div_(n_samples).add_(residual_grad)
         energy = (self._weigh(centered) * centered).sum() / n_samples
-        error_grad.mul_(_AUXILIARY_WEIGHT * energy / (2 * loss))
+        energy, error = self.processes.mean(torch.stack([energy, 2 * loss]))
+        error_grad.mul_(_AUXILIARY_WEIGHT * energy / error)
         if dictionary.requires_grad:
             dictionary.grad.index_add_(0, dead, codes.transposed_product(error_grad))
         code_grad = codes.gradient(error_grad, atoms, 0.0)
@@ -195,17 +201,26 @@ class CodeRegressionLoss(nn.Module):
         "cosine" is minus the cosine similarity of each latent with its target across the batch,
         averaged over latents; it is blind to each latent's scale. "squared_error" is the mean over
         samples of 1/2 ||z_i - target_i||^2.
+
+    Attributes
+    ----------
+    processes : OneProcess or ManyProcesses
+        With whom the rows of a batch are shared.
     """
 
     def __init__(self, kind: str = "cosine"):
         super().__init__()
         self.kind = kind
         self.degree = 0 if kind == "cosine" else 2  # power of the data's scale in the value
+        self.processes = OneProcess()
 
     def forward(self, codes: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar tensor."""
         if self.kind == "cosine":
-            return -nn.functional.cosine_similarity(codes, target, dim=0).mean()
+            moments = [(codes * target).mean(0), codes.square().mean(0), target.square().mean(0)]
+            product, *energies = self.processes.mean(torch.stack(moments))
+            lengths = [energy.clamp_min(_TINY_ENERGY).sqrt() for energy in energies]
+            return -(product / lengths[0] / lengths[1]).mean()
         return (codes - target).square().sum() / (2 * len(codes))
 
     def backward(

@@ -41,9 +41,20 @@ class OneProcess:
         """Make a loss, and a module's gradients, those of the batch instead of the process's rows,
         in place."""
 
+    def mean(self, of_rows: Tensor) -> Tensor:
+        """Return the mean over the batch, given that over the process's rows.
+
+        Its gradient is that of the rows' mean: with `average` they add up to the batch's.
+        """
+        return of_rows
+
     def add(self, counts: Tensor) -> Tensor:
         """Return the sum of the counts of the process's rows over the batch."""
         return counts
+
+    def join(self, rows: Tensor) -> Tensor:
+        """Return the rows of the batch, given those of the process."""
+        return rows
 
     def check_same(self, what: str, value: Any) -> None:
         """Refuse a value that is not the same in all processes."""
@@ -75,9 +86,22 @@ class ManyProcesses(OneProcess):
         for one in sums:
             one.wait()
 
+    def mean(self, of_rows):
+        of_batch = of_rows.detach().clone()
+        self.average(of_batch)
+        return of_rows + (of_batch - of_rows.detach())
+
     def add(self, counts):
         distributed.all_reduce(counts)
         return counts if self.is_shared else counts // self.size
+
+    def join(self, rows):
+        if not self.is_shared:
+            return rows
+        whole = rows.new_zeros(self.n_rows, *rows.shape[1:])
+        whole[self.rank :: self.size] = rows
+        distributed.all_reduce(whole)
+        return whole
 
     def check_same(self, what, value):
         values = [None] * self.size
@@ -104,10 +128,6 @@ class DataParallel(Callback):
     the same data. `batch_size` is that of all processes together: each computes on its part of a
     batch's rows, and gradients, losses and counts of latents are added up. Checkpoints are written
     by the first process, and belong on a disk that all can read.
-
-    Three choices look at more than a row and see only a process's part of the batch: the loss
-    "cosine" of known codes, the normalization of `dead_latents` "auxk", and the rows at which
-    "resample" starts latents anew, which are the first process's.
 
     Raises
     ------
@@ -139,8 +159,8 @@ class DataParallel(Callback):
         processes.check_same("batch_size", net.batch_size)
         processes.check_same("max_iter", net.max_epochs)
         processes.follow_first(net)
-        net.processes_ = processes
+        net.processes_ = net.criterion_.processes = processes
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Let the net go on alone."""
-        net.processes_ = OneProcess()
+        net.processes_ = net.criterion_.processes = OneProcess()

@@ -15,6 +15,7 @@ from skamort import (
 )
 from skamort.datasets import make_published_signal
 from skamort.metrics import flops
+from skamort.solvers import sparse_encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N, M, SAMPLES, EPOCHS, N_STEPS = 16, 8, 96, 3, 9
@@ -82,6 +83,16 @@ def test_published_formulas():
     assert flops(coder, 1024, n_iter=10_000, formula="published") == 7209107456
 
 
+def test_gradient_steps_bound_rounds_of_coordinate_descent():
+    shared = {"alpha": 0.05, "positive": True, "tol": 1e-4, "return_info": True}
+    codes, rounds = sparse_encode(X, D, algorithm="cd", **shared)
+    _, steps = sparse_encode(X, D, algorithm="fista", **shared)
+    # A round refreshes the correlations from the non-zeros, by rows of the Gram matrix.
+    refreshes = 2 * M * N + (rounds.n_iter * 2 * N * (codes > 0).sum(1)).mean()
+    bound = flops(ITOCoder(dictionary=D).fit(X), 1, n_iter=steps.n_iter.mean())
+    assert refreshes < bound
+
+
 def test_every_start_costs():
     coder = GradSparseCoder(N, n_init=3, max_iter=5, random_state=0).fit(X)
     assert coder.n_iter_all_starts_ == 15
@@ -118,7 +129,7 @@ def test_what_has_no_formula_is_refused():
         flops(PCA(2).fit(X), 1)
     with pytest.raises(NotFittedError):
         flops(SAEEncoder(), 1)
-    with pytest.raises(ValueError, match=r"ITOCoder optimizes its codes.*pass n_iter"):
+    with pytest.raises(ValueError, match=r"ITOCoder optimizes its codes.*n_iter.*'fista'"):
         flops(ITOCoder(dictionary=D).fit(X), 1)
     for encoder in (MLPEncoder(hidden_layer_sizes=(4, 4)), LISTAEncoder(n_layers=2)):
         with pytest.raises(TypeError, match="choose formula='products'"):
