@@ -40,7 +40,7 @@ class AmortizedCoder(BaseSparseCoder):
         fitted. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one, default=None
         A clone of it learns the teacher's codes by its `code_loss`. None: a `LISTAEncoder` with
-        ``code_loss="squared_error", tol=3e-3``.
+        ``code_loss="squared_error", tol=1e-2``.
     dictionary : array-like of shape (n_components, n_features), default=None
         A known dictionary, given to the teacher. Not together with a fitted teacher.
     n_augmented : int, default=0
@@ -161,7 +161,7 @@ class AmortizedCoder(BaseSparseCoder):
         if self.n_augmented:
             more = self._augment(X, codes, rng)
             X, codes = np.vstack([X, more]), np.vstack([codes, self._teach(teacher, more)])
-        encoder = self.encoder or LISTAEncoder(code_loss="squared_error", tol=3e-3)
+        encoder = self.encoder or LISTAEncoder(code_loss="squared_error", tol=1e-2)
         encoder = self._configure(encoder, rng)
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
         self.encoder_ = encoder.fit(self._center(X), codes=codes)
