@@ -15,7 +15,8 @@ from scipy.fft import dctn, idctn
 from scipy.ndimage import uniform_filter
 from sklearn.datasets import load_sample_images
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+
+from .._compat import Interval, validate_params
 
 _LUMA = np.array([0.299, 0.587, 0.114]) / 255  # ITU-R BT.601, from 0..255 to 0..1
 # What counts as noise where contrast is normalized: Coates, Lee and Ng (2011) add 10 to the

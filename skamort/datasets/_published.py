@@ -6,8 +6,8 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import Interval, validate_params
 
+from .._compat import Interval, validate_params
 from ._validation import check_n_nonzero_coefs
 
 

@@ -5,12 +5,12 @@ from numbers import Integral
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._compat import HasMethods, Interval, fit_context
 from .._validation import as_tensor, check_dictionary
 from ._base import BaseSparseCoder, resolve_device
 from ._grad_sparse_coder import GradSparseCoder
@@ -131,7 +131,7 @@ class AmortizedCoder(BaseSparseCoder):
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Fit the teacher, then the encoder on the teacher's codes.
 

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
-from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._compat import HasMethods, StrOptions
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 

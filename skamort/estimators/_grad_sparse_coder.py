@@ -5,11 +5,10 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._compat import Interval, StrOptions, fit_context
 from .._progress import progress_bar
 from .._validation import as_tensor
 from ..solvers._engine import resolve_engine
@@ -231,7 +230,7 @@ class GradSparseCoder(BaseSparseCoder):
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, codes=None):  # noqa: ARG002
         """Learn the dictionary.
 
@@ -265,7 +264,7 @@ class GradSparseCoder(BaseSparseCoder):
             self._warn_not_converged()
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     @torch.no_grad()
     def partial_fit(self, X, y=None, *, codes=None):  # noqa: ARG002
         """Pass over X online, one chunk of a larger whole.

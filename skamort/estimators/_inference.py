@@ -3,8 +3,8 @@
 from numbers import Integral
 
 import torch
-from sklearn.utils._param_validation import Interval, StrOptions
 
+from .._compat import Interval, StrOptions
 from ..solvers import SOLVERS, sparse_encode
 from ..solvers._ksparse import KSparseSolver
 

@@ -3,11 +3,11 @@
 from numbers import Integral, Real
 
 import torch
-from sklearn.base import _fit_context, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import check_is_fitted
 
+from .._compat import HasMethods, Interval, fit_context
 from .._validation import as_tensor, check_dictionary
 from ._base import BaseSparseCoder, resolve_device
 from ._inference import (
@@ -146,7 +146,7 @@ class ITOCoder(BaseSparseCoder):
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Take the dictionary, or fit the estimator that learns it.
 

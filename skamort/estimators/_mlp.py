@@ -3,8 +3,8 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
+from .._compat import Interval
 from ..training import SparseCodingLoss
 from ._trained import BaseTrainedEncoder
 

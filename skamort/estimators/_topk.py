@@ -3,8 +3,7 @@
 import math
 from numbers import Integral
 
-from sklearn.utils._param_validation import Interval, StrOptions
-
+from .._compat import Interval, StrOptions
 from ..modules import SparseAutoencoder, TopK
 from ..training import SparseCodingLoss
 from ._dictionary import resolve_n_components

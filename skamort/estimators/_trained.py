@@ -12,14 +12,13 @@ from numbers import Integral, Real
 import joblib
 import numpy as np
 import torch
-from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from .._compat import Interval, StrOptions, fit_context
 from .._lazy_rows import LazyRows
 from .._validation import as_tensor
 from ..modules import Decoder, SparseAutoencoder, make_encoder, scale_output, tie_to_dictionary
@@ -96,7 +95,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         "random_state": ["random_state"],
     }
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, codes=None, resume=False):
         """Train the encoder, and the dictionary where it is not known.
 
@@ -149,7 +148,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
             self._warn_not_converged()
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, codes=None):
         """Train for one more pass over X, one chunk of a larger whole.
 

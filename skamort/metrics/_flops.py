@@ -19,8 +19,9 @@ from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.validation import check_is_fitted
+
+from .._compat import Interval, StrOptions, validate_params
 
 # From so many components for one active code on, training takes sparse products.
 _COMPONENTS_PER_CODE = 16

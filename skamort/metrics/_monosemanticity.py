@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils._param_validation import Interval, validate_params
 from sklearn.utils.validation import column_or_1d
 
+from .._compat import Interval, validate_params
 from ._validation import check_codes, check_matrix, check_same_length
 
 
