@@ -225,7 +225,7 @@ def weighted_sums(
         return embedding_bag(
             rows, matrix, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
         )
-    from ._products_numba import sum_rows
+    from ._codes_numba import sum_rows
 
     n_sums = len(offsets) - 1
     sums = matrix.new_empty(n_sums, matrix.shape[1]) if out is None else out
@@ -257,7 +257,7 @@ def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
     """
     n, k = indices.shape
     if _compiled_pays(n * k, Y, dictionary):
-        from ._products_numba import multiply_rows
+        from ._codes_numba import multiply_rows
 
         products = Y.new_empty(n, k)
         y, d, i, p = (t.detach().numpy() for t in (Y, dictionary, indices, products))
