@@ -3,6 +3,7 @@
 from ._amortized import AmortizedCoder
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
+from ._jumprelu import JumpReLUSAE
 from ._lista import LISTAEncoder
 from ._mlp import MLPEncoder
 from ._sae import SAEEncoder
@@ -13,6 +14,7 @@ __all__ = [
     "AmortizedCoder",
     "GradSparseCoder",
     "ITOCoder",
+    "JumpReLUSAE",
     "LISTAEncoder",
     "MLPEncoder",
     "SAEEncoder",

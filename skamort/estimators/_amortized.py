@@ -1,21 +1,27 @@
 """AmortizedCoder: learn by optimization, encode by a learned function."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import HasMethods, Interval, fit_context
+from .._compat import HasMethods, Interval, StrOptions, fit_context
 from .._validation import as_tensor, check_dictionary
+from ..training import CODE_LOSSES
 from ._base import BaseSparseCoder, resolve_device
+from ._base_trained import BaseTrainedEncoder
+from ._declared import parameter
 from ._grad_sparse_coder import GradSparseCoder
 from ._lista import LISTAEncoder
-from ._trained import BaseTrainedEncoder
 
 
 class AmortizedCoder(BaseSparseCoder):
@@ -32,27 +38,27 @@ class AmortizedCoder(BaseSparseCoder):
 
     Parameters
     ----------
-    n_components : int, default=None
+    n_components : int
         Number of atoms. None: that of `dictionary` or the teacher's own.
-    teacher : object, default=None
+    teacher : object
         Estimator with codes >= 0 and `components_`, of skamort or of scikit-learn. If it is fitted
         it is used as it is (in a `FrozenEstimator` it survives `clone`), otherwise a clone is
         fitted. None: a `GradSparseCoder`.
-    encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one, default=None
-        A clone of it learns the teacher's codes by its `code_loss`. None: a `LISTAEncoder` with
-        ``code_loss="squared_error", tol=1e-2``.
-    dictionary : array-like of shape (n_components, n_features), default=None
+    encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
+        A clone of it learns the teacher's codes. None: a `LISTAEncoder` with ``tol=1e-2``.
+    code_loss : {"cosine", "squared_error"}
+        What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
+        of each latent with the teacher's, averaged over latents, and their scale in the end.
+    dictionary : array-like of shape (n_components, n_features)
         A known dictionary, given to the teacher. Not together with a fitted teacher.
-    n_augmented : int, default=0
+    n_augmented : int
         Number of further training samples. Several times the size of X help an encoder with many
         parameters; they cost the teacher's time and the memory that the samples take.
-    sparse_output : bool, default=False
-        Whether `transform` returns a SciPy CSR array.
-    device : str, default="auto"
+    device : str
         "cpu", "cuda" or "cuda:1" for what is fitted here; "auto": what teacher and encoder say.
-    verbose : int or bool, default=False
+    verbose : int or bool
         Whether what is fitted here draws progress bars.
-    random_state : int, RandomState instance or None, default=None
+    random_state : int, RandomState instance or None
         Seed of the augmented samples, and of teacher and encoder where they have none.
 
     Attributes
@@ -67,10 +73,6 @@ class AmortizedCoder(BaseSparseCoder):
         The fitted encoder.
     net_ : SparseNet
         The encoder's skorch net.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had names.
 
     See Also
     --------
@@ -91,45 +93,16 @@ class AmortizedCoder(BaseSparseCoder):
     >>> X, _, codes = make_published_signal()
     >>> teacher = GradSparseCoder(16, alpha=0.03, n_init=5)
     >>> coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(learning_rate=3e-3),
-    ...     random_state=0).fit(X[:1024])
+    ...     code_loss="cosine", random_state=0).fit(X[:1024])
     >>> latent_mcc(codes[1024:], coder.transform(X[1024:])) > 0.85
     True
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "teacher": [HasMethods(["fit", "transform"]), None],
-        "encoder": [BaseTrainedEncoder, None],
-        "dictionary": ["array-like", None],
-        "n_augmented": [Interval(Integral, 0, None, closed="left")],
-        "sparse_output": ["boolean"],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        n_components=None,
-        *,
-        teacher=None,
-        encoder=None,
-        dictionary=None,
-        n_augmented=0,
-        sparse_output=False,
-        device="auto",
-        verbose=False,
-        random_state=None,
-    ):
-        self.n_components = n_components
-        self.teacher = teacher
-        self.encoder = encoder
-        self.dictionary = dictionary
-        self.n_augmented = n_augmented
-        self.sparse_output = sparse_output
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    teacher: Any = parameter(HasMethods(["fit", "transform"]), None, default=None)
+    encoder: BaseTrainedEncoder | None = parameter(BaseTrainedEncoder, None, default=None)
+    code_loss: str = parameter(StrOptions(set(CODE_LOSSES)), default="squared_error")
+    dictionary: ArrayLike | None = parameter("array-like", None, default=None)
+    n_augmented: int = parameter(Interval(Integral, 0, None, closed="left"), default=0)
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
@@ -161,10 +134,10 @@ class AmortizedCoder(BaseSparseCoder):
         if self.n_augmented:
             more = self._augment(X, codes, rng)
             X, codes = np.vstack([X, more]), np.vstack([codes, self._teach(teacher, more)])
-        encoder = self.encoder or LISTAEncoder(code_loss="squared_error", tol=1e-2)
+        encoder = self.encoder or LISTAEncoder(tol=1e-2)
         encoder = self._configure(encoder, rng)
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
-        self.encoder_ = encoder.fit(self._center(X), codes=codes)
+        self.encoder_ = encoder.fit(self._center(X), codes=codes, code_loss=self.code_loss)
         self.teacher_ = teacher
         return self
 

@@ -12,17 +12,48 @@ from .._lazy_rows import LazyRows, as_array, check_finite, is_lazy
 from .._validation import as_tensor
 from ..metrics import fraction_variance_unexplained
 from ..modules import DenseCodes
+from ._parameters import CoderParameters
 
 # Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
 # save, larger ones only cost memory.
 CODE_ELEMENTS = 1 << 24
 
 
-class BaseSparseCoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseSparseCoder(
+    CoderParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Base of the estimators that turn rows into sparse codes over a dictionary.
 
     A subclass fits `components_` and provides `_encode_block(X)`: tensor in, codes as a tensor out.
     """
+
+    def set_params(self, **params):
+        """Set parameters, those of nested objects by ``<name>__<parameter>``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the estimator.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter, or a nested one belongs to an object that is not there.
+        """
+        for name in params:
+            outer, nested, inner = name.partition("__")
+            part = params.get(outer, getattr(self, outer, None))
+            if nested and outer in self._declared and not hasattr(part, "set_params"):
+                raise ValueError(
+                    f"{type(self).__name__}: {outer}={part!r} has no parameter {inner!r} to set; "
+                    f"set {outer} to an object that has it first."
+                )
+        return super().set_params(**params)
 
     def transform(self, X):
         """Find the codes of the rows of X.

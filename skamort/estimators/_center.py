@@ -7,8 +7,8 @@ _MEDIAN_ROWS = 4096
 
 
 def initial_intercept(estimator, X):
-    """Return the center that `intercept_init` names, a tensor of shape (n_features,)."""
-    if estimator.intercept_init == "mean":
+    """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,)."""
+    if estimator.fit_intercept != "geometric_median":  # True or "mean"
         return X.mean(0)
     return geometric_median(X[:: -(-len(X) // _MEDIAN_ROWS)])
 

@@ -6,16 +6,9 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .._compat import HasMethods, StrOptions
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 
-DICT_INIT_CONSTRAINT = [
-    "array-like",
-    StrOptions({"samples", "k-means++"}),
-    HasMethods(["fit", "transform"]),
-    None,
-]
 # Rows among which k-means++ chooses, an atom: more are slower and no better.
 _CANDIDATES_PER_ATOM = 10
 

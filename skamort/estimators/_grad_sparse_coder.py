@@ -1,14 +1,15 @@
 """GradSparseCoder: sparse coding, the dictionary and the codes by optimization."""
 
+from __future__ import annotations
+
 import warnings
-from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import StrOptions, fit_context
 from .._progress import progress_bar
 from .._validation import as_tensor
 from ..solvers._engine import resolve_engine
@@ -22,19 +23,23 @@ from ._alternation import (
     update_online,
 )
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._declared import parameter
 from ._dictionary import (
-    DICT_INIT_CONSTRAINT,
     dictionary_from_codes,
     initial_dictionary,
     resolve_n_components,
 )
-from ._inference import (
-    ALGORITHM_CONSTRAINT,
-    N_NONZERO_COEFS_CONSTRAINT,
-    check_n_nonzero_coefs,
-    encode,
+from ._parameters import (
+    ALGORITHM_RULE,
+    COUNT,
+    NON_NEGATIVE,
+    POSITIVE,
+    DictionaryParameters,
+    InferenceParameters,
+    L1Parameters,
 )
 from ._rows import Rows
+from ._solver_parameters import check_n_nonzero_coefs, encode
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -43,7 +48,7 @@ _BATCH_SIZE = 256
 _FEWEST_BATCHES = 8
 
 
-class GradSparseCoder(BaseSparseCoder):
+class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, BaseSparseCoder):
     """Sparse coding: the dictionary and the codes that minimize the objective, by optimization.
 
     Minimizes the mean over samples of ``1/2 ||x - z D||^2 + alpha ||z||_1`` over codes and atoms
@@ -58,63 +63,41 @@ class GradSparseCoder(BaseSparseCoder):
 
     Parameters
     ----------
-    n_components : int, default=None
-        Number of atoms. None: that of `dictionary` or `dict_init`, else ``n_features``.
-    alpha : float, default=0.1
-        Weight of the L1 penalty, in the units of the data.
-    algorithm : {"auto", "cd", "fista", "adam"}, default="auto"
+    algorithm : {"auto", "cd", "fista", "adam"}
         "cd" and "fista" alternate sparse inference, by coordinate descent or by accelerated
         proximal gradient with restart, with an exact block-coordinate update of the atoms. "auto"
         takes "cd" on a CPU with numba installed and "fista" elsewhere, the fastest for each. "adam"
         is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
         here for comparison.
-    batch_size : int, "auto" or None, default="auto"
+    batch_size : int, "auto" or None
         Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
         "auto": the larger of 256 and `n_components`, but no online pass in `fit` over fewer than
         8 such batches. None: no online pass in `fit`, one batch in `partial_fit`.
-    n_init : int, default=1
+    n_init : int
         Number of random starts; the one with the lowest objective wins.
-    dictionary : array-like of shape (n_components, n_features), default=None
-        A known dictionary: its atoms, scaled to unit norm, are kept.
-    dict_init : {"samples", "k-means++"}, array-like or estimator, default=None
-        Where to start: rows of X drawn at random, or rows far from each other by k-means++, scaled
-        to unit norm; an array of shape (n_components, n_features); or a fitted estimator, for its
-        `components_` (in a `FrozenEstimator` it survives `clone`). None: random directions.
-    positive_code : bool, default=True
-        Whether codes are >= 0.
-    learning_rate : float, default=0.001
+    learning_rate : float
         Step size of ``algorithm="adam"``.
-    max_iter : int, default=None
+    max_iter : int
         Maximum number of iterations of a start, the online pass being the first. None: 40,000
         with "adam", 300 with the others.
-    tol : float, default=0.001
-        Converged when the objective has not fallen by this share of itself for ten iterations;
-        "adam" does not stop early.
-    transform_algorithm : str, default="auto"
+    tol : float
+        Learning has converged when the objective has not fallen by this share of itself for ten
+        iterations; "adam" does not stop early.
+    transform_algorithm : str
         Solver that finds the codes in `transform`, a key of `skamort.solvers.SOLVERS` or "auto",
         which picks one as `skamort.solvers.sparse_encode` does.
-    transform_n_nonzero_coefs : int, default=None
+    transform_n_nonzero_coefs : int
         Most non-zeros of a code in `transform`, in place of the L1 penalty, for "auto" and for the
         k-sparse solvers. None: as many as the penalty leaves; a tenth of the features where a
         k-sparse solver is named.
-    transform_alpha : float, default=None
+    transform_alpha : float
         Weight of the L1 penalty in `transform`. None: `alpha`. A smaller one shrinks the codes
         less.
-    transform_max_iter : int, default=1000
-        Maximum number of iterations of the solver in `transform`.
-    transform_tol : float, default=1e-4
-        Duality gap that `transform` certifies, relative to ``1/2 ||x||^2``.
-    sparse_output : bool, default=False
+    sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes are then held for one block of
         rows at a time: 2**24 entries, 64 MB of float32.
-    warm_start : bool, default=False
+    warm_start : bool
         Whether `fit` goes on from the dictionary of the previous fit.
-    device : str, default="auto"
-        "cpu", "cuda", "cuda:1", or "auto": CUDA where torch sees it.
-    verbose : int or bool, default=False
-        Whether to draw a progress bar.
-    random_state : int, RandomState instance or None, default=None
-        Seed of the starts.
 
     Attributes
     ----------
@@ -128,10 +111,6 @@ class GradSparseCoder(BaseSparseCoder):
         Number of iterations of the best start and of passes by `partial_fit`.
     n_iter_all_starts_ : int
         The same of all starts together.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had names.
 
     See Also
     --------
@@ -159,76 +138,16 @@ class GradSparseCoder(BaseSparseCoder):
     True
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "algorithm": [StrOptions({"auto", *_DEFAULT_MAX_ITER})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "dictionary": ["array-like", None],
-        "dict_init": DICT_INIT_CONSTRAINT,
-        "positive_code": ["boolean"],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left"), None],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "transform_algorithm": ALGORITHM_CONSTRAINT,
-        "transform_n_nonzero_coefs": N_NONZERO_COEFS_CONSTRAINT,
-        "transform_alpha": [Interval(Real, 0, None, closed="left"), None],
-        "transform_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "transform_tol": [Interval(Real, 0, None, closed="left")],
-        "sparse_output": ["boolean"],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        n_components=None,
-        *,
-        alpha=0.1,
-        algorithm="auto",
-        batch_size="auto",
-        n_init=1,
-        dictionary=None,
-        dict_init=None,
-        positive_code=True,
-        learning_rate=1e-3,
-        max_iter=None,
-        tol=1e-3,
-        transform_algorithm="auto",
-        transform_n_nonzero_coefs=None,
-        transform_alpha=None,
-        transform_max_iter=1000,
-        transform_tol=1e-4,
-        sparse_output=False,
-        warm_start=False,
-        device="auto",
-        verbose=False,
-        random_state=None,
-    ):
-        self.n_components = n_components
-        self.alpha = alpha
-        self.algorithm = algorithm
-        self.batch_size = batch_size
-        self.n_init = n_init
-        self.dictionary = dictionary
-        self.dict_init = dict_init
-        self.positive_code = positive_code
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.tol = tol
-        self.transform_algorithm = transform_algorithm
-        self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
-        self.transform_alpha = transform_alpha
-        self.transform_max_iter = transform_max_iter
-        self.transform_tol = transform_tol
-        self.sparse_output = sparse_output
-        self.warm_start = warm_start
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    algorithm: str = parameter(StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto")
+    batch_size: int | str | None = parameter(COUNT, StrOptions({"auto"}), None, default="auto")
+    n_init: int = parameter(COUNT, default=1)
+    learning_rate: float = parameter(POSITIVE, default=1e-3)
+    max_iter: int | None = parameter(COUNT, None, default=None)
+    tol: float = parameter(NON_NEGATIVE, default=1e-3)
+    transform_algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
+    transform_n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
+    transform_alpha: float | None = parameter(NON_NEGATIVE, None, default=None)
+    warm_start: bool = parameter("boolean", default=False)
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, codes=None):  # noqa: ARG002

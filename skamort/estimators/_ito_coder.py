@@ -1,25 +1,25 @@
 """ITOCoder: inference-time optimization, the best codes for a dictionary from anywhere."""
 
-from numbers import Integral, Real
+from __future__ import annotations
+
+from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import HasMethods, Interval, fit_context
+from .._compat import HasMethods, fit_context
 from .._validation import as_tensor, check_dictionary
 from ._base import BaseSparseCoder, resolve_device
-from ._inference import (
-    ALGORITHM_CONSTRAINT,
-    N_NONZERO_COEFS_CONSTRAINT,
-    check_n_nonzero_coefs,
-    encode,
-)
+from ._declared import parameter
+from ._parameters import ALGORITHM_RULE, COUNT, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
+from ._solver_parameters import check_n_nonzero_coefs, encode
 
 
-class ITOCoder(BaseSparseCoder):
+class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
     """Codes by inference-time optimization, for any dictionary and from any warm start.
 
     For each row x, `transform` minimizes ``1/2 ||x - c - z D||^2 + alpha ||z||_1`` over codes z, a
@@ -29,38 +29,28 @@ class ITOCoder(BaseSparseCoder):
 
     Parameters
     ----------
-    n_components : int, default=None
+    n_components : int
         Number of atoms of the `SAEEncoder` that is fitted where neither `dictionary` nor
         `estimator` is given; None: ``n_features``.
-    dictionary : array-like of shape (n_components, n_features), default=None
+    dictionary : array-like of shape (n_components, n_features)
         Atoms, taken as they are. Not together with `estimator`.
-    estimator : object, default=None
+    estimator : object
         Any estimator with `components_` or `dictionary`, of skamort or of scikit-learn. If it is
         fitted it is used as it is, otherwise a clone is fitted.
-    algorithm : str, default="auto"
+    algorithm : str
         Solver, a key of `skamort.solvers.SOLVERS` or "auto", which picks one as
         `skamort.solvers.sparse_encode` does. "topk_refined" keeps the support that the estimator's
         own encoder finds and solves for its coefficients.
-    n_nonzero_coefs : int, default=None
+    n_nonzero_coefs : int
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
         solvers. None: as many as the penalty leaves; a tenth of the features where a k-sparse
         solver is named.
-    alpha : float, default=0.1
-        Weight of the L1 penalty, in the units of the data.
-    positive_code : bool, default=True
-        Whether codes are >= 0.
-    transform_max_iter : int, default=1000
-        Maximum number of iterations a sample.
-    transform_tol : float, default=1e-4
-        Duality gap certified for each sample, relative to ``1/2 ||x||^2``.
-    sparse_output : bool, default=False
+    sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
-    device : str, default="auto"
-        "cpu", "cuda", "cuda:1", or "auto": CUDA where torch sees it.
-    verbose : int or bool, default=False
+    verbose : int or bool
         Whether the `SAEEncoder` fitted here draws a progress bar.
-    random_state : int, RandomState instance or None, default=None
+    random_state : int, RandomState instance or None
         Seed of the `SAEEncoder` fitted here.
 
     Attributes
@@ -71,10 +61,6 @@ class ITOCoder(BaseSparseCoder):
         Center of the data that the estimator has learned; None where it has none.
     estimator_ : object
         The fitted estimator that gives dictionary and warm start; None with `dictionary`.
-    n_features_in_ : int
-        Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the features, where X had names.
 
     See Also
     --------
@@ -99,52 +85,10 @@ class ITOCoder(BaseSparseCoder):
     (1797, 128)
     """
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "dictionary": ["array-like", None],
-        "estimator": [HasMethods(["fit"]), None],
-        "algorithm": ALGORITHM_CONSTRAINT,
-        "n_nonzero_coefs": N_NONZERO_COEFS_CONSTRAINT,
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "positive_code": ["boolean"],
-        "transform_max_iter": [Interval(Integral, 1, None, closed="left")],
-        "transform_tol": [Interval(Real, 0, None, closed="left")],
-        "sparse_output": ["boolean"],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        n_components=None,
-        *,
-        dictionary=None,
-        estimator=None,
-        algorithm="auto",
-        n_nonzero_coefs=None,
-        alpha=0.1,
-        positive_code=True,
-        transform_max_iter=1000,
-        transform_tol=1e-4,
-        sparse_output=False,
-        device="auto",
-        verbose=False,
-        random_state=None,
-    ):
-        self.n_components = n_components
-        self.dictionary = dictionary
-        self.estimator = estimator
-        self.algorithm = algorithm
-        self.n_nonzero_coefs = n_nonzero_coefs
-        self.alpha = alpha
-        self.positive_code = positive_code
-        self.transform_max_iter = transform_max_iter
-        self.transform_tol = transform_tol
-        self.sparse_output = sparse_output
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
+    dictionary: ArrayLike | None = parameter("array-like", None, default=None)
+    estimator: Any = parameter(HasMethods(["fit"]), None, default=None)
+    algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
+    n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):

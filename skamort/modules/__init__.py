@@ -1,21 +1,26 @@
 """Torch building blocks: encoders, activations, the decoder, codes in two layouts."""
 
-from ._activations import TopK
+from ._activations import Activation, ReLU, TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._codes import DenseCodes, SparseCodes
-from ._encoders import make_encoder, output_layer, retie, scale_output, tie_to_dictionary
+from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._lista import LISTA
+from ._workspace import Workspace, add_gradient
 
 __all__ = [
     "LISTA",
+    "MLP",
+    "Activation",
     "Decoder",
     "DenseCodes",
+    "Encoder",
+    "LayeredEncoder",
+    "LinearEncoder",
+    "ReLU",
     "SparseAutoencoder",
     "SparseCodes",
     "TopK",
+    "Workspace",
+    "add_gradient",
     "make_encoder",
-    "output_layer",
-    "retie",
-    "scale_output",
-    "tie_to_dictionary",
 ]

@@ -1,13 +1,16 @@
-"""Activations: pre-activations (n, n_components) to sparse, non-negative codes of the same shape.
+"""Activations: pre-activations A (n, n_components) to sparse, non-negative codes Z of that shape.
 
     ReLU:   Z = max(A, 0)
     TopK:   Z = max(A, 0) on the k largest entries of each row of A, 0 elsewhere
 
-Both have dZ/dA = 1[Z > 0], which is what the training step relies on.
+Both have dZ/dA = 1[Z > 0]. `Activation` is the contract, for these and for others.
 """
+
+from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +25,68 @@ _FEWEST_ELEMENTS = 1 << 17
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-class TopK(nn.Module):
+class Activation(nn.Module):
+    """Base of the activations: what training asks of one, and the answers of a plain one.
+
+    A subclass gives `forward`. The rest is for those that differ: `nn.Module.training` tells
+    training from use, and buffers and parameters are saved with the model.
+
+    Attributes
+    ----------
+    n_kept : int or None
+        Most codes that are active in a row, if the activation sets a limit. It then offers
+        `select`, and the sparse layout of codes where that pays.
+    competes : bool
+        Whether the latents of a row compete, so that to scale one changes which others win.
+    is_masked : bool
+        Whether dZ/dA is 1 where a code is positive and 0 elsewhere. Others give `backward`.
+    offers : frozenset of str
+        What losses and callbacks may require of it, by name.
+    """
+
+    n_kept: int | None = None
+    competes: ClassVar[bool] = False
+    is_masked: ClassVar[bool] = True
+    offers: ClassVar[frozenset[str]] = frozenset()
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes >= 0 of the shape of `preactivations`."""
+        raise NotImplementedError
+
+    def select(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values and the columns of the `n_kept` entries of each row that are kept."""
+        raise NotImplementedError
+
+    def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:
+        """Return dL/dA, given dL/dZ; add the gradients of parameters of the activation's own.
+
+        Asked where `is_masked` is false; all tensors have the shape of `preactivations`.
+        """
+        raise NotImplementedError
+
+    def rescale(self, scale: Tensor | float) -> None:
+        """Follow pre-activations that are multiplied by a factor, or by one for each latent."""
+
+    def restart(self, latents: Tensor) -> None:
+        """Forget what was learned of some latents, which start anew.
+
+        Parameters of an activation have an entry for each latent.
+        """
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Return the power of the data's unit that a parameter has, for those with a unit."""
+        return {}
+
+
+class ReLU(Activation):
+    """Clip pre-activations at zero."""
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        return preactivations.relu()
+
+
+class TopK(Activation):
     """Keep the `k` largest pre-activations of each sample, clipped at zero.
 
     Parameters
@@ -35,23 +99,26 @@ class TopK(nn.Module):
     Gao et al. (2024), Scaling and evaluating sparse autoencoders, section 2.3.
     """
 
+    competes = True
+    offers = frozenset({"n_kept"})
+
     def __init__(self, k: int):
         super().__init__()
-        self.k = k
+        self.n_kept = k
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
-        values, indices = preactivations.topk(self.k, dim=-1, sorted=False)
+        values, indices = preactivations.topk(self.n_kept, dim=-1, sorted=False)
         codes = preactivations.new_zeros(preactivations.shape)
         return codes.scatter_(-1, indices, values.relu())
 
     def select(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
         """Return the k largest pre-activations of each row and their columns, in no order."""
-        return largest(preactivations, self.k)
+        return largest(preactivations, self.n_kept)
 
     def extra_repr(self) -> str:
         """Show k when the module is printed."""
-        return f"k={self.k}"
+        return f"k={self.n_kept}"
 
 
 def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,14 @@ D, the dictionary, holds one atom a row; c, the intercept, is the literature's p
 decoder bias b_dec), absent when the model is fitted without one.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor, nn
 
-from ._activations import TopK
-from ._codes import DenseCodes, SparseCodes, sampled_product, sparse_pays
+from ._activations import Activation
+from ._codes import DenseCodes, SparseCodes, sparse_pays
+from ._encoders import Encoder
 
 
 class Decoder(nn.Module):
@@ -38,26 +41,43 @@ class Decoder(nn.Module):
             return codes @ self.dictionary
         return torch.addmm(self.intercept, codes, self.dictionary)
 
+    def units(self) -> dict[nn.Parameter, int]:
+        """The intercept has the unit of the data."""
+        return {} if self.intercept is None else {self.intercept: 1}
+
 
 class SparseAutoencoder(nn.Module):
     """An encoder, an activation and a decoder.
 
     Parameters
     ----------
-    encoder : nn.Module
+    encoder : Encoder
         Maps centered data (n, n_features) to pre-activations (n, n_components).
-    activation : nn.Module
-        Maps pre-activations to non-negative codes, with derivative 1 where a code is positive and 0
-        elsewhere.
+    activation : Activation
+        Maps pre-activations to non-negative codes.
     decoder : Decoder
         Maps codes to reconstructions.
     """
 
-    def __init__(self, encoder: nn.Module, activation: nn.Module, decoder: Decoder):
+    def __init__(self, encoder: Encoder, activation: Activation, decoder: Decoder):
         super().__init__()
         self.encoder = encoder
         self.activation = activation
         self.decoder = decoder
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """What losses and callbacks may require of the parts, by name."""
+        return self.encoder.offers | self.activation.offers
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Return the power of the data's unit that a parameter has, for those with a unit."""
+        return self.encoder.units() | self.activation.units() | self.decoder.units()
+
+    def rescale(self, scale: Tensor | float) -> None:
+        """Multiply the codes by a positive factor, or by one for each latent."""
+        self.encoder.rescale(scale)
+        self.activation.rescale(scale)
 
     def center(self, X: Tensor) -> Tensor:
         """Subtract the intercept, where there is one."""
@@ -74,31 +94,27 @@ class SparseAutoencoder(nn.Module):
         return self.activate(self.encoder(centered), centered)
 
     def activate(
-        self, preactivations: Tensor, centered: Tensor, activation: nn.Module | None = None
+        self, preactivations: Tensor, centered: Tensor, activation: Activation | None = None
     ) -> DenseCodes | SparseCodes:
         """Turn pre-activations into codes in the layout that costs the least.
 
         Parameters
         ----------
         preactivations : Tensor of shape (n, n_components)
-            ``encoder(centered)``. Half precision (under autocast) is enough to choose the k largest
-            of a linear encoder; their values are then computed again in the dtype of `centered`.
+            ``encoder(centered)``. Half precision (under autocast) is enough to choose the codes
+            that are kept; a linear encoder computes these again in the dtype of `centered`.
         centered : Tensor of shape (n, n_features)
             ``center(X)``.
-        activation : nn.Module, optional
+        activation : Activation, optional
             What to take instead of the model's own.
         """
         activation = activation or self.activation
         n_components = preactivations.shape[1]
-        k = activation.k if isinstance(activation, TopK) else n_components
-        if not sparse_pays(k, n_components):
+        if activation.n_kept is None or not sparse_pays(activation.n_kept, n_components):
             return DenseCodes(activation(preactivations.to(centered.dtype)))
         values, indices = activation.select(preactivations)
-        if values.dtype != centered.dtype and isinstance(self.encoder, nn.Linear):
-            values = sampled_product(centered, self.encoder.weight, indices)
-            if self.encoder.bias is not None:
-                values.add_(self.encoder.bias[indices])
-        return SparseCodes(values.to(centered.dtype).relu_(), indices, n_components)
+        values = self.encoder.entries(centered, indices, values)
+        return SparseCodes(values.relu_(), indices, n_components)
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction of `X` and its codes."""

@@ -1,19 +1,244 @@
-"""Encoders: learned functions from data to the pre-activations of the codes.
+"""Encoders: learned functions from centered data X (n, n_features) to the pre-activations of codes.
 
-    linear:  A = X W^T + b                                   X (n, n_features), W (n_components,
-    n_features) MLP:     A = relu(... relu(X W_1^T + b_1) ...) W_L^T + b_L
+    linear:  A = X W^T + b                                      W (n_components, n_features)
+    MLP:     A = relu(... relu(X W_1^T + b_1) ...) W_L^T + b_L
 
-The activation that turns A into sparse codes is a separate module.
+`Encoder` is the contract, for these and for others. The activation that turns A (n, n_components)
+into sparse codes is a separate module.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ._codes import DenseCodes, SparseCodes, sampled_product
+from ._workspace import Workspace, add_gradient
+
 _TYING_ROWS = 4096
 _TYING_RIDGE = 1e-3
+
+
+class Encoder(nn.Module):
+    """Base of the encoders: what training asks of one, and the answers of any torch module.
+
+    A subclass gives `forward` and `rescale`, and `units` if it has biases. By default autograd
+    finds its gradients.
+
+    Attributes
+    ----------
+    offers : frozenset of str
+        What losses and callbacks may require of it, by name: "latent_rows", a last layer with a row
+        for each latent (`LayeredEncoder`); "partial_gradients", a `backward` that may be called
+        several times after one `trace`, and knows what follows from some latents alone.
+    """
+
+    offers: ClassVar[frozenset[str]] = frozenset()
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Map (n, n_features) centered data to (n, n_components) pre-activations."""
+        raise NotImplementedError
+
+    def tie(self, X: Tensor, dictionary: Tensor) -> None:
+        """Start close to A = X D^T, for latents that start aligned with their atoms rarely die.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features)
+            Centered data; a few thousand rows of it are used.
+        dictionary : Tensor of shape (n_components, n_features)
+            The decoder's atoms.
+        """
+
+    def rescale(self, scale: Tensor | float) -> None:
+        """Multiply the pre-activations by a positive factor, or by one for each latent."""
+        raise NotImplementedError
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Return the power of the data's unit that a parameter has, for those with a unit."""
+        return {}
+
+    def trace(
+        self,
+        X: Tensor,
+        intercept: Tensor | None,
+        workspace: Workspace,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor]:
+        """Return centered data and their pre-activations, from which `backward` can go back."""
+        with torch.enable_grad():
+            centered = X if intercept is None else X - intercept
+            return centered, self(centered)
+
+    def backward(
+        self,
+        centered: Tensor,  # noqa: ARG002
+        preactivations: Tensor,
+        gradient: DenseCodes | SparseCodes,
+        intercept: nn.Parameter | None,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+    ) -> None:
+        """Add the gradients of the encoder, and of the intercept through it, given dL/dA."""
+        preactivations.backward(gradient.to_dense().to(preactivations.dtype))
+
+    def entries(self, centered: Tensor, indices: Tensor, values: Tensor) -> Tensor:  # noqa: ARG002
+        """Return A at `indices` (n, k) in the dtype of the data, given `values` of half precision.
+
+        What cannot be computed for single entries keeps their precision.
+        """
+        return values.to(centered.dtype)
+
+
+class LayeredEncoder(Encoder):
+    """Base of the encoders whose last layer is linear, with a row for each latent."""
+
+    offers = frozenset({"latent_rows"})
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The last layer."""
+        raise NotImplementedError
+
+    def hidden(self, X: Tensor) -> Tensor:
+        """Return the input of the last layer."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def tie(self, X: Tensor, dictionary: Tensor) -> None:
+        """Make the last layer the ridge regression of X D^T on its input."""
+        self.output_layer.weight.copy_(self.tied_rows(X, dictionary))
+
+    def tied_rows(self, X: Tensor, atoms: Tensor) -> Tensor:
+        """Return the rows of the last layer that make A = X D^T, or come close."""
+        X = X[:: -(-len(X) // _TYING_ROWS)]
+        hidden = self.hidden(X)
+        gram = hidden.T @ hidden
+        gram.diagonal().add_(_TYING_RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
+        return torch.linalg.solve(gram, hidden.T @ X @ atoms.T).T
+
+    @torch.no_grad()
+    def retie(
+        self,
+        X: Tensor,
+        dictionary: Tensor,
+        latents: Tensor,
+        scale: float,
+        n_active: int | None = None,
+    ) -> None:
+        """Tie some latents to their atoms again.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n_samples, n_features)
+            Centered data; a few thousand rows of it are used.
+        dictionary : Tensor of shape (n_components, n_features)
+            The decoder's atoms.
+        latents : Tensor of shape (n_tied,), int64
+            The latents to tie.
+        scale : float
+            Length of their weights in the last layer, relative to the mean of the other latents'.
+        n_active : int, optional
+            On how many rows of X their biases make each of them positive. None, or no fewer than X
+            has: the biases are 0.
+        """
+        layer = self.output_layer
+        lengths = torch.linalg.vector_norm(layer.weight, dim=1)
+        lengths[latents] = torch.nan
+        length = scale * lengths.nanmean().nan_to_num(1.0)
+        tied = self.tied_rows(X, dictionary[latents])
+        layer.weight[latents] = length * nn.functional.normalize(tied, dim=1)
+        if layer.bias is not None:
+            layer.bias[latents] = 0
+            if n_active is not None and n_active < len(X):
+                layer.bias[latents] = -self(X)[:, latents].topk(n_active + 1, dim=0).values[-1]
+
+    @torch.no_grad()
+    def rescale(self, scale: Tensor | float) -> None:
+        """Multiply the pre-activations by a positive factor, or by one for each latent."""
+        layer = self.output_layer
+        factor = torch.as_tensor(scale, device=layer.weight.device)
+        layer.weight.mul_(factor.reshape(-1, 1))
+        if layer.bias is not None:
+            layer.bias.mul_(scale)
+
+
+class LinearEncoder(nn.Linear, LayeredEncoder):
+    """A = X W^T + b, with gradients by hand."""
+
+    offers = frozenset({"latent_rows", "partial_gradients"})
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The one layer."""
+        return self
+
+    def tied_rows(self, X: Tensor, atoms: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the atoms."""
+        return atoms
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Biases have the unit of the data."""
+        return {} if self.bias is None else {self.bias: 1}
+
+    def trace(self, X, intercept, workspace):
+        """Return centered data and their pre-activations, these in memory of the workspace."""
+        centered = X if intercept is None else X - intercept
+        device, dtype = centered.device.type, centered.dtype
+        if torch.is_autocast_enabled(device) and dtype != torch.float64:  # as autocast itself does
+            dtype = torch.get_autocast_dtype(device)
+        X, W = centered.to(dtype), self.weight.to(dtype)
+        out = workspace.take_on_cpu("pre-activations", X, (len(X), len(W)))
+        if self.bias is None:
+            return centered, torch.mm(X, W.T, out=out)
+        return centered, torch.addmm(self.bias.to(dtype), X, W.T, out=out)
+
+    def backward(self, centered, preactivations, gradient, intercept, workspace):  # noqa: ARG002
+        """Add the gradients of A = (X - c) W^T + b, given dL/dA."""
+        space = workspace.take_for_gradient("weight gradient", self.weight)
+        add_gradient(self.weight, gradient.transposed_product(centered, out=space))
+        if self.bias is None and intercept is None:
+            return
+        total = gradient.column_sums()
+        if self.bias is not None:
+            add_gradient(self.bias, total)
+        if intercept is not None:
+            add_gradient(intercept, -(total @ self.weight).to(total.dtype))
+
+    def backward_of(self, latents: Tensor, centered: Tensor, gradient: DenseCodes) -> None:
+        """Add the gradients that follow from dL/dA of some latents, once those of all are there."""
+        self.weight.grad.index_add_(0, latents, gradient.transposed_product(centered))
+        if self.bias is not None:
+            self.bias.grad.index_add_(0, latents, gradient.column_sums())
+
+    def entries(self, centered, indices, values):
+        """Return A at `indices`, computed anew where `values` are of half precision."""
+        if values.dtype == centered.dtype:
+            return values
+        values = sampled_product(centered, self.weight, indices)
+        return values if self.bias is None else values.add_(self.bias[indices])
+
+
+class MLP(nn.Sequential, LayeredEncoder):
+    """Linear layers with ReLU between them."""
+
+    @property
+    def output_layer(self) -> nn.Linear:
+        """The last layer."""
+        return self[-1]
+
+    def hidden(self, X: Tensor) -> Tensor:
+        """Return what the last layer takes in."""
+        for layer in self[:-1]:
+            X = layer(X)
+        return X
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Biases have the unit of the data."""
+        layers = (layer for layer in self if isinstance(layer, nn.Linear))
+        return {layer.bias: 1 for layer in layers if layer.bias is not None}
 
 
 def make_encoder(
@@ -23,7 +248,7 @@ def make_encoder(
     *,
     bias: bool = True,
     generator: torch.Generator,
-) -> nn.Module:
+) -> LinearEncoder | MLP:
     """Build an encoder with its weights drawn from `generator`.
 
     Parameters
@@ -39,7 +264,7 @@ def make_encoder(
 
     Returns
     -------
-    nn.Module
+    LinearEncoder or MLP
         Maps (n, n_features) to (n, n_components).
     """
     widths = [n_features, *hidden_layer_sizes, n_components]
@@ -47,99 +272,12 @@ def make_encoder(
     for n_in, n_out in pairwise(widths):
         layers += [_make_linear(n_in, n_out, bias, generator), nn.ReLU()]
     layers.pop()  # the last ReLU is the activation's business
-    return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
+    return MLP(*layers) if len(layers) > 1 else layers[0]
 
 
-@torch.no_grad()
-def tie_to_dictionary(encoder: nn.Module, X: Tensor, dictionary: Tensor) -> None:
-    """Make an encoder start as the decoder's transpose, A = X D^T.
-
-    A linear encoder takes over the atoms as its weights. An MLP's last layer becomes the ridge
-    regression of X D^T on its hidden activations. Latents that start aligned with their atoms
-    rarely die.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        What `make_encoder` built; changed in place.
-    X : Tensor of shape (n_samples, n_features)
-        Centered data; a few thousand rows of it are used.
-    dictionary : Tensor of shape (n_components, n_features)
-        The decoder's atoms.
-    """
-    output_layer(encoder).weight.copy_(_tied_weights(encoder, X, dictionary))
-
-
-@torch.no_grad()
-def retie(
-    encoder: nn.Module,
-    X: Tensor,
-    dictionary: Tensor,
-    latents: Tensor,
-    scale: float,
-    n_active: int | None = None,
-) -> None:
-    """Tie some latents of a trained encoder to their atoms again.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        What `make_encoder` built; changed in place.
-    X : Tensor of shape (n_samples, n_features)
-        Centered data; a few thousand rows of it are used.
-    dictionary : Tensor of shape (n_components, n_features)
-        The decoder's atoms.
-    latents : Tensor of shape (n_tied,), int64
-        The latents to tie.
-    scale : float
-        Length of their weights in the last layer, relative to the mean of the other latents'.
-    n_active : int, optional
-        On how many rows of X their biases make each of them positive. None, or no fewer than X has:
-        the biases are 0.
-    """
-    layer = output_layer(encoder)
-    lengths = torch.linalg.vector_norm(layer.weight, dim=1)
-    lengths[latents] = torch.nan
-    length = scale * lengths.nanmean().nan_to_num(1.0)
-    tied = _tied_weights(encoder, X, dictionary[latents])
-    layer.weight[latents] = length * nn.functional.normalize(tied, dim=1)
-    if layer.bias is not None:
-        layer.bias[latents] = 0
-        if n_active is not None and n_active < len(X):
-            layer.bias[latents] = -encoder(X)[:, latents].topk(n_active + 1, dim=0).values[-1]
-
-
-def _tied_weights(encoder: nn.Module, X: Tensor, atoms: Tensor) -> Tensor:
-    """Return the weights of the last layer that make A = X D^T, or come close."""
-    if output_layer(encoder) is encoder:
-        return atoms
-    X = X[:: -(-len(X) // _TYING_ROWS)]
-    hidden = encoder[:-1](X)
-    gram = hidden.T @ hidden
-    gram.diagonal().add_(_TYING_RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
-    return torch.linalg.solve(gram, hidden.T @ X @ atoms.T).T
-
-
-@torch.no_grad()
-def scale_output(encoder: nn.Module, scale: Tensor | float) -> None:
-    """Multiply the pre-activations by a positive factor, or by one for each latent."""
-    if hasattr(encoder, "rescale"):
-        encoder.rescale(scale)
-        return
-    layer = output_layer(encoder)
-    layer.weight.mul_(torch.as_tensor(scale).reshape(-1, 1))
-    if layer.bias is not None:
-        layer.bias.mul_(scale)
-
-
-def output_layer(encoder: nn.Module) -> nn.Linear:
-    """Return the layer that yields the pre-activations."""
-    return encoder[-1] if isinstance(encoder, nn.Sequential) else encoder
-
-
-def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> nn.Linear:
+def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> LinearEncoder:
     # skip_init: nn.Linear would draw from torch's global generator, which belongs to the user.
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias)
+    layer = nn.utils.skip_init(LinearEncoder, n_in, n_out, bias=bias)
     bound = (6 / n_in) ** 0.5  # He et al. (2015), uniform: keeps the variance through ReLU layers
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

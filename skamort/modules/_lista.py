@@ -15,8 +15,10 @@ numbers, and on the synthetic signals ten layers recover more.
 import torch
 from torch import Tensor, nn
 
+from ._encoders import Encoder
 
-class LISTA(nn.Module):
+
+class LISTA(Encoder):
     """Learned iterative shrinkage, from data to the pre-activations of the last layer.
 
     Parameters
@@ -52,10 +54,15 @@ class LISTA(nn.Module):
     def rescale(self, scale: Tensor | float) -> None:
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
         last = self.layers[-1]
-        last.weight.mul_(torch.as_tensor(scale).reshape(-1, 1))
+        factor = torch.as_tensor(scale, device=last.weight.device)
+        last.weight.mul_(factor.reshape(-1, 1))
         last.bias.mul_(scale)
         if last.gain is not None:
             last.gain.mul_(scale)
+
+    def units(self) -> dict[nn.Parameter, int]:
+        """Thresholds have the unit of the data."""
+        return {layer.bias: 1 for layer in self.layers}
 
 
 class _ProximalStep(nn.Module):

@@ -12,16 +12,19 @@ from ._callbacks import (
 )
 from ._checkpoint import Checkpoint
 from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, fingerprint, hold_out
-from ._latents import LatentActivity, ResampleDead, TeachDead
-from ._losses import CodeRegressionLoss, SparseCodingLoss
+from ._code_regression_loss import CODE_LOSSES, CodeRegressionLoss
+from ._data_parallel import DataParallel
+from ._dead_latents import DeadLatents, LatentActivity, ResampleDead, TeachDead
+from ._loss import Loss, Outcome, ReconstructionLoss
 from ._many import fit_many
 from ._net import SparseNet
 from ._plateau import Plateau
-from ._processes import DataParallel
 from ._schedule import Schedule, ramp
+from ._sparse_coding_loss import SparseCodingLoss
 
 __all__ = [
     "BUFFER_ELEMENTS",
+    "CODE_LOSSES",
     "BestWeights",
     "Checkpoint",
     "ChunkBatches",
@@ -30,9 +33,13 @@ __all__ = [
     "ClipGradient",
     "CodeRegressionLoss",
     "DataParallel",
+    "DeadLatents",
     "LatentActivity",
+    "Loss",
+    "Outcome",
     "Plateau",
     "Progress",
+    "ReconstructionLoss",
     "ResampleDead",
     "Schedule",
     "SparseCodingLoss",

@@ -5,6 +5,7 @@ from skorch.callbacks import Callback
 
 from .._progress import progress_bar
 from ._plateau import Plateau
+from ._setting import Setting
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -37,7 +38,7 @@ class UnitNormAtoms(Callback):
                 atoms.div_(torch.linalg.vector_norm(atoms, dim=1, keepdim=True))
 
 
-class ClipGradient(Callback):
+class ClipGradient(Setting):
     """Shorten the gradient of a step where it is too long.
 
     Its length is that of all parameters' gradients as one vector, in the units that data scaled to
@@ -55,14 +56,14 @@ class ClipGradient(Callback):
     @torch.no_grad()
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Measure, and shorten."""
-        named = [(name, p.grad) for name, p in net.module_.named_parameters() if p.grad is not None]
+        learned = [p for p in net.module_.parameters() if p.grad is not None]
         norms = torch.stack(
-            [torch.linalg.vector_norm(grad) / net.gradient_unit(name) for name, grad in named]
+            [torch.linalg.vector_norm(p.grad) / net.gradient_unit(p) for p in learned]
         )
         factor = (self.max_norm / torch.linalg.vector_norm(norms)).clamp(max=1)
         if factor.is_cuda or factor < 1:  # to look would make a GPU wait
-            for _, grad in named:
-                grad.mul_(factor)
+            for parameter in learned:
+                parameter.grad.mul_(factor)
 
 
 class ClearDenormals(Callback):

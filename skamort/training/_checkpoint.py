@@ -21,91 +21,112 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor
 
+from .._validation import check_integer, check_real
 from ._callbacks import Progress
 from ._net import Pass
+from ._setting import Setting
 
-_FORMAT = 2
+_FORMAT = 3
 _KEPT = 2
 _FILES = ("weights.safetensors", "state.safetensors")
 
 
-class Checkpoint(Callback):
-    """Save a run from time to time; take it up again.
+class Checkpoint(Setting):
+    """Save a run from time to time, so that it can be taken up again.
 
-    It belongs at the end of the list of callbacks: what they keep in attributes with a trailing
-    underscore is part of the state, for those of `skamort.training`.
+    Given to an estimator as its parameter `checkpoint`. The newest two checkpoints are kept.
 
     Parameters
     ----------
-    folder : str or path
-        Where the checkpoints lie, each in a folder of its own; the newest two are kept.
-    identity : dict of str
-        What must be the same in a run that takes this one up: names and values.
+    path : str or path
+        Directory where the checkpoints lie, each in a directory of its own.
     every_epochs : int, default=1
         Epochs between two checkpoints.
     every_seconds : float, default=None
-        Seconds between two checkpoints, which are then written at the end of a step; epochs do not
-        count.
-    resume : bool, default=False
-        Whether to begin where the newest checkpoint left off, if there is any.
+        Seconds between two checkpoints, which are then written at the end of a step, within epochs
+        too; `every_epochs` does not count.
 
-    Raises
-    ------
-    ImportError
-        If safetensors is not installed.
-    OSError
-        If nothing can be written to the folder.
-    ValueError
-        If it holds checkpoints but not `resume`, or the newest is corrupt or of another run.
+    Attributes
+    ----------
+    seed_ : int or None
+        Seed of the run that is to go on, once `open` has found one.
+
+    Examples
+    --------
+    >>> from skamort import TopKSAE
+    >>> from skamort.training import Checkpoint
+    >>> TopKSAE(4096, k=32, checkpoint=Checkpoint("runs/first", every_seconds=60)).checkpoint
+    Checkpoint(path='runs/first', every_epochs=1, every_seconds=60)
     """
 
-    def __init__(self, folder, identity, every_epochs=1, every_seconds=None, resume=False):
-        self.folder = Path(folder)
-        self.identity = identity
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        every_epochs: int = 1,
+        every_seconds: float | None = None,
+    ):
+        self.path = path
         self.every_epochs = every_epochs
         self.every_seconds = every_seconds
-        self.resume = resume
 
-    def open(self) -> int | None:
-        """Make the folder ready; return the seed of the run to resume, or None."""
+    def open(self, identity: dict[str, Any], resume: bool = False) -> Checkpoint:
+        """Make the directory ready; return the checkpoint itself.
+
+        Parameters
+        ----------
+        identity : dict of str
+            What must be the same in a run that takes this one up: names and values.
+        resume : bool, default=False
+            Whether to begin where the newest checkpoint left off, if there is any.
+
+        Raises
+        ------
+        ImportError
+            If safetensors is not installed.
+        OSError
+            If nothing can be written to the directory.
+        ValueError
+            If it holds checkpoints but not `resume`, or the newest is corrupt or of another run.
+        """
         _import_safetensors()
+        check_integer(self.every_epochs, "Checkpoint: every_epochs", 1)
+        if self.every_seconds is not None:
+            check_real(self.every_seconds, "Checkpoint: every_seconds")
+        self.folder_, self.identity_ = Path(self.path), identity
         self._make_folder()
-        self._found = None
         written = self._written()
-        if not written:
-            return None
-        if not self.resume:
+        if written and not resume:
             raise ValueError(
-                f"checkpoint_dir={str(self.folder)!r} holds checkpoints of an earlier run; go on "
+                f"checkpoint={str(self.folder_)!r} holds checkpoints of an earlier run; go on "
                 "with it by fit(..., resume=True), or choose another directory."
             )
-        self._found = self._read(written[-1])
-        return self._found["seed"]
+        self.found_ = self._read(written[-1]) if written else None
+        self.seed_ = self.found_["seed"] if written else None
+        return self
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Put the net in the state of the checkpoint that `open` found."""
-        self._last = time.monotonic()
-        newest = None if self._found is None else self._found["name"]
-        net.processes_.check_same("the newest checkpoint in checkpoint_dir", newest)
-        if self._found is not None:
+        self.last_ = time.monotonic()
+        newest = None if self.found_ is None else self.found_["name"]
+        net.processes_.check_same("the newest checkpoint in checkpoint", newest)
+        if self.found_ is not None:
             self._restore(net)
             net.max_epochs = max(0, net.max_epochs - len(net.history))
 
     def on_epoch_begin(self, net, **kwargs):  # noqa: ARG002
         """Go to where in the epoch the checkpoint was written."""
-        if self._found is not None:
+        if self.found_ is not None:
             self._restore_pass(net)
-            self._found = None
+            self.found_ = None
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
         """Save, where it is time to."""
         if not training or self.every_seconds is None:
             return
-        if time.monotonic() - self._last >= self.every_seconds:
+        if time.monotonic() - self.last_ >= self.every_seconds:
             self._try_to_save(net)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
@@ -117,14 +138,14 @@ class Checkpoint(Callback):
 
     def _make_folder(self):
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(".epoch-*"):  # a crash while writing
+            self.folder_.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder_.glob(".epoch-*"):  # a crash while writing
                 shutil.rmtree(leftover, ignore_errors=True)
-            with TemporaryFile(dir=self.folder):
+            with TemporaryFile(dir=self.folder_):
                 pass
         except OSError as error:
             raise OSError(
-                f"checkpoint_dir={str(self.folder)!r} must be a directory that can be written to, "
+                f"checkpoint={str(self.folder_)!r} must be a directory that can be written to, "
                 f"or made: {error}. Choose another."
             ) from error
 
@@ -135,12 +156,12 @@ class Checkpoint(Callback):
             self._save(net)
         except OSError as error:
             warnings.warn(
-                f"No checkpoint of epoch {len(net.history)} could be written to {self.folder}: "
+                f"No checkpoint of epoch {len(net.history)} could be written to {self.folder_}: "
                 f"{error}. Training goes on; the checkpoints before it are kept.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self._last = time.monotonic()
+        self.last_ = time.monotonic()
 
     def _save(self, net):
         weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
@@ -151,15 +172,15 @@ class Checkpoint(Callback):
         name = f"epoch-{len(state['history']):06d}"
         if net.pass_ is not None:
             name += f"-batch-{len(net.pass_.losses):09d}"
-        temporary = self.folder / f".{name}"
+        temporary = self.folder_ / f".{name}"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
         try:
-            about = {"format": _FORMAT, "identity": self.identity, "state": state}
+            about = {"format": _FORMAT, "identity": self.identity_, "state": state}
             about["seed"] = net.generator.initial_seed()
             about["sha256"] = [*_write_tensors(temporary, weights, tensors), _digest(about)]
             _write_synced(temporary / "state.json", json.dumps(about, indent=1).encode())
-            os.replace(temporary, self.folder / name)
+            os.replace(temporary, self.folder_ / name)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -167,7 +188,7 @@ class Checkpoint(Callback):
             shutil.rmtree(old)
 
     def _written(self):
-        return sorted(self.folder.glob("epoch-*"))
+        return sorted(self.folder_.glob("epoch-*"))
 
     # -- Reading -----------------------------------------------------------------------------------
 
@@ -186,7 +207,7 @@ class Checkpoint(Callback):
                 f"delete it to go on from {before[-1]}" if before else "delete it to start anew"
             )
             raise ValueError(f"The checkpoint {path} is corrupt; {advice}.")
-        self._check_same(path, found["identity"], self.identity)
+        self._check_same(path, found["identity"], self.identity_)
         found["name"] = path.name
         found["weights"], tensors = map(_import_safetensors().load, files)
         found["state"] = _unpack(found["state"], tensors)
@@ -198,12 +219,12 @@ class Checkpoint(Callback):
             told = ", ".join(f"{n}: {theirs.get(n)} then, {ours.get(n)} now" for n in names)
             raise ValueError(
                 f"The checkpoint {path} is of another run ({told}); resume with the same estimator "
-                "and data, or choose another checkpoint_dir."
+                "and data, or choose another directory."
             )
 
     def _restore(self, net):
-        state = self._found["state"]
-        net.module_.load_state_dict(self._found["weights"])
+        state = self.found_["state"]
+        net.module_.load_state_dict(self.found_["weights"])
         net.generator.set_state(state["generator"])
         net.history = History([{"batches": [], **epoch} for epoch in state["history"]])
         for group, rate in zip(net.optimizer_.param_groups, state["learning_rates"], strict=True):
@@ -217,15 +238,18 @@ class Checkpoint(Callback):
         self._restore_callbacks(net)
 
     def _restore_pass(self, net):
-        found = self._found["state"]["pass"]
+        found = self.found_["state"]["pass"]
         if found is None:
             return
         losses = found["losses"].to(net.device).unbind()
-        net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist())
+        terms = {
+            name: list(values.to(net.device).unbind()) for name, values in found["terms"].items()
+        }
+        net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist(), terms)
         self._restore_callbacks(net)  # what they forget when an epoch begins
 
     def _restore_callbacks(self, net):
-        for name, values in self._found["state"]["callbacks"].items():
+        for name, values in self.found_["state"]["callbacks"].items():
             callback = net.callback(name)
             for attribute, value in values.items():
                 old = getattr(callback, attribute, None)
@@ -262,6 +286,7 @@ def _state_of_pass(so_far):
         "shuffle": so_far.shuffle,
         "losses": torch.stack(so_far.losses),
         "sizes": torch.tensor(so_far.sizes),
+        "terms": {name: torch.stack(values) for name, values in so_far.terms.items()},
     }
 
 
@@ -342,6 +367,6 @@ def _import_safetensors():
         import safetensors.torch
     except ImportError as error:
         raise ImportError(
-            "checkpoint_dir needs safetensors; install it by pip install 'skamort[checkpoint]'."
+            "checkpoint needs safetensors; install it by pip install 'skamort[checkpoint]'."
         ) from error
     return safetensors.torch

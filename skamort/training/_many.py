@@ -11,11 +11,10 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
-from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
 from .._progress import progress_bar
-from ..modules import TopK
+from ..modules import MLP, LinearEncoder, ReLU, TopK
 from ._callbacks import (
     BestWeights,
     ClearDenormals,
@@ -24,9 +23,10 @@ from ._callbacks import (
     StopOnPlateau,
     UnitNormAtoms,
 )
-from ._latents import LatentActivity
-from ._losses import CodeRegressionLoss, SparseCodingLoss
+from ._code_regression_loss import CodeRegressionLoss
+from ._dead_latents import LatentActivity
 from ._net import SparseNet
+from ._sparse_coding_loss import SparseCodingLoss
 from ._stack_training import StackTraining
 
 Run = tuple[SparseNet, Dataset, Dataset | None]
@@ -51,6 +51,7 @@ def fit_many(
     *,
     y: Any = None,
     codes: Any = None,
+    code_loss: str = "cosine",
 ) -> list[BaseEstimator]:
     """Fit an estimator with every combination of parameters and every seed, all at once.
 
@@ -62,8 +63,8 @@ def fit_many(
     order of the batches and the end of training are the same.
 
     Stacked are `SAEEncoder`, `TopKSAE`, `WeightedSAE` and `MLPEncoder` on data in memory, where
-    nothing else happens around a step: no `callbacks`, `dead_latents`, schedule, `multi_topk` or
-    `product_dtype`. All else, and models too large to gain from it, are fitted one after the other,
+    nothing else happens around a step: no `callbacks`, `dead_latents`, `schedule`, `multi_topk` or
+    half precision. All else, and models too large to gain from it, are fitted one after the other,
     with the same result.
 
     Parameters
@@ -80,6 +81,8 @@ def fit_many(
         Passed to `fit`.
     codes : array-like of shape (n_samples, n_components), default=None
         Known codes, as in the `fit` of trained encoders.
+    code_loss : {"cosine", "squared_error"}, default="cosine"
+        What to minimize where codes are known, as in `fit`.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def fit_many(
     Raises
     ------
     ValueError
-        If the data or the parameters break a rule, or `checkpoint_dir` is set.
+        If the data or the parameters break a rule, or `checkpoint` is set.
 
     Warns
     -----
@@ -120,16 +123,15 @@ def fit_many(
         for parameters in ParameterGrid(param_grid)
         for seed in seeds
     ]
-    if any(getattr(model, "checkpoint_dir", None) is not None for model in models):
+    if any(getattr(model, "checkpoint", None) is not None for model in models):
         raise ValueError(
-            "fit_many: models that are trained together save no checkpoints; set "
-            "checkpoint_dir=None."
+            "fit_many: models that are trained together save no checkpoints; set checkpoint=None."
         )
     if not hasattr(estimator, "_fit_in_halves"):
-        known = {} if codes is None else {"codes": codes}
+        known = {} if codes is None else {"codes": codes, "code_loss": code_loss}
         return [model.fit(X, y, **known) for model in models]
     shared: dict = {}
-    halves = [model._fit_in_halves(X, y, codes, shared) for model in models]
+    halves = [model._fit_in_halves(X, y, codes, code_loss, shared) for model in models]
     runs = [next(half) for half in halves]
     errors = _train(runs, verbose=bool(getattr(estimator, "verbose", False)))
     for model, half, error in zip(models, halves, errors, strict=True):
@@ -190,7 +192,7 @@ def _stacks(runs: list[Run]) -> list[list[int]]:
         groups[_kind(*run) or place].append(place)
     stacks = []
     for places in groups.values():
-        places.sort(key=lambda place: -getattr(runs[place][0].module_.activation, "k", 0))
+        places.sort(key=lambda place: -(runs[place][0].module_.activation.n_kept or 0))
         size = max(1, _MOST_ELEMENTS // _elements(*runs[places[0]]))
         stacks += [places[i : i + size] for i in range(0, len(places), size)]
     return stacks
@@ -199,11 +201,10 @@ def _stacks(runs: list[Run]) -> list[list[int]]:
 def _kind(net: SparseNet, training: Dataset, held_out: Dataset | None) -> tuple | None:
     """Return what nets must have in common to be stacked; None where one cannot be at all."""
     module, loss = net.module_, net.criterion_
-    layers = module.encoder if isinstance(module.encoder, nn.Sequential) else [module.encoder]
     if not (
         isinstance(training, TensorDataset)
-        and type(module.activation) in {nn.ReLU, TopK}
-        and {type(layer) for layer in layers} <= {nn.Linear, nn.ReLU}
+        and type(module.activation) in {ReLU, TopK}
+        and type(module.encoder) in {LinearEncoder, MLP}
         and type(loss) in {SparseCodingLoss, CodeRegressionLoss}
         and not getattr(loss, "multi_topk", False)
         and {type(callback) for _, callback in net.callbacks_} <= _KNOWN_CALLBACKS

@@ -8,10 +8,11 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+from ..modules import SparseAutoencoder, Workspace
 from ._callbacks import TrainingConverged
 from ._chunks import batches_of
-from ._processes import OneProcess
-from ._workspace import Workspace
+from ._data_parallel import OneProcess
+from ._loss import Loss
 
 _EPS = 1e-8  # Adam's default
 
@@ -28,17 +29,31 @@ class Pass:
         Loss of each step.
     sizes : list of int
         Rows of each step.
+    terms : dict of str to list of Tensor
+        Named parts of the losses, where the loss tells them.
     """
 
     shuffle: Tensor
     losses: list[Tensor] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    terms: dict[str, list[Tensor]] = field(default_factory=dict)
 
-    def mean_loss(self) -> float:
-        """Return the mean loss a sample."""
-        losses = torch.stack(self.losses).tolist()  # the epoch's one synchronization
-        pairs = zip(losses, self.sizes, strict=True)
-        return sum(loss * size for loss, size in pairs) / sum(self.sizes)
+    def add(self, n_rows: int, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Take note of a step."""
+        self.losses.append(loss)
+        self.sizes.append(n_rows)
+        for name, term in terms.items():
+            self.terms.setdefault(name, []).append(term)
+
+    def means(self) -> dict[str, float]:
+        """Return the mean a sample of the loss, and of its terms by name."""
+        return {
+            name: self._mean(values) for name, values in {"loss": self.losses, **self.terms}.items()
+        }
+
+    def _mean(self, values):
+        pairs = zip(torch.stack(values).tolist(), self.sizes, strict=True)
+        return sum(value * size for value, size in pairs) / sum(self.sizes)
 
 
 class SparseNet(NeuralNet):
@@ -53,14 +68,14 @@ class SparseNet(NeuralNet):
     ----------
     module : SparseAutoencoder
         The model, initialized.
-    criterion : nn.Module
-        `SparseCodingLoss` or `CodeRegressionLoss`, initialized.
+    criterion : Loss
+        What to minimize, initialized.
     learning_rate : float
         Adam's step size for weights and atoms, which have no unit.
     data_scale : float, default=1.0
-        Root mean square of the centered data, the unit of biases and intercept: their step size is
-        ``learning_rate * data_scale``. The weights learned are then those that data scaled to unit
-        mean square would give.
+        Root mean square of the centered data, the unit of the parameters that `module.units` names:
+        their step size is ``learning_rate * data_scale``. The weights learned are then those that
+        data scaled to unit mean square would give.
     batch_size : int
         Rows a step.
     generator : torch.Generator
@@ -87,8 +102,8 @@ class SparseNet(NeuralNet):
 
     def __init__(
         self,
-        module: nn.Module,
-        criterion: nn.Module,
+        module: SparseAutoencoder,
+        criterion: Loss,
         *,
         learning_rate: float = 1e-3,
         data_scale: float = 1.0,
@@ -121,30 +136,45 @@ class SparseNet(NeuralNet):
     def _default_callbacks(self):
         return []  # no console table, no epoch timer: the history holds the losses
 
+    def initialize(self):
+        """Make all parts ready; refuse those that do not go together."""
+        super().initialize()
+        offered = self.module_.offers
+        for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
+            missing = getattr(part, "requires", frozenset()) - offered
+            if missing:
+                raise ValueError(
+                    f"{type(part).__name__} requires {' and '.join(sorted(missing))} of the model, "
+                    f"which offers {', '.join(sorted(offered)) or 'nothing'}; choose another "
+                    "encoder or activation, or leave it out."
+                )
+        return self
+
     def initialize_optimizer(self, *args, **kwargs):  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""
-        with_unit, without = [], []
-        for name, parameter in self.module_.named_parameters():
+        groups: dict[int, list[nn.Parameter]] = {0: [], 1: []}
+        for parameter in self.module_.parameters():
             if parameter.requires_grad:
-                (with_unit if _has_unit(name) else without).append(parameter)
-        groups = [
-            {"params": without},
-            {"params": with_unit, "lr": self.learning_rate * self.data_scale},
-        ]
+                groups.setdefault(self.unit_power(parameter), []).append(parameter)
+        rate, unit = self.learning_rate, self.data_scale
         # Gradients shrink with the square of the data: small data must not drown in Adam's eps.
-        eps = _EPS * min(1.0, self.data_scale**2)
+        eps = _EPS * min(1.0, unit**2)
         # One fused kernel: on the CPU ten times faster than the default loop on large dictionaries.
         self.optimizer_ = torch.optim.Adam(
-            [group for group in groups if group["params"]],
-            lr=self.learning_rate,
+            [{"params": p, "lr": rate * unit**power} for power, p in groups.items() if p],
+            lr=rate,
             eps=eps,
             fused=True,
         )
         return self
 
-    def gradient_unit(self, name):
+    def unit_power(self, parameter):
+        """Return the power of the data's unit that a parameter has."""
+        return self.module_.units().get(parameter, 0)
+
+    def gradient_unit(self, parameter):
         """Return the unit of a parameter's gradient: 1 if the data had unit mean square."""
-        return self.data_scale ** (self.criterion_.degree - _has_unit(name))
+        return self.data_scale ** (self.criterion_.degree - self.unit_power(parameter))
 
     def get_iterator(self, dataset, training=False):
         """Return batches of `dataset`, shuffled in training."""
@@ -157,40 +187,44 @@ class SparseNet(NeuralNet):
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""
         if self.product_dtype is None:
-            loss, codes = self._backward(batch)
+            outcome = self._backward(batch)
         else:
             with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
-                loss, codes = self._backward(batch)
-        self.processes_.average(loss, self.module_)
-        return {"loss": loss, "y_pred": codes}
+                outcome = self._backward(batch)
+        return self._of_all_processes(outcome, self.module_)
 
     def _backward(self, batch):
         return self.criterion_.backward(self.module_, *batch, workspace=self.workspace_)
 
     def validation_step(self, batch, **fit_params):  # noqa: ARG002
         """Return the loss and the codes of a batch that is not trained on."""
-        loss, codes = self.criterion_.evaluate(self.module_, *batch)
-        self.processes_.average(loss)
-        return {"loss": loss, "y_pred": codes}
+        return self._of_all_processes(self.criterion_.evaluate(self.module_, *batch))
+
+    def _of_all_processes(self, outcome, module=None):
+        self.processes_.average(outcome.loss, module)
+        for term in outcome.terms.values():
+            self.processes_.average(term)
+        return {"loss": outcome.loss, "y_pred": outcome.codes, "terms": outcome.terms}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Pass once over the data; record the mean loss a sample."""
         if iterator is None:
             return
+        self.module_.train(training)
         so_far = (self.resumed_ if training else None) or Pass(self.generator.get_state())
         self.pass_, self.resumed_ = so_far, None
         for whole in self._rest_of(iterator, so_far):
             batch = self.processes_.take(whole)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            so_far.losses.append(step["loss"])
-            so_far.sizes.append(self.processes_.n_rows)
+            so_far.add(self.processes_.n_rows, step["loss"], step.pop("terms"))
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        mean_loss = so_far.mean_loss()
-        if not math.isfinite(mean_loss):
-            raise self.divergence(mean_loss, len(self.history))
+        means = so_far.means()
+        if not math.isfinite(means["loss"]):
+            raise self.divergence(means["loss"], len(self.history))
         self.pass_ = None
-        self.history.record(f"{prefix}_loss", mean_loss)
+        for name, mean in means.items():
+            self.history.record(f"{prefix}_{name}", mean)
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _rest_of(self, iterator, so_far):
@@ -238,6 +272,7 @@ class SparseNet(NeuralNet):
             raise
         finally:
             self.pass_ = None
+            self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self
 
@@ -262,8 +297,3 @@ class SparseNet(NeuralNet):
             f"The training loss became {loss} in epoch {epoch}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )
-
-
-def _has_unit(name):
-    """Tell whether a parameter has the unit of the data."""
-    return name.endswith(("bias", "intercept"))

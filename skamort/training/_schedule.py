@@ -10,7 +10,10 @@ climbs. Both depend on the number of the step alone, so that a run taken up agai
 would have.
 """
 
-from skorch.callbacks import Callback
+from __future__ import annotations
+
+from .._validation import check_real
+from ._setting import Setting
 
 
 def ramp(step: int, n_steps: int, warmup: float = 0.0, decay: float = 0.0) -> float:
@@ -33,30 +36,59 @@ def ramp(step: int, n_steps: int, warmup: float = 0.0, decay: float = 0.0) -> fl
     return factor
 
 
-class Schedule(Callback):
+class Schedule(Setting):
     """Let the step size climb at the beginning and fall at the end, and the penalty climb.
 
-    While either climbs the history says so by ``warming_up`` at the end of an epoch.
+    All is counted in steps of one `fit` of `max_iter` epochs; training that converges before its
+    end does without the fall. While the step size or the penalty climbs, training does not
+    converge, and the history says so by ``warming_up`` at the end of an epoch. Losses are always
+    told with all of the penalty.
 
     Parameters
     ----------
-    warmup_fraction : float, default=0.0
-        Share of the run's steps in which the step size climbs.
-    decay_fraction : float, default=0.0
-        Share of the run's steps in which it falls.
-    alpha_warmup_fraction : float, default=0.0
-        Share of the run's steps in which the penalty climbs.
+    warmup : float, default=0.0
+        Share of the steps in which the step size climbs, in a line, to `learning_rate`.
+    decay : float, default=0.0
+        Share of the steps, the last ones, in which the step size falls to 0.
+    alpha_warmup : float, default=0.0
+        Share of the steps in which the penalty climbs, in a line, to `alpha`.
 
     References
     ----------
     Defazio, Cutkosky, Mehta and Mishchenko (2023), Optimal linear decay learning rate schedules and
     further refinements.
+
+    Examples
+    --------
+    >>> from skamort import SAEEncoder
+    >>> from skamort.training import Schedule
+    >>> sae = SAEEncoder(schedule=Schedule(warmup=0.05, decay=0.2))
+    >>> sae.set_params(schedule__decay=0.5).schedule
+    Schedule(warmup=0.05, decay=0.5, alpha_warmup=0.0)
     """
 
-    def __init__(self, warmup_fraction=0.0, decay_fraction=0.0, alpha_warmup_fraction=0.0):
-        self.warmup_fraction = warmup_fraction
-        self.decay_fraction = decay_fraction
-        self.alpha_warmup_fraction = alpha_warmup_fraction
+    def __init__(self, warmup: float = 0.0, decay: float = 0.0, alpha_warmup: float = 0.0):
+        self.warmup = warmup
+        self.decay = decay
+        self.alpha_warmup = alpha_warmup
+
+    def check(self) -> Schedule:
+        """Return the schedule itself.
+
+        Raises
+        ------
+        TypeError or ValueError
+            If a share is not one, or the step size would still climb when it begins to fall.
+        """
+        for name, share in self.get_params().items():
+            if check_real(share, f"Schedule: {name}") > 1:
+                raise ValueError(f"Schedule: {name} is a share, at most 1, got {share!r}.")
+        if self.warmup + self.decay > 1:
+            raise ValueError(
+                f"Schedule: warmup={self.warmup:g} and decay={self.decay:g} are shares of one fit; "
+                "choose them to add up to 1 or less."
+            )
+        return self
 
     def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
         """Find out how long the run is, and from where the step sizes come."""
@@ -68,13 +100,13 @@ class Schedule(Callback):
         """Set the step's factors."""
         if not training:
             return
-        factor = ramp(self.step_, self.n_steps_, self.warmup_fraction, self.decay_fraction)
-        self._set(net, factor, ramp(self.step_, self.n_steps_, self.alpha_warmup_fraction))
+        factor = ramp(self.step_, self.n_steps_, self.warmup, self.decay)
+        self._set(net, factor, ramp(self.step_, self.n_steps_, self.alpha_warmup))
         self.step_ += 1
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Tell whether the warm-up is over."""
-        warmup = max(self.warmup_fraction, self.alpha_warmup_fraction) * self.n_steps_
+        warmup = max(self.warmup, self.alpha_warmup) * self.n_steps_
         net.history.record("warming_up", self.step_ < warmup)
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
@@ -84,5 +116,5 @@ class Schedule(Callback):
     def _set(self, net, rate_factor, alpha_factor):
         for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
             group["lr"] = rate_factor * rate
-        if self.alpha_warmup_fraction:
+        if self.alpha_warmup:
             net.criterion_.alpha_factor = alpha_factor

@@ -14,11 +14,10 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from ..modules import TopK
+from ..modules import TopK, Workspace
 from ._callbacks import ClipGradient, clear_denormals
-from ._losses import CodeRegressionLoss
+from ._code_regression_loss import CodeRegressionLoss
 from ._net import SparseNet
-from ._workspace import Workspace
 
 # Up to this k the largest codes are found by as many rounds of maxima, which vectorize.
 _MOST_ROUNDS = 8
@@ -79,9 +78,12 @@ class NetStack:
         longest = [_max_norm(net) for net in nets]
         if min(longest) < float("inf"):
             columns["max_norm"] = longest
-            columns["units"] = [[net.gradient_unit(name) for name in self.layout] for net in nets]
+            columns["units"] = [
+                [net.gradient_unit(net.module_.get_parameter(name)) for name in self.layout]
+                for net in nets
+            ]
         if self.is_topk:
-            columns["k"] = [net.module_.activation.k for net in nets]
+            columns["k"] = [net.module_.activation.n_kept for net in nets]
         self.regression = losses[0] if isinstance(losses[0], CodeRegressionLoss) else None
         if self.regression is None:
             columns["alpha"] = [loss.alpha for loss in losses]

@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 import torch
+from skamort.training._workspace import Workspace
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skamort import TopKSAE
 from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
 from skamort.training import SparseCodingLoss
-from skamort.training._workspace import Workspace
 
 
 def test_the_same_name_gives_the_same_memory():

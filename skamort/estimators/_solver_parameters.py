@@ -1,15 +1,9 @@
 """The solver behind an estimator that optimizes its codes: parameters, checks, the call."""
 
-from numbers import Integral
-
 import torch
 
-from .._compat import Interval, StrOptions
 from ..solvers import SOLVERS, sparse_encode
 from ..solvers._ksparse import KSparseSolver
-
-ALGORITHM_CONSTRAINT = [StrOptions({"auto", *SOLVERS})]
-N_NONZERO_COEFS_CONSTRAINT = [Interval(Integral, 1, None, closed="left"), None]
 
 
 def check_n_nonzero_coefs(owner, n_components, prefix=""):

@@ -4,7 +4,8 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from ..modules import TopK, output_layer, retie
+from .._validation import check_integer
+from ._setting import Setting
 
 _WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
@@ -55,7 +56,7 @@ class LatentActivity(Callback):
             self.frequency_ = self.counts_ / self.n_samples_
 
 
-class DeadLatents(Callback):
+class DeadLatents(Setting):
     """Look from time to time for latents that have not fired for a number of samples.
 
     A subclass says in `revive` what is done about them. It needs `LatentActivity`, as "activity",
@@ -73,9 +74,10 @@ class DeadLatents(Callback):
 
     def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
         """Find out how long a latent may be silent."""
-        self.window_ = (
-            min(_WINDOW_PASSES * len(X), _LONGEST_WINDOW) if self.window is None else self.window
-        )
+        if self.window is None:
+            self.window_ = min(_WINDOW_PASSES * len(X), _LONGEST_WINDOW)
+        else:
+            self.window_ = check_integer(self.window, f"{type(self).__name__}: window", 1)
         self.n_samples_ = 0
 
     def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
@@ -111,6 +113,8 @@ class TeachDead(DeadLatents):
     See `SparseCodingLoss`.
     """
 
+    requires = frozenset({"partial_gradients"})
+
     def revive(self, net, dead, X, codes):  # noqa: ARG002
         """Tell the loss which latents are dead."""
         net.criterion_.dead = dead if len(dead) else None
@@ -122,10 +126,10 @@ class ResampleDead(DeadLatents):
     The atom becomes the direction of a sample drawn with a probability proportional to its squared
     error, each sample once. The encoder's row is tied to it, with the bias that makes the latent
     fire on as many samples of the batch as the living do on average: without one it would fire on
-    half of all samples, and many such would undo what the others have learned. Under top-k, where
-    latents compete, the bias is 0. In the optimizer, the mean of the gradients is cleared, and that
-    of their squares set to that of the living: after a zero, Adam would take steps several times
-    the learning rate. A known dictionary stays as it is.
+    half of all samples, and many such would undo what the others have learned. Where latents
+    compete, as under top-k, the bias is 0. In the optimizer, the mean of the gradients is cleared,
+    and that of their squares set to that of the living: after a zero, Adam would take steps several
+    times the learning rate. A known dictionary stays as it is.
 
     Parameters
     ----------
@@ -135,6 +139,8 @@ class ResampleDead(DeadLatents):
         Length of the new rows of the encoder, relative to the mean of the living: as long as these,
         they would displace latents that have learned.
     """
+
+    requires = frozenset({"latent_rows"})
 
     def __init__(self, window=None, scale=0.3):
         super().__init__(window)
@@ -164,12 +170,13 @@ class ResampleDead(DeadLatents):
         silence = net.callback("activity").silence_
         living = silence < self.window_
         n_active = None
-        if not isinstance(module.activation, TopK):
+        if not module.activation.competes:
             counts = net.processes_.add(codes.firing_counts())[living].double()
             n_active = max(1, round(counts.mean().nan_to_num().item()))
-        retie(module.encoder, centered, dictionary, dead, self.scale, n_active)
-        layer = output_layer(module.encoder)
-        for parameter in (dictionary, layer.weight, layer.bias):
+        module.encoder.retie(centered, dictionary, dead, self.scale, n_active)
+        module.activation.restart(dead)
+        layer = module.encoder.output_layer
+        for parameter in (dictionary, layer.weight, layer.bias, *module.activation.parameters()):
             if parameter in net.optimizer_.state:
                 state = net.optimizer_.state[parameter]
                 state["exp_avg"][dead] = 0

@@ -1,29 +1,28 @@
 """The base of the trained encoders: `fit` and `partial_fit` as an outline of named steps.
 
-A subclass names its architecture in three methods: `_hidden_layer_sizes()`, `_make_activation()`
-and `_make_loss()`. Everything else, from validation to the three scenarios, is here.
+A subclass names its architecture in three methods: `_make_encoder`, `_make_activation` and
+`_make_loss`. Everything else, from validation to the three scenarios, is here.
 """
 
-import os
 import warnings
 from contextlib import contextmanager
-from numbers import Integral, Real
 
 import joblib
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
-from torch import nn
 from torch.utils.data import TensorDataset
 
-from .._compat import Interval, StrOptions, fit_context
+from .._compat import fit_context
 from .._lazy_rows import LazyRows
 from .._validation import as_tensor
-from ..modules import Decoder, SparseAutoencoder, make_encoder, scale_output, tie_to_dictionary
+from ..modules import Decoder, ReLU, SparseAutoencoder
 from ..training import (
     BUFFER_ELEMENTS,
+    CODE_LOSSES,
     BestWeights,
     Checkpoint,
     ChunkDataset,
@@ -32,11 +31,8 @@ from ..training import (
     CodeRegressionLoss,
     LatentActivity,
     Progress,
-    ResampleDead,
-    Schedule,
     SparseNet,
     StopOnPlateau,
-    TeachDead,
     UnitNormAtoms,
     batches_of,
     fingerprint,
@@ -44,59 +40,19 @@ from ..training import (
 )
 from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
-from ._dictionary import (
-    DICT_INIT_CONSTRAINT,
-    dictionary_from_codes,
-    initial_dictionary,
-    resolve_n_components,
-)
+from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
+from ._feature_weights import relative_scores, to_weights
+from ._parameters import DictionaryParameters, TrainingParameters
 
-# Parameters that say nothing about what is learned, or only how long.
-_FREE_TO_CHANGE = {
-    *("max_iter", "random_state", "device", "verbose", "callbacks", "sparse_output", "warm_start"),
-    *("checkpoint_dir", "checkpoint_epochs", "checkpoint_seconds", "transform_k"),
-}
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
 
 
-class BaseTrainedEncoder(BaseSparseCoder):
+class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCoder):
     """Base of the encoders that training fits, with or without their dictionary."""
 
-    _parameter_constraints: dict = {  # noqa: RUF012
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "dictionary": ["array-like", None],
-        "dict_init": DICT_INIT_CONSTRAINT,
-        "fit_intercept": ["boolean"],
-        "intercept_init": [StrOptions({"mean", "geometric_median"})],
-        "encoder_bias": ["boolean"],
-        "code_loss": [StrOptions({"cosine", "squared_error"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "warmup_fraction": [Interval(Real, 0, 1, closed="both")],
-        "decay_fraction": [Interval(Real, 0, 1, closed="both")],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "dead_latents": [StrOptions({"resample"}), None],
-        "dead_window": [Interval(Integral, 1, None, closed="left"), None],
-        "product_dtype": [StrOptions({"bfloat16"}), None],
-        "callbacks": [list, tuple, None],
-        "checkpoint_dir": [str, os.PathLike, None],
-        "checkpoint_epochs": [Interval(Integral, 1, None, closed="left")],
-        "checkpoint_seconds": [Interval(Real, 0, None, closed="left"), None],
-        "sparse_output": ["boolean"],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
-
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, codes=None, resume=False):
+    def fit(self, X, y=None, *, codes=None, code_loss="cosine", resume=False):
         """Train the encoder, and the dictionary where it is not known.
 
         Parameters
@@ -107,13 +63,16 @@ class BaseTrainedEncoder(BaseSparseCoder):
             with a buffer of 16,777,216 numbers; a random buffer stands for the whole where
             training starts. What fits in the buffer is read at once.
         y : array-like of shape (n_samples,), default=None
-            Ignored, but by ``feature_weights="consistency"`` where the estimator has it.
+            Ignored, but by ``feature_weights="consistency"`` and callables.
         codes : array-like of shape (n_samples, n_components), default=None
             Known codes. The encoder then regresses on them by `code_loss`, and an unknown
             dictionary becomes the unit-norm atoms that best reconstruct X from them.
+        code_loss : {"cosine", "squared_error"}, default="cosine"
+            What to minimize where codes are known: minus the cosine similarity of each latent with
+            its target, averaged over latents, or the squared error.
         resume : bool, default=False
-            Whether to go on from the newest checkpoint in `checkpoint_dir`, to the bit, where there
-            is one. Data, of which a few rows are compared, and parameters must be the same;
+            Whether to go on from the newest checkpoint in `checkpoint`, to the bit, where there is
+            one. Data, of which a few rows are compared, and parameters must be the same;
             `max_iter` may be larger, but where a schedule goes by it.
 
         Returns
@@ -127,18 +86,18 @@ class BaseTrainedEncoder(BaseSparseCoder):
             If the data or the parameters break a rule, the training loss becomes infinite or NaN,
             or the checkpoint to resume from is corrupt or of another run.
         OSError
-            If nothing can be written to `checkpoint_dir`.
+            If nothing can be written to `checkpoint`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
         schedule = self._make_schedule()
         data = self._check_training_data(X, codes, reset=fresh)
-        checkpoint = self._make_checkpoint(data, codes is not None, schedule, resume, fresh)
-        seed = None if checkpoint is None else checkpoint.open()
+        checkpoint = self._open_checkpoint(data, codes is not None, schedule, resume, fresh)
         if fresh:
-            self._initialize(data, y, seed)
+            self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
         try:
             held_out = self.validation_fraction * self.early_stopping
-            self._train(data, codes is not None, self.max_iter, held_out, schedule, checkpoint)
+            loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
+            self._train(data, loss, self.max_iter, held_out, schedule, checkpoint)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
                 del self.net_
@@ -149,7 +108,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, *, codes=None):
+    def partial_fit(self, X, y=None, *, codes=None, code_loss="cosine"):
         """Train for one more pass over X, one chunk of a larger whole.
 
         All rows are trained on, whatever `early_stopping` is.
@@ -162,6 +121,8 @@ class BaseTrainedEncoder(BaseSparseCoder):
             As in `fit`; only the first call looks at it.
         codes : array-like of shape (n_samples, n_components), default=None
             Known codes, as in `fit`. An unknown dictionary is set by the first call.
+        code_loss : {"cosine", "squared_error"}, default="cosine"
+            What to minimize where codes are known, as in `fit`.
 
         Returns
         -------
@@ -172,10 +133,11 @@ class BaseTrainedEncoder(BaseSparseCoder):
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
-        self._train(data, codes is not None, 1)
+        loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
+        self._train(data, loss, 1)
         return self
 
-    def _fit_in_halves(self, X, y, codes, shared):
+    def _fit_in_halves(self, X, y, codes, code_loss, shared):
         """Fit from the start for a caller that trains many nets at once, see `fit_many`.
 
         Yields the net and what its `partial_fit` is to be given, and then finishes. `shared` holds
@@ -187,14 +149,15 @@ class BaseTrainedEncoder(BaseSparseCoder):
         data = shared.setdefault(self.device, data)
         self._initialize(data, y)
         held_out = self.validation_fraction * self.early_stopping
+        loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
         try:
-            parts = self._prepare_net(data, codes is not None, self.max_iter, held_out)
+            parts = self._prepare_net(data, loss, self.max_iter, held_out)
             with self._callbacks_of_this_fit(schedule):
                 yield self.net_, *parts
         except ValueError:
             del self.net_
             raise
-        self._finish_training(data, codes is not None)
+        self._finish_training(data, loss)
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
@@ -215,36 +178,45 @@ class BaseTrainedEncoder(BaseSparseCoder):
         return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
 
     def _make_schedule(self):
-        """Return the callback that the fractions ask for, or None."""
-        warmup, decay = self.warmup_fraction, self.decay_fraction
-        if warmup + decay > 1:
+        """Return the callback that `schedule` asks for, checked, or None."""
+        if self.schedule is None:
+            return None
+        schedule = clone(self.schedule).check()
+        if schedule.alpha_warmup and "alpha" not in self._declared:
             raise ValueError(
-                f"{type(self).__name__}: warmup_fraction={warmup:g} and decay_fraction={decay:g} "
-                "are shares of one fit; choose them to add up to 1 or less."
+                f"{type(self).__name__}: schedule={schedule} warms up a penalty, and there is "
+                "none; leave alpha_warmup=0."
             )
-        fractions = warmup, decay, getattr(self, "alpha_warmup_fraction", 0)
-        return Schedule(*fractions) if any(fractions) else None
+        return schedule
 
-    def _make_checkpoint(self, data, codes_known, schedule, resume, fresh):
-        """Return the callback that `checkpoint_dir` asks for, or None."""
-        if self.checkpoint_dir is None:
+    def _open_checkpoint(self, data, codes_known, schedule, resume, fresh):
+        """Return the callback that `checkpoint` asks for, ready, or None."""
+        if self.checkpoint is None:
             if resume:
                 raise ValueError(
-                    f"{type(self).__name__}: resume=True needs the checkpoint_dir of the run to go "
-                    "on with, got checkpoint_dir=None."
+                    f"{type(self).__name__}: resume=True needs the checkpoint of the run to go "
+                    "on with, got checkpoint=None."
                 )
             return None
         if not fresh:
             raise ValueError(
-                f"{type(self).__name__}: checkpoint_dir is for a fit from the start, not for a "
-                "warm start; set warm_start=False or checkpoint_dir=None."
+                f"{type(self).__name__}: checkpoint is for a fit from the start, not for a "
+                "warm start; set warm_start=False or checkpoint=None."
             )
+        checkpoint = self.checkpoint
+        checkpoint = (
+            clone(checkpoint) if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
+        )
+        return checkpoint.open(self._identity(data, codes_known, schedule), resume)
+
+    def _identity(self, data, codes_known, schedule):
+        """Return by name what must be the same in a run that takes this one up."""
         dtype = data.dtype if isinstance(data, ChunkDataset) else data.tensors[0].dtype
-        plain = int | float | str | None
+        fixed = {name for name, declared in self._declared.items() if not declared.may_change}
         identity = {
-            name: value if isinstance(value, plain) else joblib.hash(value)
-            for name, value in self.get_params(deep=False).items()
-            if name not in _FREE_TO_CHANGE and not callable(value)
+            name: _told(value)
+            for name, value in self.get_params().items()
+            if name.partition("__")[0] in fixed and not callable(value)
         }
         if schedule is not None:  # it goes by the length of the whole run
             identity["max_iter"] = self.max_iter
@@ -252,8 +224,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
         identity["some rows"] = f"of sha256 {fingerprint(data)}"
         identity["dtype"], identity["codes"] = str(dtype), "known" if codes_known else "unknown"
-        every = self.checkpoint_epochs, self.checkpoint_seconds
-        return Checkpoint(self.checkpoint_dir, identity, *every, resume)
+        return identity
 
     def _initialize(self, data, y, seed=None):
         """Build the net, its weights and its random stream."""
@@ -269,20 +240,22 @@ class BaseTrainedEncoder(BaseSparseCoder):
         if codes and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         module = self._make_module(X, dictionary, not codes, generator)
-        self._prepare_loss(X, y)
-        loss = self._make_loss(X)
+        self.feature_weights_ = self._weigh_features(X, y)
+        loss = self._choose_loss(False, X)
+        scale = module.center(X).square().mean().sqrt().item() or 1.0
+        module.activation.rescale(scale)
         if not codes:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
-            scale_output(module.encoder, loss.best_scale(module, rows))
+            module.rescale(loss.best_scale(module, rows))
         self.net_ = SparseNet(
             module,
             loss,
             learning_rate=self.learning_rate,
-            data_scale=module.center(X).square().mean().sqrt().item() or 1.0,
+            data_scale=scale,
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,
-            product_dtype=self.product_dtype and getattr(torch, self.product_dtype),
+            product_dtype=torch.bfloat16 if self.precision == "bfloat16" else None,
             callbacks=self._make_callbacks(module),
         ).initialize()
 
@@ -298,10 +271,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
         callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
-        if self.dead_latents == "resample":
-            callbacks.append(ResampleDead(self.dead_window))
-        elif self.dead_latents == "auxk":
-            callbacks.append(TeachDead(self.dead_window))
+        callbacks += self._make_dead_latents()
         if self.max_grad_norm is not None:
             callbacks.append(ClipGradient(self.max_grad_norm))
         callbacks += check_callbacks(self)
@@ -310,18 +280,16 @@ class BaseTrainedEncoder(BaseSparseCoder):
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(
-        self, data, codes_known, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None
-    ):
+    def _train(self, data, loss, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None):
         """Run the net, keeping what it has learned when the user interrupts."""
-        training, held_out = self._prepare_net(data, codes_known, n_epochs, held_out_fraction)
+        training, held_out = self._prepare_net(data, loss, n_epochs, held_out_fraction)
         with self._callbacks_of_this_fit(schedule, checkpoint):
             try:
                 self.net_.partial_fit(training, held_out)
             except KeyboardInterrupt:
                 self.net_.converged_ = True  # the user's verdict: no second warning
                 warn_interrupted(self, f"epoch {len(self.net_.history)}")
-        self._finish_training(data, codes_known)
+        self._finish_training(data, loss)
 
     @contextmanager
     def _callbacks_of_this_fit(self, schedule, checkpoint=None):
@@ -334,17 +302,24 @@ class BaseTrainedEncoder(BaseSparseCoder):
         finally:
             self.net_.callbacks_ = callbacks
 
-    def _prepare_net(self, data, codes_known, n_epochs, held_out_fraction):
+    def _choose_loss(self, codes_known, like, code_loss="cosine"):
+        """Return what training minimizes, on the device and of the dtype of a tensor."""
+        if codes_known:
+            loss = CodeRegressionLoss(check_code_loss(self, code_loss))
+        else:
+            weights = self.feature_weights_
+            loss = self._make_loss(None if weights is None else torch.as_tensor(weights).to(like))
+        return loss.to(like)
+
+    def _prepare_net(self, data, loss, n_epochs, held_out_fraction):
         """Tell the net what to minimize and for how long; return the rows to train on and those
         held out, or None."""
-        like = self.net_.module_.decoder.dictionary
-        loss = CodeRegressionLoss(self.code_loss) if codes_known else self._make_loss(like)
-        self.net_.criterion_ = loss.to(like.device)
+        self.net_.criterion_ = loss
         self.net_.max_epochs = n_epochs
         return self._split(data, held_out_fraction)
 
-    def _finish_training(self, data, codes_known):
-        if codes_known and self.code_loss == "cosine":
+    def _finish_training(self, data, loss):
+        if loss.degree == 0:
             self._match_scale(data)
 
     def _passes(self, data, n_components):
@@ -370,8 +345,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def _match_scale(self, data):
         """Give the codes the scale of their targets, to which the cosine is blind.
 
-        A positive factor a latent commutes with ReLU, so the encoder's last layer can carry it.
-        Under top-k it would change which latents win, so there they share one factor.
+        Where latents compete a factor for each would change which win, so they share one.
         """
         module = self.net_.module_
         products = energies = 0
@@ -379,10 +353,10 @@ class BaseTrainedEncoder(BaseSparseCoder):
             codes = module.encode(X)
             products = products + (codes * target).sum(0)
             energies = energies + codes.square().sum(0)
-        if not isinstance(module.activation, nn.ReLU):
+        if module.activation.competes:
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)
-        scale_output(module.encoder, scale)
+        module.rescale(scale)
 
     def _warn_not_converged(self):
         warnings.warn(
@@ -396,23 +370,26 @@ class BaseTrainedEncoder(BaseSparseCoder):
     # -- What a subclass decides -------------------------------------------------------------------
 
     def _make_encoder(self, centered, dictionary, generator):
-        """Return the encoder as it starts: tied to the dictionary."""
-        widths = (centered.shape[1], len(dictionary), self._hidden_layer_sizes())
-        encoder = make_encoder(*widths, bias=self.encoder_bias, generator=generator).to(centered)
-        tie_to_dictionary(encoder, centered, dictionary)
-        return encoder
-
-    def _hidden_layer_sizes(self):
-        return ()
+        """Return the encoder as it starts, given centered data and the atoms."""
+        raise NotImplementedError
 
     def _make_activation(self):
-        return nn.ReLU()
+        """Return the activation, made for data of unit mean square; it is rescaled to the data."""
+        return ReLU()
 
-    def _prepare_loss(self, X, y):
-        """Learn from the data what the loss needs to know."""
-
-    def _make_loss(self, X):
+    def _make_loss(self, feature_weights):
+        """Return the loss that learns a dictionary, given the weights of features or None."""
         raise NotImplementedError
+
+    def _make_dead_latents(self):
+        """Return the callbacks that look after latents that fire no more."""
+        return []
+
+    def _weigh_features(self, X, y):
+        """Return the weight of each feature's error, or None, given all that a fit knows."""
+        if self.feature_weights is None:
+            return None
+        return to_weights(relative_scores(self, X.cpu().numpy(), y))
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
@@ -427,14 +404,17 @@ class BaseTrainedEncoder(BaseSparseCoder):
     def _transforming_module(self):
         return self.net_.module_
 
+    @property
+    def _dictionary(self):
+        return self.net_.module_.decoder.dictionary
+
     def _torch_dtype_and_device(self):
-        dictionary = self.net_.module_.decoder.dictionary
-        return dictionary.dtype, dictionary.device
+        return self._dictionary.dtype, self._dictionary.device
 
     @property
     def components_(self):
         """Atoms of unit norm, ndarray of shape (n_components, n_features)."""
-        return _to_numpy(self.net_.module_.decoder.dictionary)
+        return _to_numpy(self._dictionary)
 
     @property
     def intercept_(self):
@@ -473,7 +453,7 @@ class BaseTrainedEncoder(BaseSparseCoder):
 
     @property
     def _n_features_out(self):
-        return len(self.net_.module_.decoder.dictionary)
+        return len(self._dictionary)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -497,6 +477,20 @@ def check_callbacks(owner):
                 f"and one, got {entry!r}; derive it from skorch.callbacks.Callback."
             )
     return callbacks
+
+
+def check_code_loss(owner, code_loss):
+    """Return the argument `code_loss` of a fit, or refuse it."""
+    if code_loss not in CODE_LOSSES:
+        raise ValueError(
+            f"{type(owner).__name__}: code_loss must be one of {CODE_LOSSES}, got {code_loss!r}."
+        )
+    return code_loss
+
+
+def _told(value):
+    """Return a value as a checkpoint can hold it."""
+    return value if isinstance(value, int | float | str | None) else joblib.hash(value)
 
 
 def _to_numpy(parameter):

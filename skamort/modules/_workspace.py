@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Workspace:
@@ -41,6 +41,16 @@ class Workspace:
             space = self._spaces[name] = like.new_empty(size)
         return space[:size].view(*shape)
 
+    def take_on_cpu(
+        self, name: str, like: Tensor, shape: Sequence[int] | None = None
+    ) -> Tensor | None:
+        """Return memory on the CPU; elsewhere None, for there the allocator keeps what is freed."""
+        return self.take(name, like, shape) if like.device.type == "cpu" else None
+
+    def take_for_gradient(self, name: str, parameter: nn.Parameter) -> Tensor | None:
+        """Return memory for the first gradient of a parameter in a step, None for a further one."""
+        return self.take_on_cpu(name, parameter) if parameter.grad is None else None
+
     def clear(self) -> None:
         """Let go of all memory."""
         self._spaces.clear()
@@ -50,3 +60,11 @@ class Workspace:
 
     def __reduce__(self):
         return Workspace, ()
+
+
+def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+    """Add to the gradient of a parameter; the first of a step is taken as it is."""
+    if parameter.grad is None:
+        parameter.grad = gradient
+    else:
+        parameter.grad.add_(gradient)

@@ -1,0 +1,139 @@
+"""JumpReLUSAE: the sparse autoencoder that learns a threshold for each latent.
+
+With u = W (x - c) + b, thresholds theta = exp(t), a window w = 1[|u - theta| < eps / 2] and H the
+number of codes that are active,
+
+    z = u 1[u > theta],   dz/dt ~ -theta^2 / eps w,   dH/dt ~ -theta / eps w
+
+(~: the gradients that stand in for those of the steps, which are 0 almost everywhere).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..modules import Activation, DenseCodes, SparseAutoencoder, SparseCodes, add_gradient
+from ..training import SparseCodingLoss
+from ._base_sae import BaseSAE
+from ._declared import parameter
+from ._dictionary import resolve_n_components
+from ._parameters import NON_NEGATIVE, POSITIVE
+
+
+class JumpReLUSAE(BaseSAE):
+    """Sparse autoencoder whose codes jump: 0 below a threshold, above it as they are.
+
+    Codes are ``u 1[u > theta]`` with ``u = W (x - c) + b`` and a threshold theta > 0 for each
+    latent, reconstructions ``z D + c``, and training minimizes the mean over samples of
+    ``1/2 ||x - x_hat||^2 + alpha ||z||_0`` with the rows of D on the unit sphere. The penalty
+    counts codes and does not shrink them. Thresholds learn from pre-activations that lie close to
+    them, by straight-through estimates of their gradients.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the L0 penalty on the codes: what an active code costs, in the squared units of
+        the data.
+    bandwidth : float
+        Width of the window around a threshold in which pre-activations teach it, and where
+        thresholds start, both relative to the root mean square norm of the centered data. Large
+        batches allow a narrow one.
+
+    See Also
+    --------
+    SAEEncoder : The same encoder with an L1 penalty, which shrinks codes.
+    TopKSAE : The same encoder with a fixed number of codes a sample.
+
+    References
+    ----------
+    Rajamanoharan et al. (2024), Jumping ahead: improving reconstruction fidelity with JumpReLU
+    sparse autoencoders, equations 9 to 12.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skamort import JumpReLUSAE
+    >>> X = load_digits().data / 16
+    >>> sae = JumpReLUSAE(n_components=64, alpha=0.02, tol=0.01, random_state=0).fit(X)
+    >>> sae.transform(X).shape
+    (1797, 64)
+    >>> sae.score(X) > 0.8
+    True
+    """
+
+    alpha: float = parameter(NON_NEGATIVE, default=0.01)
+    bandwidth: float = parameter(POSITIVE, default=0.03)
+
+    def _make_activation(self):
+        width = self.bandwidth * math.sqrt(self.n_features_in_)
+        return JumpReLU(resolve_n_components(self), width)
+
+    def _make_loss(self, feature_weights):
+        return JumpReLULoss(self.alpha, feature_weights)
+
+
+class JumpReLU(Activation):
+    """Keep the pre-activations above a threshold, one for each latent."""
+
+    is_masked = False
+
+    def __init__(self, n_components: int, bandwidth: float):
+        super().__init__()
+        self.register_buffer("bandwidth", torch.tensor(bandwidth))
+        self.log_threshold = nn.Parameter(torch.full((n_components,), math.log(bandwidth)))
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        return preactivations * (preactivations > self.log_threshold.exp())
+
+    def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:
+        """Return dL/dA; the thresholds learn from codes in their windows."""
+        by_latent = (self._window(preactivations) * code_grad).sum(0)
+        add_gradient(self.log_threshold, -self.log_threshold.exp().square() * by_latent)
+        return code_grad * (codes > 0)
+
+    def charge(self, preactivations: Tensor, price: float) -> None:
+        """Add the thresholds' gradient where each active code costs a price."""
+        counts = self._window(preactivations).sum(0)
+        add_gradient(self.log_threshold, -price * self.log_threshold.exp() * counts)
+
+    def _window(self, preactivations: Tensor) -> Tensor:
+        distance = (preactivations - self.log_threshold.exp()).abs()
+        return (distance < self.bandwidth / 2) / self.bandwidth
+
+    @torch.no_grad()
+    def rescale(self, scale: Tensor | float) -> None:
+        """Follow the pre-activations."""
+        scale = torch.as_tensor(scale).to(self.log_threshold)
+        self.log_threshold.add_(scale.log())
+        self.bandwidth.mul_(scale.mean())
+
+    @torch.no_grad()
+    def restart(self, latents: Tensor) -> None:
+        """Begin with a threshold as low as at first."""
+        self.log_threshold[latents] = self.bandwidth.log()
+
+
+class JumpReLULoss(SparseCodingLoss):
+    """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_0."""
+
+    def penalty(self, codes: DenseCodes | SparseCodes) -> Tensor:
+        """Return the number of active codes in a batch."""
+        return codes.firing_counts().sum()
+
+    def code_gradient(
+        self,
+        module: SparseAutoencoder,
+        preactivations: Tensor,
+        codes: DenseCodes | SparseCodes,
+        residual_grad: Tensor,
+        out: Tensor | None,
+    ) -> DenseCodes | SparseCodes:
+        """Return dL/dA given dL/dR; the price of active codes teaches the thresholds alone."""
+        module.activation.charge(
+            preactivations, self.alpha_factor * self.alpha / len(residual_grad)
+        )
+        return super().code_gradient(module, preactivations, codes, residual_grad, out)

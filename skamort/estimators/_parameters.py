@@ -1,0 +1,225 @@
+"""Parameters that several estimators share, each declared once, in groups."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._compat import HasMethods, Interval, StrOptions
+from ..solvers import SOLVERS
+from ..training import Checkpoint, ResampleDead, Schedule, TeachDead
+from ._declared import Declared, parameter
+
+POSITIVE = Interval(Real, 0, None, closed="neither")
+NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+COUNT = Interval(Integral, 1, None, closed="left")
+SHARE = Interval(Real, 0, 1, closed="neither")
+
+
+class CoderParameters(Declared):
+    """What every coder has.
+
+    Parameters
+    ----------
+    n_components : int or None
+        Number of atoms. None: that of `dictionary` or `dict_init`, else ``n_features``.
+    sparse_output : bool
+        Whether `transform` returns a SciPy CSR array.
+    device : str
+        Where to compute: "cpu", "cuda", "cuda:1", or "auto", which is CUDA where torch sees it.
+    verbose : int or bool
+        Whether to draw a progress bar.
+    random_state : int, RandomState instance or None
+        Seed of all that is random in `fit`: the initial weights and the order of the samples.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Dictionary: atoms of unit norm.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the features, where X had names.
+    """
+
+    n_components: int | None = parameter(COUNT, None, default=None, kw_only=False)
+    sparse_output: bool = parameter("boolean", default=False, may_change=True)
+    device: str = parameter(str, default="auto", may_change=True)
+    verbose: int | bool = parameter("verbose", default=False, may_change=True)
+    random_state: int | np.random.RandomState | None = parameter(
+        "random_state", default=None, may_change=True
+    )
+
+
+class DictionaryParameters(Declared):
+    """A dictionary that is known, or learned from a start.
+
+    Parameters
+    ----------
+    dictionary : array-like of shape (n_components, n_features) or None
+        A known dictionary: its atoms, scaled to unit norm, are kept and only the codes, or their
+        encoder, are found.
+    dict_init : {"samples", "k-means++"}, array-like, estimator or None
+        Where the dictionary starts. "samples": at rows of X drawn at random, "k-means++": at rows
+        far from each other, both scaled to unit norm; an array of shape (n_components, n_features);
+        a fitted estimator, for its `components_` (in a `FrozenEstimator` it survives `clone`).
+        None: at random directions.
+    """
+
+    dictionary: ArrayLike | None = parameter("array-like", None, default=None)
+    dict_init: Any = parameter(
+        "array-like",
+        StrOptions({"samples", "k-means++"}),
+        HasMethods(["fit", "transform"]),
+        None,
+        default=None,
+    )
+
+
+class L1Parameters(Declared):
+    """An L1 penalty on the codes.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the L1 penalty on the codes, in the units of the data.
+    """
+
+    alpha: float = parameter(NON_NEGATIVE, default=0.1)
+
+
+class InferenceParameters(Declared):
+    """Codes by optimization.
+
+    Parameters
+    ----------
+    positive_code : bool
+        Whether codes are >= 0.
+    transform_max_iter : int
+        Maximum number of iterations that `transform` spends on a sample.
+    transform_tol : float
+        Duality gap that `transform` certifies for each sample, relative to ``1/2 ||x||^2``.
+    """
+
+    positive_code: bool = parameter("boolean", default=True)
+    transform_max_iter: int = parameter(COUNT, default=1000)
+    transform_tol: float = parameter(NON_NEGATIVE, default=1e-4)
+
+
+ALGORITHM_RULE = (StrOptions({"auto", *SOLVERS}),)
+
+
+class DeadLatentParameters(Declared):
+    """What to do about latents that fire no more.
+
+    Parameters
+    ----------
+    dead_latents : {"resample"}, ResampleDead or None
+        What to do about latents that fire no more. "resample": start them anew at samples that are
+        badly reconstructed. A `skamort.training.ResampleDead` also says after how many samples
+        without firing a latent is dead (five passes over X, at most 10 million; set its `window`
+        where `partial_fit` gets X in chunks). None: nothing.
+    """
+
+    dead_latents: str | ResampleDead | TeachDead | None = parameter(
+        StrOptions({"resample"}), ResampleDead, None, default=None
+    )
+
+
+class TrainingParameters(Declared):
+    """How an encoder is trained.
+
+    Parameters
+    ----------
+    fit_intercept : bool or {"mean", "geometric_median"}
+        Whether to learn a center c of the data (the pre-bias of the literature), for data that are
+        not centered, such as language-model activations. It starts at the mean of the data (True or
+        "mean"), or at the point whose distances to the data have the smallest sum, which outliers
+        do not move.
+    feature_weights : {"variance", "consistency"}, array-like, callable or None
+        How faithfully each feature is to be reconstructed, a score >= 0; its error is multiplied by
+        the score, scaled so that the squares have mean 1. "variance": the feature's variance.
+        "consistency": the share of its top samples that belong to their most frequent class, which
+        needs y in `fit`. An array of shape (n_features,), or a callable that gets (X, y) and
+        returns one. None: all features alike.
+    learning_rate : float
+        Step size of Adam.
+    schedule : Schedule or None
+        A `skamort.training.Schedule` of the step size (warm-up and decay) and of the penalty
+        (warm-up) over the `max_iter` epochs of `fit`; `partial_fit` goes without. None: both are
+        constant.
+    max_grad_norm : float or None
+        Greatest length of a step's gradient, that of all weights together, as data scaled to
+        unit mean square would give it; longer ones are shortened. None: any length.
+    max_iter : int
+        Maximum number of epochs, passes over X.
+    batch_size : int
+        Number of samples a training step.
+    tol : float
+        Training has converged when the loss, over `n_iter_no_change` epochs, has not fallen by this
+        fraction of itself.
+    n_iter_no_change : int
+        Number of epochs in a row without a fall of the loss by `tol` that end training.
+    early_stopping : bool
+        Whether the loss of held-out rows of X decides when training has converged; the weights of
+        the epoch with the lowest such loss are then kept.
+    validation_fraction : float
+        Share of the rows that `early_stopping` holds out.
+    precision : {"full", "bfloat16"}
+        Numbers of training's dense matrix products: those of X, or of half precision, which is
+        faster where the processor has it. Weights and sums keep the precision of X.
+    callbacks : list of skorch callbacks or None
+        What else is to happen in training; :doc:`/training` tells what callbacks can read.
+    checkpoint : str, path, Checkpoint or None
+        Directory where `fit` saves its state after each epoch, so that a run that was killed can
+        go on by ``fit(..., resume=True)``. A `skamort.training.Checkpoint` also says how often.
+        Needs the extra ``checkpoint`` (safetensors). None: nothing is saved.
+    warm_start : bool
+        Whether `fit` goes on from the weights of the previous fit.
+
+    Attributes
+    ----------
+    intercept_ : ndarray of shape (n_features,)
+        Center of the data; zeros if not fitted.
+    feature_weights_ : ndarray of shape (n_features,) or None
+        Weight of each feature's error; None without `feature_weights`.
+    loss_curve_ : list of float
+        Mean training loss a sample in each epoch.
+    validation_loss_curve_ : list of float or None
+        Mean loss a held-out sample after each epoch; None without `early_stopping`.
+    n_iter_ : int
+        Number of epochs run.
+    latent_frequency_ : ndarray of shape (n_components,)
+        Share of the samples of the last epoch on which each latent fired, as it was being trained.
+    dead_fraction_ : float
+        Share of the latents that fired on no sample of the last epoch.
+    net_ : SparseNet
+        The skorch net; ``net_.module_`` is the torch module.
+    """
+
+    fit_intercept: bool | str = parameter(
+        "boolean", StrOptions({"mean", "geometric_median"}), default=False
+    )
+    feature_weights: str | ArrayLike | Callable | None = parameter(
+        StrOptions({"variance", "consistency"}), "array-like", callable, None, default=None
+    )
+    learning_rate: float = parameter(POSITIVE, default=1e-3)
+    schedule: Schedule | None = parameter(Schedule, None, default=None)
+    max_grad_norm: float | None = parameter(POSITIVE, None, default=None)
+    max_iter: int = parameter(COUNT, default=1000, may_change=True)
+    batch_size: int = parameter(COUNT, default=256)
+    tol: float = parameter(NON_NEGATIVE, default=1e-3)
+    n_iter_no_change: int = parameter(COUNT, default=10)
+    early_stopping: bool = parameter("boolean", default=False)
+    validation_fraction: float = parameter(SHARE, default=0.1)
+    precision: str = parameter(StrOptions({"full", "bfloat16"}), default="full")
+    callbacks: Sequence | None = parameter(list, tuple, None, default=None, may_change=True)
+    checkpoint: str | os.PathLike | Checkpoint | None = parameter(
+        str, os.PathLike, Checkpoint, None, default=None, may_change=True
+    )
+    warm_start: bool = parameter("boolean", default=False, may_change=True)

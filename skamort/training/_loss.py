@@ -1,0 +1,151 @@
+"""What a loss is: an equation, its gradients, and what it requires of a module.
+
+Symbols: X (n, n_features) data, Z (n, n_components) codes, D (n_components, n_features) dictionary,
+c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n_features,) weights.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, Workspace
+from ._data_parallel import OneProcess
+
+
+class Outcome(NamedTuple):
+    """What a loss says of a batch.
+
+    Attributes
+    ----------
+    loss : Tensor
+        The value, a scalar.
+    codes : DenseCodes or SparseCodes
+        The codes of the batch.
+    terms : dict of str to Tensor
+        The parts of the value that the history is to tell, by name.
+    """
+
+    loss: Tensor
+    codes: DenseCodes | SparseCodes
+    terms: dict[str, Tensor] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+
+
+class Loss(nn.Module):
+    """Base of the losses: what training asks of one.
+
+    A subclass gives `equation`, from which autograd finds the gradients, or faster ones by hand in
+    `backward` and `evaluate`. A loss never changes a weight.
+
+    Attributes
+    ----------
+    degree : int
+        The value grows with this power of the data's scale; one of degree 0 is blind to it.
+    requires : frozenset of str
+        What `Encoder.offers` and `Activation.offers` must name for it to work.
+    alpha_factor : float
+        Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
+    dead : Tensor of shape (n_dead,), int64, or None
+        Latents that fire no more, where somebody looks for them.
+    processes : OneProcess or ManyProcesses
+        With whom the rows of a batch are shared.
+    """
+
+    degree: int = 2
+    requires: frozenset[str] = frozenset()
+    penalty_name: ClassVar[str] = "penalty"
+
+    def __init__(self):
+        super().__init__()
+        self.alpha_factor = 1.0
+        self.dead: Tensor | None = None
+        self.processes = OneProcess()
+
+    def equation(
+        self, module: SparseAutoencoder, X: Tensor, *target: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the terms of the loss of a batch by name, and its codes.
+
+        The value is their sum. That of the name "penalty", if there is one, is what warms up.
+        """
+        raise NotImplementedError
+
+    def backward(
+        self,
+        module: SparseAutoencoder,
+        X: Tensor,
+        *target: Tensor,
+        workspace: Workspace | None = None,  # noqa: ARG002
+    ) -> Outcome:
+        """Leave the gradients of a batch in the module's parameters.
+
+        Parameters
+        ----------
+        module : SparseAutoencoder
+            The model.
+        X : Tensor of shape (n, n_features)
+            The batch.
+        *target : Tensor
+            What else the data set holds of its rows, such as known codes.
+        workspace : Workspace, optional
+            Memory that gradients may take; what a step leaves there the next one overwrites.
+        """
+        with torch.enable_grad():
+            terms, codes = self.equation(module, X, *target)
+            factors = {self.penalty_name: self.alpha_factor}
+            sum(factors.get(name, 1.0) * term for name, term in terms.items()).backward()
+        return _outcome(terms, codes)
+
+    @torch.no_grad()
+    def evaluate(self, module: SparseAutoencoder, X: Tensor, *target: Tensor) -> Outcome:
+        """Return the loss of a batch without gradients."""
+        return _outcome(*self.equation(module, X, *target))
+
+
+class ReconstructionLoss(Loss):
+    """Base of the losses that measure the residual, feature by feature.
+
+    Parameters
+    ----------
+    alpha : float, default=0.0
+        Weight of the penalty on the codes.
+    feature_weights : Tensor of shape (n_features,), optional
+        gamma; all ones when absent.
+    """
+
+    squared_weights: Tensor | None
+
+    def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
+        super().__init__()
+        self.alpha = alpha
+        weights = None if feature_weights is None else feature_weights.square()
+        self.register_buffer("squared_weights", weights)
+
+    def weigh(self, residual: Tensor) -> Tensor:
+        """Return gamma^2 R."""
+        return residual if self.squared_weights is None else residual * self.squared_weights
+
+    def error(self, residual: Tensor) -> Tensor:
+        """Return the mean over samples of 1/2 ||gamma * r_i||^2."""
+        return (self.weigh(residual) * residual).sum() / (2 * len(residual))
+
+    @torch.no_grad()
+    def best_scale(self, module: SparseAutoencoder, X: Tensor) -> float:
+        """Return the positive factor of a batch's codes that minimizes the squared error.
+
+        That is <gamma X, gamma Z D> / ||gamma Z D||^2, with X centered; 1 where no positive factor
+        does. The penalty is left out: codes that start small die of it.
+        """
+        codes, centered = module.encode_compactly(X), module.center(X)
+        decoded = codes.residual(module.decoder.dictionary, torch.zeros_like(X))
+        weighted = self.weigh(decoded)
+        scale = ((weighted * centered).sum() / (weighted * decoded).sum()).item()
+        return scale if 0 < scale < float("inf") else 1.0
+
+
+def _outcome(terms: dict[str, Tensor], codes: Tensor) -> Outcome:
+    told = {name: term.detach() for name, term in terms.items()}
+    loss = torch.stack(list(told.values())).sum()
+    return Outcome(loss, DenseCodes(codes.detach()), told if len(told) > 1 else {})

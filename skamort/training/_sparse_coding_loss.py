@@ -1,0 +1,171 @@
+"""The loss of sparse autoencoders, with gradients by hand.
+
+With the symbols of `_loss`, and masks 1[.] where a code is positive,
+
+    dL/dR = gamma^2 R / n,  dL/dD = Z^T dL/dR,  dL/dA = (dL/dR D^T + alpha / n) * 1[Z > 0],
+
+the last for activations with that derivative; another gives its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..modules import (
+    DenseCodes,
+    SparseAutoencoder,
+    SparseCodes,
+    TopK,
+    Workspace,
+    add_gradient,
+)
+from ._loss import Outcome, ReconstructionLoss
+
+_AUXILIARY_WEIGHT = 1 / 32
+_MULTI_TOPK_WEIGHT = 1 / 8
+_MULTI_TOPK_FACTOR = 4
+
+
+class SparseCodingLoss(ReconstructionLoss):
+    """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_1.
+
+    The gradients of dead latents, where the attribute `dead` names some, are those of an auxiliary
+    loss (AuxK) that is not part of the value: from the n_features / 2 largest pre-activations of
+    the dead they learn to reconstruct the residual, 1/32 * 1/2 ||gamma * (r_i + z_i D)||^2,
+    normalized by the share of the data's energy that is in the residual.
+
+    With `multi_topk` 1/8 of the gradients that the 4 k largest codes would give are added
+    (Multi-TopK); the value stays that of the k largest.
+
+    Parameters
+    ----------
+    alpha : float, default=0.0
+        Weight of the L1 penalty.
+    feature_weights : Tensor of shape (n_features,), optional
+        gamma; all ones when absent.
+    multi_topk : bool, default=False
+        Whether 4 k codes are to reconstruct too.
+
+    References
+    ----------
+    Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2 and section 5.4.
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.0,
+        feature_weights: Tensor | None = None,
+        multi_topk: bool = False,
+    ):
+        super().__init__(alpha, feature_weights)
+        self.multi_topk = multi_topk
+        if multi_topk:
+            self.requires = frozenset({"n_kept", "partial_gradients"})
+
+    def forward(self, residual: Tensor, codes: Tensor) -> Tensor:
+        """Return the loss, a scalar tensor; `codes` are non-negative."""
+        return self._value(residual, self.weigh(residual), DenseCodes(codes))
+
+    @torch.no_grad()
+    def backward(
+        self,
+        module: SparseAutoencoder,
+        X: Tensor,
+        *target: Tensor,  # noqa: ARG002
+        workspace: Workspace | None = None,
+    ) -> Outcome:
+        """Compute the gradients by hand, about a third faster than autograd.
+
+        The encoder carries dL/dA on, a linear one in three products. Where few codes are active
+        these come in the sparse layout, and of all products only A stays dense.
+        """
+        dictionary = module.decoder.dictionary
+        workspace = Workspace() if workspace is None else workspace
+        traced, preactivations = module.encoder.trace(X, module.decoder.intercept, workspace)
+        centered = traced.detach()
+        codes, more = self._activate(module, preactivations.detach(), centered)
+        residual = codes.residual(dictionary, centered)
+        weighted = self.weigh(residual)
+        loss = self._value(residual, weighted, codes)
+        residual_grad = weighted.div_(len(X))
+        self._backpropagate(module, centered, preactivations, codes, residual_grad, workspace)
+        if more is not None:
+            weighted = self.weigh(more.residual(dictionary, centered))
+            weighted.mul_(_MULTI_TOPK_WEIGHT / len(X))
+            self._backpropagate(module, centered, preactivations, more, weighted, workspace)
+        if self.dead is not None:
+            self._teach_dead(module, centered, preactivations, residual_grad, loss)
+        return Outcome(loss, codes)
+
+    def _activate(self, module, preactivations, centered):
+        """Return the codes, and those of Multi-TopK or None."""
+        if not self.multi_topk:
+            return module.activate(preactivations, centered), None
+        k = module.activation.n_kept
+        several = TopK(min(_MULTI_TOPK_FACTOR * k, preactivations.shape[1]))
+        more = module.activate(preactivations, centered, several)
+        return more.keep_largest(k), more
+
+    def _backpropagate(
+        self, module, centered, preactivations, codes, residual_grad, workspace
+    ) -> None:
+        """Add the gradients that follow from dL/dR."""
+        dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
+        if dictionary.requires_grad:
+            space = workspace.take_for_gradient("dictionary gradient", dictionary)
+            add_gradient(dictionary, codes.transposed_product(residual_grad, out=space))
+        space = workspace.take_on_cpu("code gradient", codes.values)
+        gradient = self.code_gradient(module, preactivations, codes, residual_grad, space)
+        module.encoder.backward(centered, preactivations, gradient, intercept, workspace)
+        if intercept is not None:  # its share through the encoder is there already
+            intercept.grad += residual_grad.sum(0)
+
+    def code_gradient(
+        self,
+        module: SparseAutoencoder,
+        preactivations: Tensor,
+        codes: DenseCodes | SparseCodes,
+        residual_grad: Tensor,
+        out: Tensor | None,
+    ) -> DenseCodes | SparseCodes:
+        """Return dL/dA, which may take the memory of `out`, given dL/dR."""
+        dictionary, activation = module.decoder.dictionary, module.activation
+        penalty = self.alpha_factor * self.alpha / len(residual_grad)
+        if activation.is_masked:
+            return codes.gradient(residual_grad, dictionary, penalty, out=out)
+        gradient = (residual_grad @ dictionary.T).to(residual_grad.dtype).add_(penalty)
+        return DenseCodes(activation.backward(preactivations.detach(), codes.to_dense(), gradient))
+
+    def _teach_dead(self, module, centered, preactivations, residual_grad, loss) -> None:
+        """Add the auxiliary loss's gradients to those of the dead latents."""
+        dictionary, dead = module.decoder.dictionary, self.dead
+        atoms, n_samples = dictionary[dead], len(centered)
+        largest = TopK(min(len(dead), max(1, centered.shape[1] // 2)))
+        codes = DenseCodes(largest(preactivations[:, dead].to(centered.dtype)))
+        decoded = codes.residual(atoms, torch.zeros_like(centered))
+        error_grad = self.weigh(decoded).div_(n_samples).add_(residual_grad)
+        energy = (self.weigh(centered) * centered).sum() / n_samples
+        energy, error = self.processes.mean(torch.stack([energy, 2 * loss]))
+        error_grad.mul_(_AUXILIARY_WEIGHT * energy / error)
+        if dictionary.requires_grad:
+            dictionary.grad.index_add_(0, dead, codes.transposed_product(error_grad))
+        code_grad = codes.gradient(error_grad, atoms, 0.0)
+        module.encoder.backward_of(dead, centered, code_grad)
+
+    @torch.no_grad()
+    def evaluate(self, module: SparseAutoencoder, X: Tensor, *target: Tensor) -> Outcome:  # noqa: ARG002
+        """Return the loss of a batch and its codes."""
+        codes = module.encode_compactly(X)
+        residual = codes.residual(module.decoder.dictionary, module.center(X))
+        return Outcome(self._value(residual, self.weigh(residual), codes), codes)
+
+    def penalty(self, codes: DenseCodes | SparseCodes) -> Tensor:
+        """Return what alpha weighs, summed over a batch: the L1 norm of codes >= 0."""
+        return codes.sum()
+
+    def _value(self, residual, weighted, codes) -> Tensor:
+        loss = torch.dot(residual.view(-1), weighted.view(-1))
+        if self.alpha:
+            loss = torch.add(loss, self.penalty(codes), alpha=2 * self.alpha)
+        return loss.mul_(0.5 / len(residual))
