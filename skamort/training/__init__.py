@@ -1,6 +1,7 @@
 """Training of encoders: the skorch net, batches, losses and callbacks."""
 
 from ._batches import TensorBatches
+from ._callback import Setting, Stateful
 from ._callbacks import (
     BestWeights,
     ClearDenormals,
@@ -42,8 +43,10 @@ __all__ = [
     "ReconstructionLoss",
     "ResampleDead",
     "Schedule",
+    "Setting",
     "SparseCodingLoss",
     "SparseNet",
+    "Stateful",
     "StopOnPlateau",
     "TeachDead",
     "TensorBatches",

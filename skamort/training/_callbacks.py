@@ -1,11 +1,13 @@
 """What happens around a training step: the decoder's constraint, stopping, progress."""
 
+from dataclasses import asdict
+
 import torch
 from skorch.callbacks import Callback
 
 from .._progress import progress_bar
+from ._callback import Setting, Stateful
 from ._plateau import Plateau
-from ._setting import Setting
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -66,7 +68,7 @@ class ClipGradient(Setting):
                 parameter.grad.mul_(factor)
 
 
-class ClearDenormals(Callback):
+class ClearDenormals(Stateful):
     """Set moments of the optimizer that have decayed to denormal numbers to zero.
 
     The moments of a latent that fires no more shrink at every step and then stay at the smallest
@@ -78,6 +80,8 @@ class ClearDenormals(Callback):
     every : int, default=128
         Steps between two passes over the moments; a pass costs about as much as a step of Adam.
     """
+
+    state = ("n_steps_",)
 
     def __init__(self, every=128):
         self.every = every
@@ -108,12 +112,14 @@ def _row_blocks(matrix):
     return matrix.split(max(1, _BLOCK_ELEMENTS // matrix.shape[1]))
 
 
-class BestWeights(Callback):
+class BestWeights(Stateful):
     """Go back to the weights of the epoch with the lowest validation loss when training ends.
 
     Without a validation loss it does nothing. The history tells by ``valid_loss_best`` which epochs
     were the best so far.
     """
+
+    state = ("lowest_", "weights_")
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start afresh."""
@@ -127,15 +133,17 @@ class BestWeights(Callback):
         net.history.record("valid_loss_best", loss < self.lowest_)
         if loss < self.lowest_:
             self.lowest_ = loss
-            self.state_ = {name: value.clone() for name, value in net.module_.state_dict().items()}
+            self.weights_ = {
+                name: value.clone() for name, value in net.module_.state_dict().items()
+            }
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Put the best weights back."""
         if self.lowest_ < float("inf"):
-            net.module_.load_state_dict(self.__dict__.pop("state_"))
+            net.module_.load_state_dict(self.__dict__.pop("weights_"))
 
 
-class StopOnPlateau(Callback):
+class StopOnPlateau(Stateful):
     """Stop once the loss, that of the held-out rows where there are any, has ceased to fall.
 
     Epochs that the history calls ``warming_up`` do not count.
@@ -155,6 +163,14 @@ class StopOnPlateau(Callback):
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start afresh."""
         self.plateau_ = Plateau(self.tol, self.n_iter_no_change)
+
+    def state_dict(self):
+        """Return how far the plateau has come."""
+        return asdict(self.plateau_)
+
+    def load_state_dict(self, state):
+        """Take over a plateau."""
+        self.plateau_ = Plateau(**state)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Raise `TrainingConverged` at the end of a plateau."""

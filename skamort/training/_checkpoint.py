@@ -14,7 +14,6 @@ import os
 import shutil
 import time
 import warnings
-from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -25,9 +24,8 @@ from skorch.history import History
 from torch import Tensor
 
 from .._validation import check_integer, check_real
-from ._callbacks import Progress
+from ._callback import Setting
 from ._net import Pass
-from ._setting import Setting
 
 _FORMAT = 3
 _KEPT = 2
@@ -109,6 +107,7 @@ class Checkpoint(Setting):
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Put the net in the state of the checkpoint that `open` found."""
+        _pack(_states(net), "state", {})  # what cannot be saved is refused before any work
         self.last_ = time.monotonic()
         newest = None if self.found_ is None else self.found_["name"]
         net.processes_.check_same("the newest checkpoint in checkpoint", newest)
@@ -168,7 +167,7 @@ class Checkpoint(Setting):
         if not all(value.isfinite().all() for value in weights.values()):
             return  # a run that has diverged is not to be taken up
         tensors: dict[str, Tensor] = {}
-        state = _pack(_state_of(net, self), "state", tensors)
+        state = _pack(_state_of(net), "state", tensors)
         name = f"epoch-{len(state['history']):06d}"
         if net.pass_ is not None:
             name += f"-batch-{len(net.pass_.losses):09d}"
@@ -232,10 +231,10 @@ class Checkpoint(Setting):
         parameters = _parameters(net)
         for index, moments in state["moments"].items():
             parameter = parameters[int(index)]
-            net.optimizer_.state[parameter] = _like(None, moments, parameter.device)
+            net.optimizer_.state[parameter] = _moved(moments, parameter.device)
         if state["dead"] is not None:
             net.criterion_.dead = state["dead"].to(parameters[0].device)
-        self._restore_callbacks(net)
+        _load_states(net, self.found_["state"]["callbacks"])
 
     def _restore_pass(self, net):
         found = self.found_["state"]["pass"]
@@ -246,17 +245,11 @@ class Checkpoint(Setting):
             name: list(values.to(net.device).unbind()) for name, values in found["terms"].items()
         }
         net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist(), terms)
-        self._restore_callbacks(net)  # what they forget when an epoch begins
-
-    def _restore_callbacks(self, net):
-        for name, values in self.found_["state"]["callbacks"].items():
-            callback = net.callback(name)
-            for attribute, value in values.items():
-                old = getattr(callback, attribute, None)
-                setattr(callback, attribute, _like(old, value, net.device))
+        # Again: what they forget when an epoch begins.
+        _load_states(net, self.found_["state"]["callbacks"])
 
 
-def _state_of(net, checkpoint):
+def _state_of(net):
     """Everything beside the weights that the rest of a run depends on."""
     optimizer = net.optimizer_
     finished = net.history if net.pass_ is None else net.history[:-1]
@@ -270,15 +263,26 @@ def _state_of(net, checkpoint):
             for index, parameter in enumerate(_parameters(net))
             if parameter in optimizer.state
         },
-        "dead": getattr(net.criterion_, "dead", None),
-        "callbacks": {
-            name: {key: value for key, value in vars(callback).items() if key.endswith("_")}
-            for name, callback in net.callbacks_
-            if type(callback).__module__.startswith("skamort.")
-            and callback is not checkpoint
-            and not isinstance(callback, Progress)
-        },
+        "dead": net.criterion_.dead,
+        "callbacks": _states(net),
     }
+
+
+def _states(net):
+    """Return the states of the callbacks that have one, by name."""
+    callbacks = ((name, callback) for name, callback in net.callbacks_ if _has_state(callback))
+    return {name: callback.state_dict() for name, callback in callbacks}
+
+
+def _load_states(net, states):
+    """Give callbacks their states; those that came since then begin without."""
+    for name, callback in net.callbacks_:
+        if name in states and _has_state(callback):
+            callback.load_state_dict(_moved(states[name], net.device))
+
+
+def _has_state(callback):
+    return hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict")
 
 
 def _state_of_pass(so_far):
@@ -299,8 +303,6 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[name] = _portable(value)
         return {"__tensor__": name}
-    if is_dataclass(value):
-        value = asdict(value)
     if isinstance(value, dict):
         return {key: _pack(item, f"{name}.{key}", tensors) for key, item in value.items()}
     if isinstance(value, list):
@@ -309,11 +311,14 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint cannot hold.")
+    raise TypeError(
+        f"Checkpoint: {name} is a {type(value).__name__}; the state of a callback holds tensors, "
+        "numbers, texts, None, and lists and dicts of these."
+    )
 
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Undo `_pack`, but for dataclasses, which stay dicts."""
+    """Undo `_pack`."""
     if isinstance(value, list):
         return [_unpack(item, tensors) for item in value]
     if not isinstance(value, dict):
@@ -323,12 +328,12 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     return {key: _unpack(item, tensors) for key, item in value.items()}
 
 
-def _like(old: Any, value: Any, device: torch.device) -> Any:
-    """Give a restored value the type and the device of the one whose place it takes."""
-    if is_dataclass(old):
-        return replace(old, **value)
+def _moved(value: Any, device: torch.device | str) -> Any:
+    """Move the tensors of a restored value to a device."""
     if isinstance(value, dict):
-        return {key: _like(None, item, device) for key, item in value.items()}
+        return {key: _moved(item, device) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
     return value.to(device) if isinstance(value, Tensor) else value
 
 

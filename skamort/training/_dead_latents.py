@@ -1,18 +1,17 @@
 """Which latents fire in training, and what is done about those that do not."""
 
 import torch
-from skorch.callbacks import Callback
 from torch import nn
 
 from .._validation import check_integer
-from ._setting import Setting
+from ._callback import Setting, Stateful
 
 _WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
 _LOOKS_PER_WINDOW = 8
 
 
-class LatentActivity(Callback):
+class LatentActivity(Stateful):
     """Count on how many samples each latent fires, and since how many it has not.
 
     Attributes
@@ -23,6 +22,8 @@ class LatentActivity(Callback):
     silence_ : Tensor of shape (n_components,), int64
         Samples seen since each latent last fired; those of a batch count as one moment.
     """
+
+    state = ("frequency_", "silence_", "counts_", "n_samples_")
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start counting; a net that goes on training goes on counting."""
@@ -68,6 +69,8 @@ class DeadLatents(Setting):
         Samples without firing after which a latent is dead. None: as many as five passes over the
         training data have, at most 10 million; latents that are called dead too early are lost.
     """
+
+    state = ("window_", "n_samples_")
 
     def __init__(self, window=None):
         self.window = window

@@ -13,7 +13,7 @@ would have.
 from __future__ import annotations
 
 from .._validation import check_real
-from ._setting import Setting
+from ._callback import Setting
 
 
 def ramp(step: int, n_steps: int, warmup: float = 0.0, decay: float = 0.0) -> float:
@@ -66,6 +66,8 @@ class Schedule(Setting):
     >>> sae.set_params(schedule__decay=0.5).schedule
     Schedule(warmup=0.05, decay=0.5, alpha_warmup=0.0)
     """
+
+    state = ("n_steps_", "step_", "rates_")
 
     def __init__(self, warmup: float = 0.0, decay: float = 0.0, alpha_warmup: float = 0.0):
         self.warmup = warmup
