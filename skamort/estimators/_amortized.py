@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, Interval, StrOptions, fit_context
 from .._validation import as_tensor, check_dictionary
+from ..metrics import flops
 from ..training import CODE_LOSSES
 from ._base import BaseSparseCoder, resolve_device
 from ._base_trained import BaseTrainedEncoder
@@ -224,6 +225,18 @@ class AmortizedCoder(BaseSparseCoder):
 
     def _center_tensor(self, X):
         return X if self.intercept_ is None else X - torch.as_tensor(self.intercept_).to(X)
+
+    def _count_flops(self, n_samples, mode, n_iter, formula):
+        """Count the encoder, and in training the teacher, who labels too."""
+        if mode == "inference":
+            return flops(self.encoder_, n_samples, formula=formula)
+        n_labelled = n_samples + self.n_augmented
+        shared = {"n_iter": n_iter, "formula": formula}
+        return (
+            flops(self.teacher_, n_samples, mode="training", **shared)
+            + flops(self.teacher_, n_labelled, **shared)
+            + flops(self.encoder_, n_labelled, mode="training", formula=formula)
+        )
 
     def _torch_dtype_and_device(self):
         return self.encoder_._torch_dtype_and_device()

@@ -19,7 +19,7 @@ from torch.utils.data import TensorDataset
 from .._compat import fit_context
 from .._lazy_rows import LazyRows
 from .._validation import as_tensor
-from ..modules import Decoder, ReLU, SparseAutoencoder
+from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
     BUFFER_ELEMENTS,
     CODE_LOSSES,
@@ -450,6 +450,13 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def dead_fraction_(self):
         """Share of the latents that fired on no sample of the last epoch, float."""
         return float(np.mean(self.latent_frequency_ == 0))
+
+    def _count_flops(self, n_samples, mode, n_iter, formula):  # noqa: ARG002
+        module = self.net_.module_
+        if mode == "inference":
+            return n_samples * encoding_flops(module, formula)
+        step = training_flops(module, formula, self.net_.criterion_.decodes)
+        return n_samples * step * self.n_iter_
 
     @property
     def _n_features_out(self):

@@ -39,7 +39,7 @@ from ._parameters import (
     L1Parameters,
 )
 from ._rows import Rows
-from ._solver_parameters import check_n_nonzero_coefs, encode
+from ._solver_parameters import check_n_nonzero_coefs, encode, flops_per_sample
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -383,6 +383,20 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
             ConvergenceWarning,
             stacklevel=3,
         )
+
+    def _count_flops(self, n_samples, mode, n_iter, formula):
+        n_atoms, n_features = self.components_.shape
+        products = n_atoms * n_features
+        if mode == "inference":
+            return n_samples * flops_per_sample(self, n_iter, formula)
+        if formula == "published":
+            step = 3 * (5 * products + n_atoms) + 2 * n_features + 2 * n_atoms
+            return self.n_iter_all_starts_ * (n_samples * step + products)
+        if self.algorithm == "adam":
+            return self.n_iter_all_starts_ * n_samples * 6 * products
+        statistics = 2 * n_atoms**2 + 2 * products
+        step = flops_per_sample(self, n_iter, formula) + statistics
+        return self.n_iter_all_starts_ * (n_samples * step + 2 * n_atoms * products)
 
     def _encode_block(self, X):
         alpha = self.alpha if self.transform_alpha is None else self.transform_alpha

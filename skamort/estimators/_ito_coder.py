@@ -12,11 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, fit_context
 from .._validation import as_tensor, check_dictionary
+from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
 from ._declared import parameter
 from ._parameters import ALGORITHM_RULE, COUNT, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
-from ._solver_parameters import check_n_nonzero_coefs, encode
+from ._solver_parameters import check_n_nonzero_coefs, encode, flops_per_sample
 
 
 class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
@@ -166,6 +167,14 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         codes = self.estimator_.transform(X.cpu().numpy())
         codes = torch.as_tensor(codes.toarray() if hasattr(codes, "toarray") else codes).to(X)
         return codes.clamp(min=0) if self.positive_code else codes
+
+    def _count_flops(self, n_samples, mode, n_iter, formula):
+        inner = 0.0
+        if self.estimator_ is not None:
+            inner = flops(self.estimator_, n_samples, mode=mode, n_iter=n_iter, formula=formula)
+        if mode == "training":
+            return inner
+        return inner + n_samples * flops_per_sample(self, n_iter, formula)
 
     def _torch_dtype_and_device(self):
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..solvers import SOLVERS, sparse_encode
+from ..solvers import SOLVERS, optimization_flops, sparse_encode
 from ..solvers._ksparse import KSparseSolver
 
 
@@ -47,3 +47,20 @@ def encode(owner, X, *, alpha, prefix="", init=None):
         tol=owner.transform_tol,
         check_input=False,
     )
+
+
+def flops_per_sample(owner, n_iter, formula):
+    """Return the operations that a solver takes for a sample, with the dictionary of `owner`.
+
+    Raises
+    ------
+    ValueError
+        If the number of iterations is not given.
+    """
+    if n_iter is None:
+        raise ValueError(
+            f"flops: {type(owner).__name__} optimizes its codes, in a number of iterations "
+            "that depends on the data; pass n_iter, for example the mean of info.n_iter from "
+            "sparse_encode(..., algorithm='fista', return_info=True)."
+        )
+    return optimization_flops(*owner.components_.shape, n_iter, formula)

@@ -4,6 +4,7 @@ from ._activations import Activation, ReLU, TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._codes import DenseCodes, SparseCodes
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
+from ._flops import encoding_flops, training_flops
 from ._lista import LISTA
 from ._workspace import Workspace, add_gradient
 
@@ -22,5 +23,7 @@ __all__ = [
     "TopK",
     "Workspace",
     "add_gradient",
+    "encoding_flops",
     "make_encoder",
+    "training_flops",
 ]

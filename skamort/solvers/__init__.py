@@ -6,6 +6,7 @@ from ._cd import CoordinateDescent
 from ._dictionary_update import update_dictionary
 from ._encode import duality_gap, sparse_encode
 from ._fista import FISTA
+from ._flops import optimization_flops
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
 from ._lca import LCA
@@ -31,6 +32,7 @@ __all__ = [
     "TopKRefined",
     "alpha_max",
     "duality_gap",
+    "optimization_flops",
     "sparse_encode",
     "sparse_encode_path",
     "update_dictionary",

@@ -23,6 +23,8 @@ class CodeRegressionLoss(Loss):
         samples of 1/2 ||z_i - target_i||^2.
     """
 
+    decodes = False
+
     def __init__(self, kind: str = "cosine"):
         super().__init__()
         self.kind = kind

@@ -45,6 +45,8 @@ class Loss(nn.Module):
         The value grows with this power of the data's scale; one of degree 0 is blind to it.
     requires : frozenset of str
         What `Encoder.offers` and `Activation.offers` must name for it to work.
+    decodes : bool
+        Whether the decoder takes part.
     alpha_factor : float
         Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
     dead : Tensor of shape (n_dead,), int64, or None
@@ -55,6 +57,7 @@ class Loss(nn.Module):
 
     degree: int = 2
     requires: frozenset[str] = frozenset()
+    decodes: ClassVar[bool] = True
     penalty_name: ClassVar[str] = "penalty"
 
     def __init__(self):
