@@ -71,7 +71,7 @@ class Declared:
         cls._declared = _collect(cls)
         cls._parameter_constraints = {n: list(p.rule) for n, p in cls._declared.items()}
         if "__init__" not in vars(cls):
-            cls.__init__ = _make_init(cls)  # type: ignore[method-assign]  # its one purpose
+            setattr(cls, "__init__", _make_init(cls))  # noqa: B010  # type checkers know their own
         cls.__doc__ = _compose_docstring(cls)
 
 
@@ -91,7 +91,7 @@ def _make_init(cls: type[Declared]) -> Any:
         (name, Any, field(default=p.default, kw_only=p.kw_only))
         for name, p in cls._declared.items()
     ]
-    init: Any = make_dataclass(cls.__name__, fields).__init__
+    init = vars(make_dataclass(cls.__name__, fields))["__init__"]
     init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     init.__annotations__ = {}  # types stand in the docstring, with shapes
     return init

@@ -11,6 +11,7 @@ number of codes that are active,
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ class JumpReLUSAE(BaseSAE):
     """
 
     alpha: float = parameter(NON_NEGATIVE, default=0.01)
-    bandwidth: float = parameter(POSITIVE, default=0.03)
+    bandwidth: float = parameter(POSITIVE, default=0.1)
 
     def _make_activation(self):
         width = self.bandwidth * math.sqrt(self.n_features_in_)
@@ -79,6 +80,7 @@ class JumpReLU(Activation):
     """Keep the pre-activations above a threshold, one for each latent."""
 
     is_masked = False
+    bandwidth: Tensor
 
     def __init__(self, n_components: int, bandwidth: float):
         super().__init__()
@@ -130,10 +132,10 @@ class JumpReLULoss(SparseCodingLoss):
         preactivations: Tensor,
         codes: DenseCodes | SparseCodes,
         residual_grad: Tensor,
-        out: Tensor | None,
+        out: Tensor | None,  # noqa: ARG002
     ) -> DenseCodes | SparseCodes:
         """Return dL/dA given dL/dR; the price of active codes teaches the thresholds alone."""
-        module.activation.charge(
-            preactivations, self.alpha_factor * self.alpha / len(residual_grad)
-        )
-        return super().code_gradient(module, preactivations, codes, residual_grad, out)
+        activation = cast(JumpReLU, module.activation)
+        code_grad = (residual_grad @ module.decoder.dictionary.T).to(residual_grad.dtype)
+        activation.charge(preactivations, self.alpha_factor * self.alpha / len(residual_grad))
+        return DenseCodes(activation.backward(preactivations, codes.to_dense(), code_grad))

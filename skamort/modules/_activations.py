@@ -99,6 +99,7 @@ class TopK(Activation):
     Gao et al. (2024), Scaling and evaluating sparse autoencoders, section 2.3.
     """
 
+    n_kept: int
     competes = True
     offers = frozenset({"n_kept"})
 

@@ -79,7 +79,8 @@ class DenseCodes:
         # Signs, since sums of floats beat booleans'; by blocks of rows, which stay in the cache.
         on_cpu = self.values.device.type == "cpu"
         blocks = self.values.split(_BLOCK_ROWS) if on_cpu else (self.values,)
-        return sum(rows.sign().sum(0) for rows in blocks).long()
+        zero = self.values.new_zeros(self.values.shape[1])
+        return sum((rows.sign().sum(0) for rows in blocks), zero).long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ._codes import DenseCodes, SparseCodes, sampled_product
-from ._workspace import Workspace, add_gradient
+from ._workspace import Workspace, add_gradient, gradient_of
 
 _TYING_ROWS = 4096
 _TYING_RIDGE = 1e-3
@@ -209,9 +209,9 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
 
     def backward_of(self, latents: Tensor, centered: Tensor, gradient: DenseCodes) -> None:
         """Add the gradients that follow from dL/dA of some latents, once those of all are there."""
-        self.weight.grad.index_add_(0, latents, gradient.transposed_product(centered))
+        gradient_of(self.weight).index_add_(0, latents, gradient.transposed_product(centered))
         if self.bias is not None:
-            self.bias.grad.index_add_(0, latents, gradient.column_sums())
+            gradient_of(self.bias).index_add_(0, latents, gradient.column_sums())
 
     def entries(self, centered, indices, values):
         """Return A at `indices`, computed anew where `values` are of half precision."""
@@ -225,20 +225,24 @@ class MLP(nn.Sequential, LayeredEncoder):
     """Linear layers with ReLU between them."""
 
     @property
+    def layers(self) -> list[LinearEncoder]:
+        """The linear layers."""
+        return [layer for layer in self.children() if isinstance(layer, LinearEncoder)]
+
+    @property
     def output_layer(self) -> nn.Linear:
         """The last layer."""
-        return self[-1]
+        return self.layers[-1]
 
     def hidden(self, X: Tensor) -> Tensor:
         """Return what the last layer takes in."""
-        for layer in self[:-1]:
-            X = layer(X)
+        for layer in self.layers[:-1]:
+            X = layer(X).relu()
         return X
 
     def units(self) -> dict[nn.Parameter, int]:
         """Biases have the unit of the data."""
-        layers = (layer for layer in self if isinstance(layer, nn.Linear))
-        return {layer.bias: 1 for layer in layers if layer.bias is not None}
+        return {p: power for layer in self.layers for p, power in layer.units().items()}
 
 
 def make_encoder(
@@ -268,11 +272,11 @@ def make_encoder(
         Maps (n, n_features) to (n, n_components).
     """
     widths = [n_features, *hidden_layer_sizes, n_components]
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(widths):
-        layers += [_make_linear(n_in, n_out, bias, generator), nn.ReLU()]
-    layers.pop()  # the last ReLU is the activation's business
-    return MLP(*layers) if len(layers) > 1 else layers[0]
+    linear = [_make_linear(*pair, bias, generator) for pair in pairwise(widths)]
+    if len(linear) == 1:
+        return linear[0]
+    layers = [part for layer in linear for part in (layer, nn.ReLU())]
+    return MLP(*layers[:-1])  # the last ReLU is the activation's business
 
 
 def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> LinearEncoder:

@@ -12,6 +12,10 @@ diag(g_t) - W_t D_t^T, as it is at the start: with more atoms than twice the fea
 numbers, and on the synthetic signals ten layers recover more.
 """
 
+from __future__ import annotations
+
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -43,17 +47,23 @@ class LISTA(Encoder):
             for index in range(n_layers)
         )
 
+    @property
+    def steps(self) -> list[_ProximalStep]:
+        """The layers."""
+        return cast("list[_ProximalStep]", list(self.layers))
+
     def forward(self, X: Tensor) -> Tensor:
         """Map (n, n_features) data to (n, n_components) pre-activations."""
-        preactivations = self.layers[0](X)
-        for layer in self.layers[1:]:
+        first, *others = self.layers
+        preactivations = first(X)
+        for layer in others:
             preactivations = layer(X, preactivations.relu())
         return preactivations
 
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
-        last = self.layers[-1]
+        last = self.steps[-1]
         factor = torch.as_tensor(scale, device=last.weight.device)
         last.weight.mul_(factor.reshape(-1, 1))
         last.bias.mul_(scale)
@@ -62,7 +72,7 @@ class LISTA(Encoder):
 
     def units(self) -> dict[nn.Parameter, int]:
         """Thresholds have the unit of the data."""
-        return {layer.bias: 1 for layer in self.layers}
+        return {step.bias: 1 for step in self.steps}
 
 
 class _ProximalStep(nn.Module):
@@ -73,13 +83,14 @@ class _ProximalStep(nn.Module):
         n_components = len(weight)
         self.weight = nn.Parameter(weight.clone())
         self.bias = nn.Parameter(bias.repeat(n_components))
-        self.dictionary = self.gain = None
+        self.dictionary: nn.Parameter | None = None
+        self.gain: nn.Parameter | None = None
         if dictionary is not None:
             self.dictionary = nn.Parameter(dictionary.clone())
             self.gain = nn.Parameter(weight.new_ones(n_components))
 
     def forward(self, X: Tensor, codes: Tensor | None = None) -> Tensor:
-        if codes is None:
+        if codes is None or self.dictionary is None or self.gain is None:
             return nn.functional.linear(X, self.weight, self.bias)
         unexplained = X - codes @ self.dictionary
         return codes * self.gain + nn.functional.linear(unexplained, self.weight, self.bias)

@@ -62,6 +62,12 @@ class Workspace:
         return Workspace, ()
 
 
+def gradient_of(parameter: Tensor) -> Tensor:
+    """Return the gradient that a parameter has."""
+    assert parameter.grad is not None
+    return parameter.grad
+
+
 def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
     """Add to the gradient of a parameter; the first of a step is taken as it is."""
     if parameter.grad is None:

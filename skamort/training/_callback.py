@@ -27,7 +27,7 @@ class Stateful(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        vars(self).update(state)
+        self.__dict__.update(state)
 
 
 class Setting(Stateful):

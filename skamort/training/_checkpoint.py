@@ -101,8 +101,10 @@ class Checkpoint(Setting):
                 f"checkpoint={str(self.folder_)!r} holds checkpoints of an earlier run; go on "
                 "with it by fit(..., resume=True), or choose another directory."
             )
-        self.found_ = self._read(written[-1]) if written else None
-        self.seed_ = self.found_["seed"] if written else None
+        self.found_, self.seed_ = None, None
+        if written:
+            self.found_ = self._read(written[-1])
+            self.seed_ = self.found_["seed"]
         return self
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002

@@ -137,7 +137,7 @@ class SparseCodingLoss(ReconstructionLoss):
         gradient = (residual_grad @ dictionary.T).to(residual_grad.dtype).add_(penalty)
         return DenseCodes(activation.backward(preactivations.detach(), codes.to_dense(), gradient))
 
-    def _teach_dead(self, module, centered, preactivations, residual_grad, loss) -> None:
+    def _teach_dead(self, module, centered, preactivations, residual_grad, loss):
         """Add the auxiliary loss's gradients to those of the dead latents."""
         dictionary, dead = module.decoder.dictionary, self.dead
         atoms, n_samples = dictionary[dead], len(centered)
