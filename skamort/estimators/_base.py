@@ -27,6 +27,12 @@ class BaseSparseCoder(
     A subclass fits `components_` and provides `_encode_block(X)`: tensor in, codes as a tensor out.
     """
 
+    # Where scikit-learn's HTML repr leads to; without it the repr shows no words of a parameter.
+    _doc_link_module = "skamort"
+    _doc_link_template = (
+        "https://skamort.readthedocs.io/en/stable/generated/skamort.{estimator_name}.html"
+    )
+
     def set_params(self, **params):
         """Set parameters, those of nested objects by ``<name>__<parameter>``.
 
