@@ -10,11 +10,10 @@ import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, Interval, StrOptions, fit_context
+from .._fitted import configured, fitted, is_fitted
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
@@ -136,7 +135,7 @@ class AmortizedCoder(BaseSparseCoder):
             more = self._augment(X, codes, rng)
             X, codes = np.vstack([X, more]), np.vstack([codes, self._teach(teacher, more)])
         encoder = self.encoder or LISTAEncoder(tol=1e-2)
-        encoder = self._configure(encoder, rng)
+        encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
         self.encoder_ = encoder.fit(self._center(X), codes=codes, code_loss=self.code_loss)
         self.teacher_ = teacher
@@ -146,33 +145,20 @@ class AmortizedCoder(BaseSparseCoder):
 
     def _find_teacher(self, X, y, rng):
         """Return the fitted teacher."""
-        if self.teacher is not None:
-            try:
-                check_is_fitted(self.teacher)
-            except NotFittedError:
-                pass
-            else:
-                if self.dictionary is not None:
-                    raise ValueError(
-                        "AmortizedCoder: dictionary and a fitted teacher both give a dictionary; "
-                        "pass one of them."
-                    )
-                return self.teacher
-        teacher = self._configure(self.teacher or GradSparseCoder(), rng)
+        teacher = GradSparseCoder() if self.teacher is None else self.teacher
         if self.dictionary is not None:
-            teacher.set_params(dictionary=self.dictionary)
-        return teacher.fit(X, y)
+            if is_fitted(teacher):
+                raise ValueError(
+                    "AmortizedCoder: dictionary and a fitted teacher both give a dictionary; "
+                    "pass one of them."
+                )
+            teacher = clone(teacher).set_params(dictionary=self.dictionary)
+        return fitted(teacher, X, y, **self._shared(rng))
 
-    def _configure(self, estimator, rng):
-        """Return a clone with the parameters that the whole shares with its parts."""
-        estimator = clone(estimator)
-        shared = {"n_components": self.n_components, "verbose": self.verbose or None}
-        shared["device"] = None if self.device == "auto" else self.device
-        known = estimator.get_params()
-        if known.get("random_state", 0) is None:
-            shared["random_state"] = rng.randint(np.iinfo(np.int32).max)
-        given = {k: value for k, value in shared.items() if k in known and value is not None}
-        return estimator.set_params(**given)
+    def _shared(self, rng):
+        """Return the parameters that the whole shares with its parts."""
+        shared = {name: getattr(self, name) for name in ("n_components", "device", "verbose")}
+        return {**shared, "random_state": rng}
 
     def _take_dictionary(self, teacher, X):
         """Set the teacher's dictionary and center, of the dtype of X."""

@@ -6,11 +6,9 @@ from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, fit_context
+from .._fitted import fitted
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
@@ -31,13 +29,14 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
     Parameters
     ----------
     n_components : int
-        Number of atoms of the `SAEEncoder` that is fitted where neither `dictionary` nor
-        `estimator` is given; None: ``n_features``.
+        Number of atoms of the estimator that is fitted here. None: what `estimator` says itself,
+        ``n_features`` for the default `SAEEncoder`.
     dictionary : array-like of shape (n_components, n_features)
         Atoms, taken as they are. Not together with `estimator`.
     estimator : object
         Any estimator with `components_` or `dictionary`, of skamort or of scikit-learn. If it is
-        fitted it is used as it is, otherwise a clone is fitted.
+        fitted it is used as it is, otherwise a clone is fitted. None, without `dictionary`: a
+        `SAEEncoder` with this `alpha`.
     algorithm : str
         Solver, a key of `skamort.solvers.SOLVERS` or "auto", which picks one as
         `skamort.solvers.sparse_encode` does. "topk_refined" keeps the support that the estimator's
@@ -50,9 +49,9 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
     verbose : int or bool
-        Whether the `SAEEncoder` fitted here draws a progress bar.
+        Whether the estimator that is fitted here draws a progress bar.
     random_state : int, RandomState instance or None
-        Seed of the `SAEEncoder` fitted here.
+        Seed of the estimator that is fitted here, where it has none of its own.
 
     Attributes
     ----------
@@ -126,14 +125,11 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
 
     def _fit_estimator(self, X, y):
         """Return the fitted estimator that owns the dictionary."""
+        names = ("n_components", "device", "verbose", "random_state")
+        shared = {name: getattr(self, name) for name in names}
         if self.estimator is None:
-            shared = ("n_components", "alpha", "device", "verbose", "random_state")
-            return SAEEncoder(**{name: getattr(self, name) for name in shared}).fit(X)
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError:
-            return clone(self.estimator).fit(X, y)
-        return self.estimator
+            return SAEEncoder(alpha=self.alpha, **shared).fit(X)
+        return fitted(self.estimator, X, y, **shared)
 
     def _find_dictionary(self, X):
         """Return the atoms as an array like X."""

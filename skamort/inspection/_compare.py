@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
-from sklearn.utils.validation import check_is_fitted
 
+from .._decoder import decoder_of, dictionary_of, n_parameters_of
+from .._fitted import fitted
+from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
 from .._validation import check_real
-from ..metrics import dead_fraction, dictionary_mcc, latent_mcc, mean_l0
+from ..metrics import amortization_gap, dead_fraction, dictionary_mcc, latent_mcc, mean_l0
 from ..metrics import fraction_variance_unexplained as fvu
-from ..metrics._amortization import gap_of_codes
-from ..metrics._duck import decoder_of, dictionary_of, n_parameters_of
-from ..metrics._validation import check_codes, check_matrix, check_same_length
 from ._table import make_table
 
 # A fast transform is repeated until it has run for so long in all, or so often; the fastest counts.
@@ -103,6 +101,31 @@ def compare_encoders(
     True
     """
     named = _name(estimators)
+    task = _check(X_train, X_test, alpha, codes, dictionary)
+    rows, models = {}, {}
+    for name, estimator in named.items():
+        try:
+            models[name], seconds = _fit(estimator, X_train)
+            rows[name] = _measure(models[name], task, seconds)
+        except Exception as error:
+            error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
+            raise
+    table = make_table(rows)
+    return (table, models) if return_estimators else table
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all are judged by, checked: data as they came and as an array, and what is true."""
+
+    X: Any
+    data: np.ndarray
+    alpha: float
+    codes: Codes | None
+    dictionary: np.ndarray | None
+
+
+def _check(X_train: Any, X_test: Any, alpha: Any, codes: Any, dictionary: Any) -> _Task:
     alpha = check_real(alpha, "alpha")
     data = check_matrix(X_test, "X_test")
     width = check_matrix(X_train, "X_train").shape[1]
@@ -111,7 +134,7 @@ def compare_encoders(
             f"X_train has {width} features and X_test {data.shape[1]}; they must have the same."
         )
     if codes is not None:
-        codes = check_codes(codes)
+        codes = check_dense_or_csr(codes)
         check_same_length(codes, data, "codes and X_test")
     if dictionary is not None:
         dictionary = check_matrix(dictionary, "dictionary")
@@ -120,33 +143,16 @@ def compare_encoders(
                 f"dictionary has shape {dictionary.shape}, but X_test has {data.shape[1]} "
                 "features; atoms are rows, of the width of X_test."
             )
-
-    rows, fitted = {}, {}
-    for name, estimator in named.items():
-        try:
-            fitted[name], seconds = _fit(estimator, X_train)
-            rows[name] = _measure(fitted[name], X_test, data, alpha, codes, dictionary, seconds)
-        except Exception as error:
-            error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
-            raise
-    table = make_table(rows)
-    return (table, fitted) if return_estimators else table
+    return _Task(X_test, data, alpha, codes, dictionary)
 
 
 def _name(estimators: Any) -> dict[str, Any]:
     """Estimators by name; classes that come more than once are numbered."""
-    if isinstance(estimators, Mapping):
-        pairs = list(estimators.items())
-    else:
-        pairs = [item if isinstance(item, tuple) else (None, item) for item in estimators]
+    pairs = _pairs(estimators)
     classes = Counter(type(estimator).__name__ for name, estimator in pairs if name is None)
     numbers: Counter[str] = Counter()
     named: dict[str, Any] = {}
     for name, estimator in pairs:
-        if isinstance(estimator, type) or not hasattr(estimator, "transform"):
-            raise TypeError(
-                f"compare_encoders: {estimator!r} has no transform; pass instances of estimators."
-            )
         class_name = type(estimator).__name__
         if name is None:
             numbers[class_name] += 1
@@ -154,61 +160,65 @@ def _name(estimators: Any) -> dict[str, Any]:
         if name in named:
             raise ValueError(f"compare_encoders: the name {name!r} comes twice; choose another.")
         named[name] = estimator
-    if not named:
-        raise ValueError("compare_encoders: estimators is empty; pass at least one.")
     return named
+
+
+def _pairs(estimators: Any) -> list[tuple[str | None, Any]]:
+    """Names, None where there are none, and instances that transform."""
+    if isinstance(estimators, Mapping):
+        estimators = estimators.items()
+    pairs = [item if isinstance(item, tuple) else (None, item) for item in estimators]
+    if not pairs:
+        raise ValueError("compare_encoders: estimators is empty; pass at least one.")
+    for _, estimator in pairs:
+        if isinstance(estimator, type) or not hasattr(estimator, "transform"):
+            raise TypeError(
+                f"compare_encoders: {estimator!r} has no transform; pass instances of estimators."
+            )
+    return pairs
 
 
 def _fit(estimator: Any, X_train: Any) -> tuple[Any, float]:
     """The fitted estimator, and the seconds that took."""
-    try:
-        if hasattr(estimator, "fit"):
-            check_is_fitted(estimator)
-    except NotFittedError:
-        estimator = clone(estimator)
-        start = perf_counter()
-        estimator.fit(X_train)
-        return estimator, perf_counter() - start
-    return estimator, float("nan")
+    start = perf_counter()
+    model = fitted(estimator, X_train)
+    return model, float("nan") if model is estimator else perf_counter() - start
 
 
-def _measure(
-    estimator: Any,
-    X_test: Any,
-    data: np.ndarray,
-    alpha: float,
-    codes_true: Any,
-    dictionary_true: Any,
-    fit_seconds: float,
-) -> dict[str, float]:
-    codes, seconds = _timed_transform(estimator, X_test)
+def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float]:
+    """The row of one fitted estimator."""
+    codes, seconds = _timed_transform(estimator, task.X)
     dictionary, intercept = decoder_of(estimator, codes)
-    found = gap_of_codes(estimator, data, codes, alpha)
-    row = {
-        "fvu": fvu(data, codes @ dictionary + intercept),
+    found = amortization_gap(estimator, task.X, task.alpha, codes=codes)
+    return {
+        "fvu": fvu(task.data, codes @ dictionary + intercept),
         "l0": mean_l0(codes),
         "dead_fraction": dead_fraction(codes),
         "objective": found.objective,
         "gap": found.gap,
         "gap_upper": found.gap_upper,
-    }
-    if codes_true is not None:
-        row["latent_mcc"] = latent_mcc(codes_true, codes)
-    if dictionary_true is not None:
-        row["dictionary_mcc"] = dictionary_mcc(dictionary_true, dictionary_of(estimator))
-    return {
-        **row,
+        **_recovery(estimator, codes, task),
         "fit_seconds": fit_seconds,
-        "samples_per_second": len(data) / seconds,
+        "samples_per_second": len(task.data) / seconds,
         "n_parameters": n_parameters_of(estimator),
     }
 
 
-def _timed_transform(estimator: Any, X: Any) -> tuple[Any, float]:
+def _recovery(estimator: Any, codes: Codes, task: _Task) -> dict[str, float]:
+    """Agreement with what is true, where it is known."""
+    row = {}
+    if task.codes is not None:
+        row["latent_mcc"] = latent_mcc(task.codes, codes)
+    if task.dictionary is not None:
+        row["dictionary_mcc"] = dictionary_mcc(task.dictionary, dictionary_of(estimator))
+    return row
+
+
+def _timed_transform(estimator: Any, X: Any) -> tuple[Codes, float]:
     """Codes, and the seconds of the fastest of a few runs."""
     runs: list[float] = []
     while not runs or (sum(runs) < _SECONDS_TO_TIME and len(runs) < _REPEATS):
         start = perf_counter()
         codes = estimator.transform(X)
         runs.append(perf_counter() - start)
-    return check_codes(codes), min(runs)
+    return check_dense_or_csr(codes), min(runs)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._decoder import dictionary_of
+from .._matrices import check_dense_or_csr, check_matrix
 from .._validation import check_integer
-from ..metrics._duck import dictionary_of
-from ..metrics._validation import check_codes, check_matrix
 from ._matplotlib import import_pyplot
 
 
@@ -90,7 +90,7 @@ class DictionaryDisplay:
         """
         dictionary = dictionary_of(estimator)
         if X is not None:
-            codes = check_codes(estimator.transform(X))
+            codes = check_dense_or_csr(estimator.transform(X))
             usage = np.asarray(abs(codes).sum(axis=0)).reshape(-1, len(dictionary)).sum(axis=0)
             dictionary = dictionary[np.argsort(-usage, kind="stable")]
         display = cls(dictionary, image_shape=image_shape, name=name or type(estimator).__name__)

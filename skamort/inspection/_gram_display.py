@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics._duck import dictionary_of
-from ..metrics._validation import check_matrix
+from .._decoder import dictionary_of
+from .._matrices import check_matrix
 from ._matplotlib import import_pyplot
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from .._decoder import alpha_of, decoder_of, positive_of
+from .._matrices import Codes, check_dense_or_csr, check_matrix, check_shapes_fit
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import SOLVERS, duality_gap
-from ._duck import alpha_of, decoder_of, positive_of
 from ._reconstruction import objective_samples, row_blocks
-from ._validation import check_codes, check_matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +131,15 @@ def amortization_gap(
     X: Any,
     alpha: float | None = None,
     *,
+    codes: Any = None,
     max_iter: int = 2000,
     tol: float = 1e-5,
 ) -> AmortizationGap:
     """Measure how far an encoder's codes are from the best codes for its dictionary.
 
-    The best codes minimize 1/2 ||x - z D||^2 + alpha ||z||_1 for each sample. FISTA seeks them from
-    the encoder's codes on, and its duality gap certifies how near they are: the amortization gap
-    comes as an interval.
+    The best codes minimize 1/2 ||x - z D||^2 + alpha ||z||_1 for each sample. Coordinate descent
+    seeks them from the encoder's codes on, and the duality gap certifies how near they are: the
+    amortization gap comes as an interval.
 
     Parameters
     ----------
@@ -151,8 +152,10 @@ def amortization_gap(
     alpha : float, default=None
         Weight of the L1 norm. None takes the estimator's own: `transform_alpha` where it is set
         and weighs an L1 norm, else `alpha`.
+    codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
+        The estimator's codes of X, where they are at hand. None: ``estimator.transform(X)``.
     max_iter : int, default=2000
-        Most iterations spent on a sample. Too few widen the interval, no more.
+        Most rounds of coordinate descent on a sample. Too few widen the interval, no more.
     tol : float, default=1e-5
         A sample is done when its duality gap is at most ``tol * 1/2 ||x||^2``.
 
@@ -203,33 +206,21 @@ def amortization_gap(
     max_iter, tol = check_integer(max_iter, "max_iter", 0), check_real(tol, "tol")
     alpha = check_real(alpha_of(estimator) if alpha is None else alpha, "alpha")
     data = check_matrix(X, "X")
-    codes = check_codes(estimator.transform(X))
-    return gap_of_codes(estimator, data, codes, alpha, max_iter=max_iter, tol=tol)
-
-
-def gap_of_codes(
-    estimator: Any,
-    X: np.ndarray,
-    codes: Any,
-    alpha: float,
-    *,
-    max_iter: int = 2000,
-    tol: float = 1e-5,
-) -> AmortizationGap:
-    """`amortization_gap` where the estimator's codes of the checked X are at hand."""
+    codes = check_dense_or_csr(estimator.transform(X) if codes is None else codes)
     dictionary, intercept = decoder_of(estimator, codes)
-    check_dictionary(dictionary, as_tensor(X, "X"))
+    check_dictionary(dictionary, as_tensor(data, "X"))
+    check_shapes_fit(data, codes, dictionary)
     positive = positive_of(estimator, codes)
     solver = SOLVERS["cd"](max_iter=max_iter, tol=tol)
     samples = [
-        _gap_of_block(solver, X[rows] - intercept, codes[rows], dictionary, alpha, positive)
-        for rows in row_blocks(len(X), max(dictionary.shape))
+        _gap_of_block(solver, data[rows] - intercept, codes[rows], dictionary, alpha, positive)
+        for rows in row_blocks(len(data), max(dictionary.shape))
     ]
     return AmortizationGap(alpha, positive, *map(np.concatenate, zip(*samples, strict=True)))
 
 
 def _gap_of_block(
-    solver: Any, X: np.ndarray, codes: Any, dictionary: np.ndarray, alpha: float, positive: bool
+    solver: Any, X: np.ndarray, codes: Codes, dictionary: np.ndarray, alpha: float, positive: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encoder's objective, best objective and lower bound of a few samples."""
     codes = codes.toarray() if sparse.issparse(codes) else codes

@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.utils.validation import column_or_1d
 
 from .._compat import Interval, validate_params
-from ._validation import check_codes, check_matrix, check_same_length
+from .._matrices import check_dense_or_csr, check_matrix, check_same_length
 
 
 @validate_params(
@@ -121,7 +121,7 @@ def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> n
     >>> sources_per_latent(codes, ["cat", "cat", "dog"], threshold=0.5)
     array([1, 1, 0])
     """
-    codes = check_codes(codes)
+    codes = check_dense_or_csr(codes)
     labels, sources = np.unique(column_or_1d(sources), return_inverse=True)
     check_same_length(codes, sources, "codes and sources")
     n_samples, shape = len(sources), (len(labels), len(sources))

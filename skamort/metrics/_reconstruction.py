@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import gen_batches
 
+from .._matrices import Codes, check_dense_or_csr, check_matrix, check_shapes_fit
 from .._validation import check_real
-from ._validation import Codes, check_codes, check_matrix, check_shapes_fit
 
 # Elements of a block of dense codes or residuals: 32 MB in float64.
 _BLOCK_ELEMENTS = 1 << 22
@@ -62,7 +62,7 @@ def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -
     9.5
     """
     alpha = check_real(alpha, "alpha")
-    X, codes = check_matrix(X, "X"), check_codes(codes)
+    X, codes = check_matrix(X, "X"), check_dense_or_csr(codes)
     dictionary = check_matrix(dictionary, "dictionary")
     check_shapes_fit(X, codes, dictionary)
     total = sum(

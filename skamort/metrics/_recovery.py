@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.extmath import safe_sparse_dot
 
-from ._validation import Codes, check_codes, check_matrix, check_same_length
+from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
 
 _CONSTANT = 1e-12  # a variance below this correlates with nothing
 
@@ -66,7 +66,10 @@ def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
     >>> latent_mcc(truth, [[2.0, 0.0], [0.0, 4.0], [6.0, 2.0]], matched=True)
     1.0
     """
-    codes_true, codes = check_codes(codes_true, "codes_true"), check_codes(codes, "codes")
+    codes_true, codes = (
+        check_dense_or_csr(codes_true, "codes_true"),
+        check_dense_or_csr(codes, "codes"),
+    )
     check_same_length(codes_true, codes, "codes_true and codes")
     correlations = _correlations(codes_true, codes)
     if not matched:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from .._compat import Interval, validate_params
-from ._validation import check_codes
+from .._matrices import check_dense_or_csr
 
 
 @validate_params(
@@ -47,7 +47,7 @@ def mean_l0(codes: Any, *, threshold: float = 0.0) -> float:
     >>> mean_l0([[0.0, 2.0, 0.01], [0.0, -1.0, 0.0]], threshold=0.1)
     1.0
     """
-    codes = check_codes(codes)
+    codes = check_dense_or_csr(codes)
     values = codes.data if sparse.issparse(codes) else codes
     return int(np.count_nonzero(np.abs(values) > threshold)) / codes.shape[0]
 
@@ -86,7 +86,7 @@ def dead_fraction(codes: Any, *, threshold: float = 0.0) -> float:
     >>> dead_fraction([[0.0, 2.0, 0.0, 1.0], [0.0, -1.0, 0.5, 0.0]])
     0.25
     """
-    codes = check_codes(codes)
+    codes = check_dense_or_csr(codes)
     if sparse.issparse(codes):
         alive = np.unique(codes.indices[np.abs(codes.data) > threshold]).size
     else:

@@ -139,6 +139,17 @@ def test_csr_codes_and_blocks_change_nothing(problem, monkeypatch):
     assert found.gap == pytest.approx(expected.gap, abs=1e-4)
 
 
+def test_codes_at_hand_are_not_sought_again(problem):
+    X, dictionary = problem
+    encoder = Encoder(dictionary, lambda X: X @ dictionary.T)
+    expected = amortization_gap(encoder, X, 0.2)
+    codes, encoder.encode = encoder.transform(X), None
+    found = amortization_gap(encoder, X, 0.2, codes=codes)
+    assert_array_equal(found.gap_samples, expected.gap_samples)
+    with pytest.raises(ValueError, match=r"X \(40, 4\), codes \(39, 6\) .* do not fit together"):
+        amortization_gap(encoder, X, 0.2, codes=codes[1:])
+
+
 def test_float32(problem):
     X, dictionary = (part.astype(np.float32) for part in problem)
     encoder = Encoder(dictionary, lambda X: np.maximum(X @ dictionary.T, 0))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from ._validation import Codes, check_matrix
+from ._matrices import Codes, check_matrix
 
 # scikit-learn's algorithms whose `transform_alpha` is not the weight of an L1 norm.
 _NO_L1_WEIGHT = ("omp", "lars")

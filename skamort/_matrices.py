@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-Codes = np.ndarray | sparse.csr_array | sparse.csr_matrix
+Codes: TypeAlias = np.ndarray | sparse.csr_array | sparse.csr_matrix
 
 
 def check_matrix(values: Any, name: str) -> np.ndarray:
@@ -16,9 +16,9 @@ def check_matrix(values: Any, name: str) -> np.ndarray:
     return check_array(values, dtype=[np.float64, np.float32], input_name=name)
 
 
-def check_codes(codes: Any, name: str = "codes") -> Codes:
-    """A finite matrix of codes, dense or, where it was sparse, in CSR form."""
-    return check_array(codes, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
+def check_dense_or_csr(values: Any, name: str = "codes") -> Codes:
+    """A finite float32 or float64 matrix, dense or, where it was sparse, in CSR form."""
+    return check_array(values, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
 
 
 def check_shapes_fit(X: np.ndarray, codes: Codes, dictionary: np.ndarray) -> None:
