@@ -14,6 +14,7 @@ FAST_SETTINGS = {
     },
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
+    "JumpReLUSAE": {"max_iter": 5},
     "LISTAEncoder": {"max_iter": 5},
     "MLPEncoder": {"max_iter": 5, "hidden_layer_sizes": (8,)},
     "SAEEncoder": {"max_iter": 5},

@@ -34,16 +34,14 @@ def test_recovers_dictionary_and_codes_of_the_base_case(signal):
 @pytest.mark.parametrize("positive", [True, False])
 def test_objective_is_at_most_that_of_scikit_learn(positive):
     X = np.random.RandomState(0).randn(200, 8)
-    ours = GradSparseCoder(n_components=12, alpha=0.3, positive_code=positive, random_state=0)
+    shared = {"n_components": 12, "alpha": 0.3, "positive_code": positive, "random_state": 0}
+    ours = GradSparseCoder(**shared)
     theirs = DictionaryLearning(
-        n_components=12,
-        alpha=0.3,
         fit_algorithm="cd",
         transform_algorithm="lasso_cd",
-        positive_code=positive,
         max_iter=50,
         transform_max_iter=5000,
-        random_state=0,
+        **shared,
     )
     objectives = [
         sparse_coding_objective(X, model.fit_transform(X), model.components_, 0.3)
