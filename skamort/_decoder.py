@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from ._matrices import Codes, check_matrix
+from ._matrices import Codes, as_dense, check_matrix
 
 # scikit-learn's algorithms whose `transform_alpha` is not the weight of an L1 norm.
 _NO_L1_WEIGHT = ("omp", "lars")
@@ -100,8 +99,7 @@ def _check_decodes(
         )
     if not hasattr(estimator, "inverse_transform"):
         return
-    few = codes[:_ROWS_CHECKED]
-    few = few.toarray() if sparse.issparse(few) else few
+    few = as_dense(codes[:_ROWS_CHECKED])
     expected = np.asarray(estimator.inverse_transform(few))
     found = few @ dictionary + intercept
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):

@@ -21,6 +21,11 @@ def check_dense_or_csr(values: Any, name: str = "codes") -> Codes:
     return check_array(values, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
 
 
+def as_dense(codes: Codes) -> np.ndarray:
+    """Codes of a few samples as an array."""
+    return codes if isinstance(codes, np.ndarray) else codes.toarray()
+
+
 def check_shapes_fit(X: np.ndarray, codes: Codes, dictionary: np.ndarray) -> None:
     """X ~ codes @ dictionary must be possible."""
     expected = (len(X), len(dictionary))

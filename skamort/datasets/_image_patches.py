@@ -62,7 +62,7 @@ def load_image_patches(
         walls and petals count as much as the skyline. Otherwise a few patches of high contrast
         make up most of the variance.
     random_state : int, RandomState instance or None, default=None
-        Determines the positions. Pass an int for the same patches at every call.
+        Seed of the positions of the patches. Pass an int for the same patches at every call.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def load_image_patches(
 def _check_patch_size(
     patch_size: int | tuple[int, int], largest: tuple[int, int]
 ) -> tuple[int, int]:
-    shape = (patch_size, patch_size) if isinstance(patch_size, Integral) else patch_size
+    shape = patch_size if isinstance(patch_size, tuple) else (patch_size, patch_size)
     fits = len(shape) == 2 and all(
         isinstance(size, Integral) and 2 <= size <= limit
         for size, limit in zip(shape, largest, strict=True)

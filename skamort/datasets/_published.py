@@ -38,8 +38,9 @@ def make_published_signal(
     Parameters
     ----------
     seed : int, default=20240926
-        20240625 for known codes and for a known dictionary, 20240926 for neither known, the sweeps
-        of L1 weight, top-k, bias and width, 20240927 for the regimes of N, M and K.
+        Seed of a published experiment: 20240625 where codes or the dictionary are known, 20240926
+        where neither is and for the sweeps of L1 weight, top-k, bias and width, 20240927 for the
+        regimes of N, M and K.
     n_samples : int, default=2048
         Number of samples, for training and testing together. A longer signal begins with the same
         samples and has the same dictionary.

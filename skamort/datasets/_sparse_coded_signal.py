@@ -65,7 +65,7 @@ def make_sparse_coded_signal(
         ``(j + 1) ** -zipf_exponent``, and its codes are scaled by that number: few strong and
         frequent atoms, many weak and rare ones. With 0 all atoms are alike.
     random_state : int, RandomState instance or None, default=None
-        Determines the draws. Pass an int for the same arrays at every call.
+        Seed of dictionary, codes and noise. Pass an int for the same arrays at every call.
 
     Returns
     -------

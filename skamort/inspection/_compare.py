@@ -46,7 +46,8 @@ def compare_encoders(
     X_test : array-like of shape (n_samples, n_features)
         Data to encode; every figure but `fit_seconds` and `n_parameters` is measured on it.
     alpha : float
-        Weight of the L1 norm in the objective that judges all, whatever each was fitted with.
+        Weight of the L1 norm in the objective that judges all encoders, whatever each was
+        fitted with.
     codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
         True codes of `X_test`, where they are known.
     dictionary : array-like of shape (n_components_true, n_features), default=None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._compare import compare_encoders
-from ._matplotlib import import_pyplot
+from ._matplotlib import find_panels, import_pyplot
 
 _INK, _ACCENT = "#4c6a8c", "#e08a3c"
 
@@ -46,7 +46,7 @@ class ComparisonDisplay:
     Parameters
     ----------
     table : DataFrame
-        As :func:`compare_encoders` returns it.
+        One row an encoder, one column a figure, as :func:`compare_encoders` returns it.
 
     Attributes
     ----------
@@ -91,14 +91,24 @@ class ComparisonDisplay:
 
         Parameters
         ----------
-        estimators, X_train, X_test : object
-            As in :func:`compare_encoders`.
+        estimators : dict, list of (str, estimator) tuples or list of estimators
+            Transformers by name, or named by their classes; what is not fitted is cloned and
+            fitted on `X_train`.
+        X_train : array-like of shape (n_train_samples, n_features)
+            Data to fit on.
+        X_test : array-like of shape (n_samples, n_features)
+            Data to encode, on which the figures are measured.
         alpha : float
-            Weight of the L1 norm in the objective.
-        codes, dictionary : array-like, default=None
-            True codes of `X_test` and true dictionary, where they are known.
-        ax, columns : object, default=None
-            As in `plot`.
+            Weight of the L1 norm in the objective that judges all encoders.
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
+            True codes of `X_test`, where they are known.
+        dictionary : array-like of shape (n_components_true, n_features), default=None
+            True dictionary, where it is known.
+        ax : matplotlib Axes or array-like of Axes, default=None
+            Where to draw, one for each of `columns`. None makes a figure.
+        columns : list of str or str, default=None
+            Columns of the table to draw. None takes objective, variance unexplained, L0, the mean
+            correlations where they are known, and speed.
 
         Returns
         -------
@@ -117,8 +127,8 @@ class ComparisonDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One for each of `columns`. None makes a figure.
-        columns : list of str, default=None
+            Where to draw, one for each of `columns`. None makes a figure.
+        columns : list of str or str, default=None
             Columns of the table to draw. None takes objective, variance unexplained, L0, the mean
             correlations where they are known, and speed.
 
@@ -134,19 +144,11 @@ class ComparisonDisplay:
         ValueError
             A column that the table does not have, or a wrong number of axes.
         """
-        plt = import_pyplot(type(self).__name__)
         columns = self._check_columns(columns)
         names = [str(name) for name in self.table.index]
-        if ax is None:
-            longest = max(map(len, names))
-            size = (0.085 * longest + 2.4 * len(columns) + 0.2, 0.36 * len(names) + 1.5)
-            _, ax = plt.subplots(1, len(columns), figsize=size, layout="constrained")
-        self.ax_ = np.atleast_1d(ax).ravel()
-        if len(self.ax_) != len(columns):
-            raise ValueError(
-                f"ComparisonDisplay: {len(columns)} columns need as many axes, got "
-                f"{len(self.ax_)}; pass one a column, or ax=None."
-            )
+        longest = max(map(len, names))
+        size = (0.085 * longest + 2.4 * len(columns) + 0.2, 0.36 * len(names) + 1.5)
+        self.ax_ = find_panels("ComparisonDisplay", ax, "column", len(columns), size)
         self.figure_ = self.ax_[0].figure
         for axes, column in zip(self.ax_, columns, strict=True):
             self._draw(axes, column)
@@ -168,16 +170,10 @@ class ComparisonDisplay:
     def _draw(self, axes: Any, column: str) -> None:
         panel = _PANELS[column]
         values = self._values(column)
-        y = np.arange(len(values))
-        if panel.log:
-            axes.plot(values, y, "o", color=_INK)
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_formatter("")
-        else:
-            axes.barh(y, values, height=0.62, color=_INK)
+        _draw_values(axes, values, panel.log)
         if column == "objective":
             gap = self._values("gap")
-            axes.barh(y, gap, left=values - gap, height=0.62, color=_ACCENT)
+            axes.barh(np.arange(len(gap)), gap, left=values - gap, height=0.62, color=_ACCENT)
         _annotate(axes, values, self._labels(column))
         axes.set_title(panel.title, loc="left", fontsize="medium", fontweight="bold")
         axes.set_xlabel(panel.label, fontsize="small", loc="left")
@@ -202,6 +198,17 @@ class ComparisonDisplay:
             bounds = zip(values, self._values("gap_upper"), strict=True)
             return [_short(low) if low > high / 2 else f"0 to {high:.2g}" for low, high in bounds]
         return [_short(value) for value in values]
+
+
+def _draw_values(axes: Any, values: np.ndarray, log: bool) -> None:
+    """Bars from 0, or points where a logarithmic scale has no 0."""
+    y = np.arange(len(values))
+    if log:
+        axes.plot(values, y, "o", color=_INK)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter("")
+    else:
+        axes.barh(y, values, height=0.62, color=_INK)
 
 
 def _short(value: float) -> str:

@@ -23,7 +23,7 @@ class DictionaryDisplay:
     dictionary : array-like of shape (n_components, n_features)
         Atoms, one a row, in the order in which to show them.
     image_shape : tuple of two ints, default=None
-        Height and width of an atom. None for a square.
+        Height and width of an atom's image. None for a square.
     name : str, default=None
         What the title calls the dictionary.
 
@@ -77,11 +77,15 @@ class DictionaryDisplay:
             Data to sort atoms by: those that code the most of it come first. None keeps their
             order.
         image_shape : tuple of two ints, default=None
-            Height and width of an atom. None for a square.
+            Height and width of an atom's image. None for a square.
         name : str, default=None
             What the title calls the dictionary. None for the class of the estimator.
-        ax, n_atoms, cmap : object
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        n_atoms : int, default=144
+            Most atoms to show, the first ones.
+        cmap : str or matplotlib Colormap, default="gray"
+            Colours, from negative to positive entries of an atom.
 
         Returns
         -------
@@ -114,11 +118,15 @@ class DictionaryDisplay:
         dictionary : array-like of shape (n_components, n_features)
             Atoms, one a row.
         image_shape : tuple of two ints, default=None
-            Height and width of an atom. None for a square.
+            Height and width of an atom's image. None for a square.
         name : str, default=None
             What the title calls the dictionary.
-        ax, n_atoms, cmap : object
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        n_atoms : int, default=144
+            Most atoms to show, the first ones.
+        cmap : str or matplotlib Colormap, default="gray"
+            Colours, from negative to positive entries of an atom.
 
         Returns
         -------
@@ -138,7 +146,7 @@ class DictionaryDisplay:
         n_atoms : int, default=144
             Most atoms to show, the first ones.
         cmap : str or matplotlib Colormap, default="gray"
-            Colours, from negative to positive.
+            Colours, from negative to positive entries of an atom.
 
         Returns
         -------

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._compare import compare_encoders
 from ._labels import label_points
-from ._matplotlib import import_pyplot
+from ._matplotlib import find_panels, import_pyplot
 from ._table import make_table
 
 _INK, _FRONTIER = "#4c6a8c", "#e08a3c"
@@ -34,7 +34,7 @@ class ComputeFrontierDisplay:
         One row an encoder: costs in "flops" (operations a sample) or "seconds" (a sample), either
         may be missing, and `quality`. NaN leaves a point out.
     quality : str, default="latent_mcc"
-        Column that is drawn upwards.
+        Column of the table that is drawn upwards.
 
     Attributes
     ----------
@@ -85,19 +85,26 @@ class ComputeFrontierDisplay:
 
         Parameters
         ----------
-        estimators, X_train, X_test : object
-            As in :func:`compare_encoders`.
+        estimators : dict, list of (str, estimator) tuples or list of estimators
+            Transformers by name, or named by their classes; what is not fitted is cloned and
+            fitted on `X_train`.
+        X_train : array-like of shape (n_train_samples, n_features)
+            Data to fit on.
+        X_test : array-like of shape (n_samples, n_features)
+            Data to encode, on which the figures are measured.
         alpha : float
-            Weight of the L1 norm in the objective that judges "gap" and "objective".
-        codes, dictionary : array-like, default=None
-            True codes of `X_test` and true dictionary, where they are known.
+            Weight of the L1 norm in the objective that judges all encoders.
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
+            True codes of `X_test`, where they are known.
+        dictionary : array-like of shape (n_components_true, n_features), default=None
+            True dictionary, where it is known.
         quality : str, default="latent_mcc"
             Column of :func:`compare_encoders` to draw upwards.
         flops : dict, default=None
             Operations a sample by the estimator's name, or a function of a fitted estimator that
             returns them. None draws seconds alone.
-        ax : array-like of matplotlib Axes, default=None
-            As in `plot`.
+        ax : matplotlib Axes or array-like of Axes, default=None
+            Where to draw, one for each cost: "flops", "seconds". None makes a figure.
 
         Returns
         -------
@@ -137,7 +144,7 @@ class ComputeFrontierDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            One for each cost. None makes a figure.
+            Where to draw, one for each cost: "flops", "seconds". None makes a figure.
 
         Returns
         -------
@@ -151,7 +158,6 @@ class ComputeFrontierDisplay:
         ValueError
             A table without cost or quality, or a wrong number of axes.
         """
-        plt = import_pyplot(type(self).__name__)
         _check_column(self.table, self.quality)
         costs = [cost for cost in ("flops", "seconds") if cost in self.table]
         if not costs:
@@ -159,15 +165,8 @@ class ComputeFrontierDisplay:
                 "ComputeFrontierDisplay: the table has neither of the columns 'flops' and "
                 "'seconds'; add a cost."
             )
-        if ax is None:
-            size = (5.2 * len(costs), 4.2)
-            _, ax = plt.subplots(1, len(costs), figsize=size, sharey=True, layout="constrained")
-        self.ax_ = np.atleast_1d(ax).ravel()
-        if len(self.ax_) != len(costs):
-            raise ValueError(
-                f"ComputeFrontierDisplay: {len(costs)} costs need as many axes, got "
-                f"{len(self.ax_)}; pass one a cost, or ax=None."
-            )
+        size = (5.2 * len(costs), 4.2)
+        self.ax_ = find_panels("ComputeFrontierDisplay", ax, "cost", len(costs), size, sharey=True)
         self.figure_ = self.ax_[0].figure
         panels = dict(zip(costs, self.ax_, strict=True))
         self.frontiers_ = {cost: self._draw(axes, cost) for cost, axes in panels.items()}

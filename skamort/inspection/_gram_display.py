@@ -20,7 +20,7 @@ class GramDisplay:
     Parameters
     ----------
     gram : array-like of shape (n_components, n_components)
-        ``dictionary @ dictionary.T``.
+        Inner products of the atoms, ``dictionary @ dictionary.T``.
     name : str, default=None
         What the title calls the dictionary.
 
@@ -61,8 +61,10 @@ class GramDisplay:
             Fitted estimator with `components_` or `dictionary`.
         name : str, default=None
             What the title calls the dictionary. None for the class of the estimator.
-        ax, cmap : object
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        cmap : str or matplotlib Colormap, default="RdBu_r"
+            Colours, from negative to positive inner products.
 
         Returns
         -------
@@ -84,8 +86,10 @@ class GramDisplay:
             Atoms, one a row.
         name : str, default=None
             What the title calls the dictionary.
-        ax, cmap : object
-            As in `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw. None makes a figure.
+        cmap : str or matplotlib Colormap, default="RdBu_r"
+            Colours, from negative to positive inner products.
 
         Returns
         -------
@@ -103,9 +107,9 @@ class GramDisplay:
         ax : matplotlib Axes, default=None
             Where to draw. None makes a figure.
         cmap : str or matplotlib Colormap, default="RdBu_r"
-            Colours, from negative to positive.
+            Colours, from negative to positive inner products.
         colorbar : bool, default=True
-            Whether to draw a scale beside the matrix.
+            Whether to draw a scale of the colours beside the matrix.
 
         Returns
         -------

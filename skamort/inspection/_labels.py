@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,7 @@ _MARGIN = np.array([[-5, 0], [5, 0]])  # to the left and right of a name, in poi
 _COST_OF_DISTANCE = 5  # pixels that may be covered rather than standing a point further off
 
 
-def label_points(axes: Any, names: Sequence[str], points: np.ndarray, steps: np.ndarray) -> None:
+def label_points(axes: Any, names: Iterable[str], points: np.ndarray, steps: np.ndarray) -> None:
     """Write a name beside each point, as near as leaves everything readable.
 
     One after the other takes the place, among some around its point, that covers least of the
@@ -60,7 +60,7 @@ def _write(axes: Any, name: str, point: np.ndarray) -> Any:
 
 
 def _places(
-    center: np.ndarray, size: np.ndarray, unit: float
+    center: np.ndarray, size: tuple[float, float], unit: float
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Distances, and lower left and upper right corners, of places around a point."""
     width, height = size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 
 def import_pyplot(caller: str) -> Any:
     """`matplotlib.pyplot`, imported only now: the package works without it."""
@@ -15,3 +17,19 @@ def import_pyplot(caller: str) -> Any:
             "skamort[plot]."
         ) from error
     return plt
+
+
+def find_panels(
+    caller: str, ax: Any, one: str, n_panels: int, figsize: tuple[float, float], **options: Any
+) -> np.ndarray:
+    """Axes, one for each panel, in a row of a new figure where `ax` is None."""
+    if ax is None:
+        plt = import_pyplot(caller)
+        _, ax = plt.subplots(1, n_panels, figsize=figsize, layout="constrained", **options)
+    axes = np.atleast_1d(ax).ravel()
+    if len(axes) != n_panels:
+        raise ValueError(
+            f"{caller}: {n_panels} {one}s need as many axes, got {len(axes)}; pass one a {one}, or "
+            "ax=None."
+        )
+    return axes

@@ -57,7 +57,7 @@ class ComparisonReport:
         One row an encoder, one column a figure, as :func:`compare_encoders` returns it. Further
         columns, of numbers or of text, are shown as they are.
     title : str, default="Comparison of encoders"
-        Heading.
+        Heading of the report.
     figures : dict, default=None
         Pictures by caption: matplotlib figures, or displays that hold one in `figure_`.
     estimators : dict, default=None
@@ -118,14 +118,21 @@ class ComparisonReport:
 
         Parameters
         ----------
-        estimators, X_train, X_test : object
-            As in :func:`compare_encoders`.
+        estimators : dict, list of (str, estimator) tuples or list of estimators
+            Transformers by name, or named by their classes; what is not fitted is cloned and
+            fitted on `X_train`.
+        X_train : array-like of shape (n_train_samples, n_features)
+            Data to fit on.
+        X_test : array-like of shape (n_samples, n_features)
+            Data to encode, on which the figures are measured.
         alpha : float
-            Weight of the L1 norm in the objective.
-        codes, dictionary : array-like, default=None
-            True codes of `X_test` and true dictionary, where they are known.
+            Weight of the L1 norm in the objective that judges all encoders.
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
+            True codes of `X_test`, where they are known.
+        dictionary : array-like of shape (n_components_true, n_features), default=None
+            True dictionary, where it is known.
         title : str, default="Comparison of encoders"
-            Heading.
+            Heading of the report.
 
         Returns
         -------

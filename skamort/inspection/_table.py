@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+Rows: TypeAlias = Mapping[str, Mapping[str, float | str]]
 
 
 class Table(dict):
@@ -15,7 +18,7 @@ class Table(dict):
     this does as well.
     """
 
-    def __init__(self, rows: dict[str, dict[str, float | str]]):
+    def __init__(self, rows: Rows):
         columns = next(iter(rows.values()))
         super().__init__({c: np.array([row[c] for row in rows.values()]) for c in columns})
         self.index = list(rows)
@@ -36,7 +39,7 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, Real) else str(value)
 
 
-def make_table(rows: dict[str, dict[str, float | str]]) -> Any:
+def make_table(rows: Rows) -> Any:
     """A DataFrame with one row a name."""
     try:
         import pandas as pd

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 
 from .._decoder import alpha_of, decoder_of, positive_of
-from .._matrices import Codes, check_dense_or_csr, check_matrix, check_shapes_fit
+from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import SOLVERS, duality_gap
 from ._reconstruction import objective_samples, row_blocks
@@ -33,22 +32,29 @@ class AmortizationGap:
     positive : bool
         Whether the best codes are sought among those >= 0.
     objective_samples : ndarray of shape (n_samples,)
-        The encoder's objective, by sample.
+        The sparse coding objective of the encoder's codes, by sample.
     best_objective_samples : ndarray of shape (n_samples,)
         The best objective found for the same dictionary, never above the encoder's.
     lower_bound_samples : ndarray of shape (n_samples,)
-        What no codes can go below, never above the best objective found.
+        The objective that no codes for the same dictionary can go below, never above the best one
+        found.
 
     Attributes
     ----------
-    objective, best_objective, lower_bound : float
-        Means over samples.
+    objective : float
+        The encoder's objective, the mean over samples.
+    best_objective : float
+        The best objective found, the mean over samples.
+    lower_bound : float
+        The objective that no codes can go below, the mean over samples.
     gap : float
         ``objective - best_objective``: the amortization gap is at least this, >= 0.
     gap_upper : float
         ``objective - lower_bound``: the amortization gap is at most this.
-    gap_samples, gap_upper_samples : ndarray of shape (n_samples,)
-        The same by sample.
+    gap_samples : ndarray of shape (n_samples,)
+        What the amortization gap of each sample is at least.
+    gap_upper_samples : ndarray of shape (n_samples,)
+        What the amortization gap of each sample is at most.
 
     See Also
     --------
@@ -157,7 +163,8 @@ def amortization_gap(
     max_iter : int, default=2000
         Most rounds of coordinate descent on a sample. Too few widen the interval, no more.
     tol : float, default=1e-5
-        A sample is done when its duality gap is at most ``tol * 1/2 ||x||^2``.
+        The search for a sample's best codes ends when their duality gap is at most
+        ``tol * 1/2 ||x||^2``.
 
     Returns
     -------
@@ -223,7 +230,7 @@ def _gap_of_block(
     solver: Any, X: np.ndarray, codes: Codes, dictionary: np.ndarray, alpha: float, positive: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encoder's objective, best objective and lower bound of a few samples."""
-    codes = codes.toarray() if sparse.issparse(codes) else codes
+    codes = as_dense(codes)
     solved = solver.solve(
         *(torch.tensor(array.astype(X.dtype)) for array in (X, dictionary)),
         alpha=alpha,

@@ -32,7 +32,8 @@ def semantic_consistency(codes: Any, y: Any, *, n_top: int = 50) -> np.ndarray:
     y : array-like of shape (n_samples,)
         Class labels.
     n_top : int, default=50
-        Number of top samples; all that fire where there are fewer.
+        Number of samples of a latent to look at, those of its largest values; all that fire where
+        there are fewer.
 
     Returns
     -------

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.extmath import safe_sparse_dot
 
@@ -144,13 +143,13 @@ def _moments(values: Codes) -> tuple[Codes, np.ndarray, np.ndarray]:
     Dense values are centered and their mean is 0; sparse ones stay as they are, to stay sparse.
     """
     values = values.astype(np.float64)
-    if sparse.issparse(values):
-        mean = np.asarray(values.mean(axis=0)).ravel()
-        variance = np.asarray(values.power(2).mean(axis=0)).ravel() - mean**2
-    else:
+    if isinstance(values, np.ndarray):
         values = values - values.mean(axis=0)
         mean = np.zeros(values.shape[1])
         variance = np.square(values).mean(axis=0)
+    else:
+        mean = np.asarray(values.mean(axis=0)).ravel()
+        variance = np.asarray(values.power(2).mean(axis=0)).ravel() - mean**2
     std = np.sqrt(np.where(variance < _CONSTANT, np.inf, variance))
     return values, mean, std
 

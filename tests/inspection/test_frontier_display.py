@@ -69,7 +69,9 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no column 'latent_mcc', it has"):
         ComputeFrontierDisplay(table).plot()
     with pytest.raises(ValueError, match="neither of the columns 'flops' and 'seconds'"):
-        ComputeFrontierDisplay(make_table({"a": {"fvu": 0.1}}), quality="fvu").plot()
+        ComputeFrontierDisplay(
+            make_table({"a": {"seconds": 1.0, "latent_mcc": 0.1}}), quality="fvu"
+        ).plot()
     with pytest.raises(ValueError, match="1 costs need as many axes, got 2"):
         ComputeFrontierDisplay(table, quality="fvu").plot(plt.subplots(1, 2)[1])
 
@@ -77,4 +79,4 @@ def test_bad_input():
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match="ComputeFrontierDisplay draws with matplotlib"):
-        ComputeFrontierDisplay(make_table({"a": {"fvu": 0.1}})).plot()
+        ComputeFrontierDisplay(make_table({"a": {"seconds": 1.0, "latent_mcc": 0.1}})).plot()
