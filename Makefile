@@ -1,29 +1,45 @@
 # What a developer types. `make` alone lists the targets.
 
-PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# $(call first-python,NAMES,CONDITION): the first of these interpreters that fulfils the condition.
+first-python = $(shell for python in $(1); do \
+	$$python -c 'import sys; sys.exit(not $(2))' 2>/dev/null && echo $$python && break; done)
+
+PYTHON ?= $(call first-python,python3 python3.11 python3.12 python3.13 python3.14,sys.hexversion >= 0x30b0000)
+# The oldest dependencies exist for Python 3.11 and 3.12 only.
+OLDEST_PYTHON ?= $(call first-python,$(PYTHON) python3.11 python3.12,0x30b0000 <= sys.hexversion < 0x30d0000)
 WORKERS ?= 2
 
 VENV := .venv
 OLDEST := .venv-oldest
+OLDEST_TORCH := .venv-oldest-torch
 TESTS := test,test-data
 TOOLS := $(VENV)/.tools-installed
 DOC_TOOLS := $(VENV)/.doc-tools-installed
+DIST_TOOLS := $(VENV)/.dist-tools-installed
 OLDEST_TOOLS := $(OLDEST)/.tools-installed
+OLDEST_TORCH_TOOLS := $(OLDEST_TORCH)/.tools-installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench doc clean lint browser suite suite-oldest run-demo run-bench run-doc
+.PHONY: help demo test test-oldest-torch bench doc dist clean lint types browser suite suite-minimal \
+	suite-oldest run-oldest-torch run-demo run-bench run-doc run-dist
 
 help:
 	@echo "make demo    compare the encoders with dictionary learning on image patches"
-	@echo "make test    ruff, the whole test suite with doctests, then the oldest supported dependencies"
+	@echo "make test    all of the following five"
+	@echo "  make lint            ruff"
+	@echo "  make types           mypy"
+	@echo "  make suite           the whole test suite with doctests, on the newest dependencies"
+	@echo "  make suite-minimal   a part of it without the optional dependencies"
+	@echo "  make suite-oldest    the whole suite on the oldest supported dependencies, but for torch"
+	@echo "make test-oldest-torch  the same with the oldest torch, a download of 3 GB"
 	@echo "make bench   every script of benchmarks/, with small settings"
 	@echo "make doc     the documentation, examples executed; warnings are errors"
+	@echo "make dist    what is uploaded for a release, in dist/, checked"
 	@echo "make clean   remove the environments, the results, the built documentation and the caches"
 	@echo
 	@echo "Each makes its own $(VENV) when there is none. PYTHON=... chooses the interpreter (3.11 or newer),"
-	@echo "WORKERS=... the test processes ($(WORKERS))."
+	@echo "OLDEST_PYTHON=... that of the oldest dependencies (3.11 or 3.12), WORKERS=... the test processes ($(WORKERS))."
 
 # $(call report,NAME,TARGETS,RESULTS): run all the targets, then say in one line what happened.
 define report
@@ -33,29 +49,38 @@ else status=1; said="FAILED"; where="the first error above says why"; fi; \
 echo "make $(1): $$said in $$(($$(date +%s) - start)) s; $$where"; exit $$status
 endef
 
-# $(call install,VENV,EXTRAS,CONSTRAINTS)
+# $(call install,VENV,EXTRAS,CONSTRAINTS,PYTHON): the last two as a list of files, a variable's name
 define install
-@[ -n "$(PYTHON)" ] || { echo "skamort needs Python 3.11 or newer and found none; say where: make PYTHON=..."; exit 1; }
+@[ -n "$($(4))" ] || { echo "skamort found no Python for $(1), see 'make help'; say where: make $(4)=..."; exit 1; }
 @echo "Installing skamort[$(2)] into $(1); the first time takes a minute or two ..."
-@[ -x $(1)/bin/pip ] || $(PYTHON) -m venv $(1)
-@$(1)/bin/pip install -qq --disable-pip-version-check --constraint $(3) --editable ".[$(2)]"
+@[ -x $(1)/bin/pip ] || $($(4)) -m venv $(1)
+@$(1)/bin/pip install -qq --disable-pip-version-check $(addprefix --constraint ,$(3)) --editable ".[$(2)]"
 @touch $@
 endef
 
 $(TOOLS): setup.cfg pyproject.toml constraints.txt
-	$(call install,$(VENV),$(TESTS),constraints.txt)
+	$(call install,$(VENV),$(TESTS),constraints.txt,PYTHON)
 
 $(DOC_TOOLS): $(TOOLS)
-	$(call install,$(VENV),doc,constraints.txt)
+	$(call install,$(VENV),doc,constraints.txt,PYTHON)
 
-$(OLDEST_TOOLS): setup.cfg pyproject.toml constraints-oldest.txt
-	$(call install,$(OLDEST),test,constraints-oldest.txt)
+$(DIST_TOOLS): $(TOOLS)
+	$(call install,$(VENV),dist,constraints.txt,PYTHON)
+
+$(OLDEST_TOOLS): setup.cfg pyproject.toml constraints-oldest.txt constraints.txt
+	$(call install,$(OLDEST),test,constraints-oldest.txt constraints.txt,OLDEST_PYTHON)
+
+$(OLDEST_TORCH_TOOLS): setup.cfg pyproject.toml constraints-oldest.txt constraints-oldest-torch.txt
+	$(call install,$(OLDEST_TORCH),test,constraints-oldest.txt constraints-oldest-torch.txt,OLDEST_PYTHON)
 
 demo:
 	$(call report,demo,run-demo,the table and the figures are in results/)
 
 test:
-	$(call report,test,lint suite suite-oldest,the code is clean and works with the newest and the oldest dependencies)
+	$(call report,test,lint types suite suite-minimal suite-oldest,the code is clean and works with the newest and the oldest dependencies)
+
+test-oldest-torch:
+	$(call report,test-oldest-torch,run-oldest-torch,the code works with the oldest torch)
 
 bench:
 	$(call report,bench,run-bench,figures above)
@@ -63,11 +88,17 @@ bench:
 doc:
 	$(call report,doc,run-doc,open doc/_build/html/index.html)
 
+dist:
+	$(call report,dist,run-dist,both archives are in dist/)
+
 lint: $(TOOLS)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
-suite suite-oldest: export MPLBACKEND = Agg
+types: $(TOOLS)
+	$(VENV)/bin/mypy skamort
+
+suite suite-minimal suite-oldest run-oldest-torch: export MPLBACKEND = Agg
 
 # A test opens a report in Chromium. Where there is none it is skipped, except in CI.
 browser:
@@ -78,8 +109,15 @@ browser:
 suite: $(TOOLS) browser
 	$(VENV)/bin/pytest -n $(WORKERS)
 
-suite-oldest: $(OLDEST_TOOLS)
-	$(OLDEST)/bin/pytest -n $(WORKERS) tests/estimators tests/solvers
+# Not the doctests: some of them show what an optional dependency is for.
+suite-minimal: $(TOOLS)
+	$(VENV)/bin/python -m pytest -p tests.without_extras -n $(WORKERS) tests/modules tests/solvers
+
+suite-oldest: $(OLDEST_TOOLS) browser
+	$(OLDEST)/bin/pytest -n $(WORKERS)
+
+run-oldest-torch: $(OLDEST_TORCH_TOOLS) browser
+	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS)
 
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)
@@ -92,7 +130,12 @@ run-bench: $(TOOLS)
 run-doc: $(DOC_TOOLS)
 	$(VENV)/bin/sphinx-build -q -W --keep-going -b html doc doc/_build/html
 
+run-dist: $(DIST_TOOLS)
+	rm -rf build dist skamort.egg-info
+	$(VENV)/bin/python -m build
+	$(VENV)/bin/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) $(OLDEST) results build dist skamort.egg-info
+	rm -rf $(VENV) $(OLDEST) $(OLDEST_TORCH) results build dist skamort.egg-info
 	rm -rf doc/_build doc/auto_examples doc/generated doc/sg_execution_times.rst
-	rm -rf .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -7,6 +7,8 @@ from sklearn.datasets import load_sample_images
 
 from skamort.datasets import load_image_patches
 
+pytest.importorskip("PIL", reason="pillow reads the photographs")
+
 
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("normalize_contrast", [False, True])

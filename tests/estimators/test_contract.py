@@ -3,7 +3,6 @@
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from discovery import fast_estimators
@@ -102,7 +101,9 @@ def test_pickled_estimator_gives_the_same_codes(estimator, X):
 
 
 def test_data_frames_in_and_out(estimator, X):
-    frame = pd.DataFrame(X, columns=list("abcdef"), index=[f"row{i}" for i in range(60)])
+    frame = pytest.importorskip("pandas").DataFrame(
+        X, columns=list("abcdef"), index=[f"row{i}" for i in range(60)]
+    )
     codes = estimator.set_output(transform="pandas").fit_transform(frame)
     assert list(codes.index) == list(frame.index)
     prefix = type(estimator).__name__.lower()

@@ -1,7 +1,6 @@
 """What goes in and out of sparse_encode and duality_gap, and what is refused."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -53,6 +52,7 @@ def test_cuda_gives_the_answer_of_the_cpu(positive):
 
 
 def test_accepts_lists_frames_integers_and_read_only_memory(tmp_path):
+    pd = pytest.importorskip("pandas")
     expected = sparse_encode(X, DICTIONARY, alpha=0.2)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
