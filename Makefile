@@ -109,9 +109,11 @@ browser:
 suite: $(TOOLS) browser
 	$(VENV)/bin/pytest -n $(WORKERS)
 
-# Not the doctests: some of them show what an optional dependency is for.
+# What is quick: without compiled kernels some of the other tests take a minute each.
 suite-minimal: $(TOOLS)
-	$(VENV)/bin/python -m pytest -p tests.without_extras -n $(WORKERS) tests/modules tests/solvers
+	$(VENV)/bin/python -m pytest -p tests.without_extras -n $(WORKERS) \
+		tests/datasets tests/metrics tests/modules tests/test_public_api.py \
+		$(foreach name,SAEEncoder TopKSAE ITOCoder,"tests/estimators/test_common.py::test_check_estimator[$(name)]")
 
 suite-oldest: $(OLDEST_TOOLS) browser
 	$(OLDEST)/bin/pytest -n $(WORKERS)
