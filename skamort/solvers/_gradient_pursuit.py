@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._base import Problem
 from ._ksparse import KSparseSolver
 
 
@@ -43,14 +44,9 @@ class GradientPursuit(KSparseSolver):
     """
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        dictionary, positive = problem.atoms, problem.positive
         codes.zero_()
         support = torch.zeros_like(codes, dtype=torch.bool)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._numba_tools import aligned_rows, argmax, kernel, leaf
+from .._numba import kernel, leaf
+from ._numba_tools import aligned_rows, argmax
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(512)

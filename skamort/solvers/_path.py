@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
+from ._blocks import row_blocks
 from ._encode import sparse_encode
-
-_BLOCK_ELEMENTS = 1 << 22
 
 
 class EncodingPath(NamedTuple):
@@ -78,10 +77,9 @@ def alpha_max(X, dictionary, *, positive=False):
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
     largest = data.new_empty(len(data))
-    step = max(1, _BLOCK_ELEMENTS // len(atoms))
-    for start in range(0, len(data), step):
-        cov = data[start : start + step] @ atoms.T
-        largest[start : start + step] = (cov.clamp(min=0) if positive else cov.abs()).amax(dim=1)
+    for rows in row_blocks(len(data), len(atoms), times=4):
+        cov = data[rows] @ atoms.T
+        largest[rows] = (cov.clamp(min=0) if positive else cov.abs()).amax(dim=1)
     return largest if isinstance(X, Tensor) else largest.numpy()
 
 
