@@ -30,8 +30,7 @@ def pursue_signed(
         score = c.abs() if left is None else c.square() / torch.maximum(left, least)
         chosen = score.argmax(dim=1)
         best, atom = c.gather(1, chosen[:, None])[:, 0], dictionary[chosen]
-        shares = torch.bmm(basis[:, :step], atom[:, :, None])[:, :, 0]
-        q = atom - torch.bmm(shares[:, None, :], basis[:, :step])[:, 0]
+        shares, q = _orthogonalize(atom, basis[:, :step])
         length = q.norm(dim=1)
         live = (best.square() > floor * norms[chosen]) & (length.square() > least[chosen])
         if not live.any():
@@ -51,6 +50,12 @@ def pursue_signed(
     z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
     codes.scatter_add_(1, support, z)
     return n_iter, residual.double().square().sum(dim=1)
+
+
+def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Scalar products of each sample's atom with its basis, and what they leave of the atom."""
+    shares = torch.bmm(basis, atom[:, :, None])[:, :, 0]
+    return shares, atom - torch.bmm(shares[:, None, :], basis)[:, 0]
 
 
 def pursue_positive(

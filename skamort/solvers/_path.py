@@ -3,7 +3,7 @@ before."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -161,36 +161,35 @@ def sparse_encode_path(
     """
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
-    if alphas is None:
-        check_integer(n_alphas, "n_alphas", 1)
-        if not 0 < check_real(eps, "eps") < 1:
-            raise ValueError(f"eps must be between 0 and 1, both excluded, got {eps!r}.")
-        largest = float(alpha_max(data, atoms, positive=positive).max())
-        alphas = np.geomspace(largest, eps * largest, n_alphas) if largest else np.zeros(n_alphas)
-    else:
-        alphas = np.sort([check_real(alpha, "alphas") for alpha in np.ravel(alphas)])[::-1].copy()
-    if gram is None:
-        gram = atoms @ atoms.T
+    weights = _falling_alphas(alphas, n_alphas, eps, data, atoms, positive)
+    options = {
+        "gram": atoms @ atoms.T if gram is None else gram,
+        "algorithm": algorithm,
+        "max_iter": max_iter,
+        "n_jobs": n_jobs,
+        "check_input": False,
+        "positive": positive,
+        "tol": tol,
+        "return_info": True,
+        "engine": engine,
+    }
     codes, gaps, previous = [], [], None
-    for alpha in alphas:
-        previous, info = sparse_encode(
-            data,
-            atoms,
-            gram=gram,
-            algorithm=algorithm,
-            alpha=float(alpha),
-            init=previous,
-            max_iter=max_iter,
-            n_jobs=n_jobs,
-            check_input=False,
-            positive=positive,
-            tol=tol,
-            return_info=True,
-            engine=engine,
-        )
+    for alpha in weights.tolist():
+        previous, info = sparse_encode(data, atoms, alpha=alpha, init=previous, **options)
         codes.append(previous)
         gaps.append(info.gap)
-    codes, gaps = torch.stack(codes), torch.stack(gaps)
-    if not isinstance(X, Tensor):
-        codes, gaps = codes.numpy(), gaps.numpy()
-    return EncodingPath(alphas, codes, gaps)
+    found = torch.stack(codes), torch.stack(gaps)
+    return EncodingPath(weights, *(found if isinstance(X, Tensor) else map(Tensor.numpy, found)))
+
+
+def _falling_alphas(
+    alphas: Any, n_alphas: int, eps: float, X: Tensor, dictionary: Tensor, positive: bool
+) -> np.ndarray:
+    """The given weights in falling order, or those of the default path."""
+    if alphas is not None:
+        return np.sort([check_real(alpha, "alphas") for alpha in np.ravel(alphas)])[::-1].copy()
+    check_integer(n_alphas, "n_alphas", 1)
+    if not 0 < check_real(eps, "eps") < 1:
+        raise ValueError(f"eps must be between 0 and 1, both excluded, got {eps!r}.")
+    largest = float(alpha_max(X, dictionary, positive=positive).max())
+    return np.geomspace(largest, eps * largest, n_alphas) if largest else np.zeros(n_alphas)
