@@ -21,6 +21,14 @@ _TILE = np.uint64(512)
 
 
 @leaf
+def _measure(gram, norms, least):
+    """Squared norm of every atom, and what of it is rounding where it depends on the support."""
+    for j in range(len(gram)):
+        norms[j] = gram[j, j]
+        least[j] = 64 * np.finfo(gram.dtype).eps * norms[j]
+
+
+@leaf
 def _start(s, cov, norms, c, left):
     """Correlations of sample s, and what an empty support leaves of every atom: all."""
     for m in range(len(norms)):
@@ -193,8 +201,7 @@ def _pursue_sample(s, floor, gram, cov, norms, least, positive, recursive, work,
 def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, residuals):
     """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2."""
     n_samples, n_components = cov.shape
-    dtype = cov.dtype
-    eps = np.finfo(dtype).eps
+    dtype, eps = cov.dtype, np.finfo(cov.dtype).eps
     state = aligned_rows(3, n_components, dtype)
     rows = aligned_rows(k_max, n_components, dtype)
     factor, y = np.zeros((k_max, k_max), dtype), np.empty(k_max, dtype)
@@ -203,10 +210,7 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
     score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
     work = (state[0], state[1], state[2], score, rows, factor, y, support)
     norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
-    for j in range(n_components):
-        norms[j] = gram[j, j]
-        # What is left of an atom that depends on the support is rounding.
-        least[j] = 64 * eps * norms[j]
+    _measure(gram, norms, least)
     for s in range(n_samples):
         floor = dtype.type(16 * eps * eps * squared_norm(X[s]))
         k, n_iter[s] = _pursue_sample(

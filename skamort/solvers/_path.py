@@ -162,20 +162,14 @@ def sparse_encode_path(
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
     weights = _falling_alphas(alphas, n_alphas, eps, data, atoms, positive)
-    options = {
-        "gram": atoms @ atoms.T if gram is None else gram,
-        "algorithm": algorithm,
-        "max_iter": max_iter,
-        "n_jobs": n_jobs,
-        "check_input": False,
-        "positive": positive,
-        "tol": tol,
-        "return_info": True,
-        "engine": engine,
-    }
+    gram = atoms @ atoms.T if gram is None else gram
     codes, gaps, previous = [], [], None
     for alpha in weights.tolist():
-        previous, info = sparse_encode(data, atoms, alpha=alpha, init=previous, **options)
+        previous, info = sparse_encode(
+            data, atoms, alpha=alpha, init=previous, gram=gram, algorithm=algorithm,
+            max_iter=max_iter, n_jobs=n_jobs, check_input=False, positive=positive, tol=tol,
+            return_info=True, engine=engine,
+        )  # fmt: skip
         codes.append(previous)
         gaps.append(info.gap)
     found = torch.stack(codes), torch.stack(gaps)

@@ -1,5 +1,7 @@
 """What goes in and out of sparse_encode and duality_gap, and what is refused."""
 
+from dataclasses import fields
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -182,3 +184,10 @@ def test_registry_holds_what_sparse_encode_accepts():
     for name in SOLVERS:
         codes = sparse_encode(X, DICTIONARY, algorithm=name, max_iter=20_000, tol=1e-2)
         assert codes.shape == (6, 12)
+
+
+@pytest.mark.parametrize("solver", SOLVERS.values())
+def test_what_solvers_say_of_themselves_is_what_they_take(solver):
+    taken = {field.name for field in fields(solver)}
+    assert solver.is_k_sparse == ("n_nonzero_coefs" in taken)
+    assert solver.has_kernels == ({"engine", "n_jobs"} <= taken)
