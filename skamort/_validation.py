@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -50,8 +51,8 @@ def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tenso
             "atoms are rows, as wide as X."
         )
     if check:
-        zero = (atoms.amax(dim=1) == 0) & (atoms.amin(dim=1) == 0)
-        zero = zero.nonzero().flatten().tolist()
+        is_zero = (atoms.amax(dim=1) == 0) & (atoms.amin(dim=1) == 0)
+        zero = is_zero.nonzero().flatten().tolist()
         if zero:
             shown = ", ".join(map(str, zero[:5])) + (", ..." if len(zero) > 5 else "")
             raise ValueError(
@@ -76,7 +77,7 @@ def check_codes(
 
 def check_real(value: Any, name: str, minimum: float = 0.0) -> float:
     """A finite number at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
         raise TypeError(f"{name} must be a finite number, got {value!r}.")
     if value < minimum:
         raise ValueError(f"{name} must be >= {minimum:g}, got {value!r}.")

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._compat import StrOptions, fit_context
+from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._validation import as_tensor
-from ..solvers._engine import resolve_engine
 from ._alternation import (
     ONLINE_INFERENCE,
     LearnedDictionary,

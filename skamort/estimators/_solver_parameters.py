@@ -3,7 +3,6 @@
 import torch
 
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
-from ..solvers._ksparse import KSparseSolver
 
 
 def check_n_nonzero_coefs(owner, n_components, prefix=""):
@@ -23,7 +22,7 @@ def check_n_nonzero_coefs(owner, n_components, prefix=""):
             f"{type(owner).__name__}: {names[1]}={limit} exceeds n_components={n_components}; "
             f"choose {names[1]} <= {n_components}."
         )
-    k_sparse = sorted(name for name in SOLVERS if issubclass(SOLVERS[name], KSparseSolver))
+    k_sparse = sorted(name for name in SOLVERS if SOLVERS[name].is_k_sparse)
     if algorithm not in ("auto", *k_sparse):
         raise ValueError(
             f"{type(owner).__name__}: {names[1]}={limit} does not go with {names[0]}="

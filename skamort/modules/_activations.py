@@ -8,13 +8,12 @@ Both have dZ/dA = 1[Z > 0]. `Activation` is the contract, for these and for othe
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.util import find_spec
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .._numba import has_numba
 from .._threads import run_in_threads
 
 _BLOCK = 8
@@ -155,9 +154,3 @@ def _largest_compiled(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
         lambda rows: select_rows(bits[rows], k, out[rows]), len(A), torch.get_num_threads()
     )
     return A.gather(1, columns), columns
-
-
-@cache
-def has_numba() -> bool:
-    """Tell whether there are compiled kernels."""
-    return find_spec("numba") is not None

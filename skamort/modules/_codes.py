@@ -20,8 +20,9 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from .._numba import has_numba
 from .._threads import run_in_threads
-from ._activations import TopK, has_numba
+from ._activations import TopK
 
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.

@@ -3,12 +3,10 @@
 Four rows are read at once, which hides how long the memory takes to find each.
 """
 
-from numba import njit
-
-_FAST_SUMS = {"reassoc", "contract", "nsz"}  # sums in any order, but NaN stays NaN
+from .._numba import ANY_ORDER, kernel
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST_SUMS)
+@kernel(fastmath=ANY_ORDER, error_model="python")
 def sum_rows(weights, rows, offsets, matrix, sums):
     """Write weighted sums of rows of a matrix.
 
@@ -45,7 +43,7 @@ def sum_rows(weights, rows, offsets, matrix, sums):
                 total[f] += w * a[f]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST_SUMS)
+@kernel(fastmath=ANY_ORDER, error_model="python")
 def multiply_rows(Y, matrix, indices, products):
     """Write the scalar products of each row of Y with some rows of a matrix.
 

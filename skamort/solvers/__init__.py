@@ -4,7 +4,8 @@ from ._adam import Adam
 from ._base import SolverResult
 from ._cd import CoordinateDescent
 from ._dictionary_update import update_dictionary
-from ._encode import duality_gap, sparse_encode
+from ._duality_gap import duality_gap
+from ._encode import sparse_encode
 from ._fista import FISTA
 from ._flops import optimization_flops
 from ._gradient_pursuit import GradientPursuit

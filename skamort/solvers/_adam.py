@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._base import LassoSolver
+from ._base import Problem
 from ._certificate import gap_from_residual
-from ._fista import SAFETY
+from ._descent import SAFETY, Descent, descend
+from ._lasso import LassoSolver
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
@@ -61,43 +62,58 @@ class Adam(LassoSolver):
     start: float = -10.0
     check_every: int = 100
 
-    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:  # noqa: ARG002
-        return False
-
     def _solve_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        codes: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
     ) -> tuple[Tensor, None]:
-        atoms = dictionary if positive else torch.cat([dictionary, -dictionary])
-        signed = codes if positive else torch.cat([codes, -codes], dim=1)
-        u = torch.where(signed > 0, signed.log(), self.start).clamp_(min=_SMALLEST)
-        mean, square = torch.zeros_like(u), torch.zeros_like(u)
-        n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
+        atoms, start = problem.atoms, codes
+        if not problem.positive:
+            atoms, start = torch.cat([atoms, -atoms]), torch.cat([codes, -codes], dim=1)
+        u = torch.where(start > 0, start.log(), self.start).clamp_(min=_SMALLEST)
+        state = _Logarithms(X, atoms, alpha, problem.positive, u, self.learning_rate)
         left = torch.arange(len(X), device=X.device)
         target = self.tol * SAFETY * 0.5 * X.square().sum(dim=1)
-        for iteration in range(self.max_iter + 1):
-            z = u.exp()
-            residual = X[left] - z @ atoms
-            correlations = residual @ atoms.T
-            if iteration % self.check_every == 0 or iteration == self.max_iter:
-                codes[left] = z if positive else z[:, : len(dictionary)] - z[:, len(dictionary) :]
-                n_iter[left] = iteration
-                gap = gap_from_residual(X[left], z, residual, correlations, alpha[left], True)
-                busy = gap > target[left]
-                if not busy.any():
-                    break
-                left, u, z, correlations, mean, square = (
-                    a[busy] for a in (left, u, z, correlations, mean, square)
-                )
-            gradient = z * (alpha[left, None] - correlations)
-            mean = mean.lerp(gradient, 1 - _BETAS[0])
-            square = square.lerp(gradient.square(), 1 - _BETAS[1])
-            corrected = mean / (1 - _BETAS[0] ** (iteration + 1))
-            spread = (square / (1 - _BETAS[1] ** (iteration + 1))).sqrt() + _EPS
-            u = (u - self.learning_rate * corrected / spread).clamp_(min=_SMALLEST)
-        return n_iter, None
+        return descend(state, codes, left, target, self.max_iter, self.check_every), None
+
+
+class _Logarithms(Descent):
+    """Logarithms ``u`` of codes, those of -D after those of D where codes are signed, and Adam's
+    averages of the gradients."""
+
+    _by_sample = ("X", "alpha", "u", "z", "residual", "correlations", "mean", "square")
+
+    def __init__(
+        self,
+        X: Tensor,
+        atoms: Tensor,
+        alpha: Tensor,
+        positive: bool,
+        u: Tensor,
+        learning_rate: float,
+    ) -> None:
+        self.X, self.atoms, self.alpha, self.positive = X, atoms, alpha, positive
+        self.learning_rate, self.n_steps = learning_rate, 0
+        self.mean, self.square = torch.zeros_like(u), torch.zeros_like(u)
+        self._move(u)
+
+    def _move(self, u: Tensor) -> None:
+        self.u, self.z = u, u.exp()
+        self.residual = self.X - self.z @ self.atoms
+        self.correlations = self.residual @ self.atoms.T
+
+    def codes(self) -> Tensor:
+        if self.positive:
+            return self.z
+        n_components = len(self.atoms) // 2
+        return self.z[:, :n_components] - self.z[:, n_components:]
+
+    def gap(self) -> Tensor:
+        return gap_from_residual(self.X, self.z, self.residual, self.correlations, self.alpha, True)
+
+    def step(self) -> None:
+        self.n_steps += 1
+        gradient = self.z * (self.alpha[:, None] - self.correlations)
+        self.mean = self.mean.lerp(gradient, 1 - _BETAS[0])
+        self.square = self.square.lerp(gradient.square(), 1 - _BETAS[1])
+        corrected = self.mean / (1 - _BETAS[0] ** self.n_steps)
+        spread = (self.square / (1 - _BETAS[1] ** self.n_steps)).sqrt() + _EPS
+        self._move((self.u - self.learning_rate * corrected / spread).clamp_(min=_SMALLEST))

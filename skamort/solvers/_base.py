@@ -1,20 +1,31 @@
-"""What every solver shares: the result, the scaling of samples, the blocks, the certificate."""
+"""What every solver shares: the problem, the loop over blocks of scaled samples, the result.
+
+    solve               scales the problem; then, block by block,
+      _solve_rows         scales the samples and the start, and undoes it afterwards;
+        _solve_scaled       solves: `LassoSolver` with a certificate, `KSparseSolver` without
+      _report             puts the result together
+
+A solver is a frozen dataclass: its fields are the hyperparameters, its class attributes say what
+kind it is, and its state lives in local variables.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ._certificate import certified_gap, span_of_atoms
-from ._polish import polish
+from .._engine import resolve_engine
+from ._blocks import row_blocks
+from ._scale import magnitude, power_of_two
 
-_BLOCK_ELEMENTS = 1 << 20
-_HARMLESS_EXPONENT = 16
-# A gap of this many roundings of ||x||^2 is one that descent may be unable to close.
-_STUCK = 64
+# Blocks for a GPU are larger by this, to fill it; no block has fewer rows than that.
+_GPU_BLOCKS, _LEAST_ROWS = 64, 64
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,13 @@ class SolverResult:
         Codes of the samples, in their dtype and on their device.
     gap : Tensor of shape (n_samples,)
         Duality gap, float64: the objective of a sample is at most ``gap`` above the best possible.
+        NaN for the k-sparse solvers, which have none.
     n_iter : Tensor of shape (n_samples,)
         Iterations spent on each sample, int64.
     converged : Tensor of shape (n_samples,)
-        Whether ``gap <= tol * 1/2 ||x||^2``, bool.
+        Whether ``gap <= tol * 1/2 ||x||^2``, bool; True for the k-sparse solvers.
     residual : Tensor of shape (n_samples,), default=None
-        ||x - z D||^2, float64, of the k-sparse solvers, which have no gap.
+        ||x - z D||^2, float64, of the k-sparse solvers.
     engine : {"numba", "torch"}, default="torch"
         What ran.
 
@@ -56,23 +68,63 @@ class SolverResult:
 
 
 @dataclass(frozen=True)
-class LassoSolver(ABC):
-    """Minimizes 1/2 ||x - z D||^2 + alpha ||z||_1 over codes z, for every sample x of a batch.
+class Problem:
+    """What all samples of a batch share, in the dictionary's own unit.
 
-    A subclass provides `_solve_block`; hyperparameters are its fields, state lives in local
-    variables.
+    Parameters
+    ----------
+    dictionary : Tensor of shape (n_components, n_features)
+        Atoms, one a row, divided by ``unit``.
+    unit : Tensor
+        A power of two.
+    basis : Tensor of shape (n_features, n_components) or None
+        Orthonormal basis of the space that is solved in; None for that of the features.
+    atoms : Tensor of shape (n_components, n_features) or (n_components, n_components)
+        The atoms in the space that is solved in.
+    gram : Tensor of shape (n_components, n_components) or None
+        Scalar products of the atoms, where they pay.
+    positive : bool
+        Whether codes must be >= 0.
     """
 
-    max_iter: int = 1000
-    tol: float = 1e-4
+    dictionary: Tensor
+    unit: Tensor
+    basis: Tensor | None
+    atoms: Tensor
+    gram: Tensor | None
+    positive: bool
+
+    @cached_property
+    def exact_dictionary(self) -> Tensor:
+        """The dictionary in float64, converted once and not in every block."""
+        return self.dictionary.double()
+
+
+@dataclass(frozen=True)
+class Solver(ABC):
+    """Finds codes for every sample of a batch on its own.
+
+    Attributes
+    ----------
+    is_k_sparse : bool
+        Whether the number of non-zeros is limited, by the field ``n_nonzero_coefs``, in place of an
+        L1 penalty with a duality gap.
+    has_kernels : bool
+        Whether there are compiled kernels, chosen by the fields ``engine`` and ``n_jobs``.
+    """
+
+    is_k_sparse: ClassVar[bool]
+    has_kernels: ClassVar[bool] = False
+    # Size of a block, for what the solver computes besides the codes.
+    _block_size: ClassVar[float] = 1
 
     def solve(
         self,
         X: Tensor,
         dictionary: Tensor,
         *,
-        alpha: float | Tensor,
         positive: bool,
+        alpha: float | Tensor = 1.0,
         init: Tensor | None = None,
         gram: Tensor | None = None,
     ) -> SolverResult:
@@ -84,12 +136,12 @@ class LassoSolver(ABC):
             float32 or float64, finite.
         dictionary : Tensor of shape (n_components, n_features)
             Atoms in rows, of any norm; same dtype and device as ``X``.
-        alpha : float or Tensor of shape (n_samples,)
-            Weight of the L1 norm, >= 0.
         positive : bool
             Whether codes must be >= 0.
+        alpha : float or Tensor of shape (n_samples,), default=1.0
+            Weight of the L1 norm, >= 0. The k-sparse solvers ignore it.
         init : Tensor of shape (n_samples, n_components), default=None
-            Codes to start from.
+            Codes to start from, for the solvers that have a start.
         gram : Tensor of shape (n_components, n_components), default=None
             ``dictionary @ dictionary.T``; computed where it pays.
 
@@ -98,95 +150,104 @@ class LassoSolver(ABC):
         SolverResult
             Never warns: see its ``converged``.
         """
-        n_samples, n_components = len(X), len(dictionary)
-        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=X.device).expand(n_samples)
-        codes = X.new_zeros(n_samples, n_components)
-        n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-        gap, energy = torch.zeros(2, n_samples, dtype=torch.float64, device=X.device)
+        n_samples, device = len(X), X.device
+        problem = self._pose(n_samples, dictionary, gram, positive)
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=device).expand(n_samples)
+        codes = X.new_zeros(n_samples, len(dictionary))
+        n_iter = torch.zeros(n_samples, dtype=torch.int64, device=device)
+        error = torch.zeros(n_samples, dtype=torch.float64, device=device)
+        converged = torch.zeros(n_samples, dtype=torch.bool, device=device)
+        for rows in self._blocks(X, dictionary):
+            start = None if init is None else init[rows]
+            n_iter[rows], error[rows], converged[rows] = self._solve_rows(
+                X[rows], problem, alpha[rows], start, codes[rows]
+            )
+        return self._report(codes, error, n_iter, converged, self._engine_for(problem))
+
+    def _pose(
+        self, n_samples: int, dictionary: Tensor, gram: Tensor | None, positive: bool
+    ) -> Problem:
+        """Scale the dictionary, and compute what all blocks need of it."""
         unit = power_of_two(magnitude(dictionary).amax())
         if unit != 1:
             dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
-        basis = span_of_atoms(dictionary)
+        basis = self._basis(dictionary)
         atoms = dictionary if basis is None else dictionary @ basis
         if gram is None and self._gram_pays(n_samples, atoms):
             gram = atoms @ atoms.T
+        return Problem(dictionary, unit, basis, atoms, gram, positive)
 
-        exact, reach = None, _STUCK * torch.finfo(X.dtype).eps
-        step = block_rows(_BLOCK_ELEMENTS, dictionary)
-        for start in range(0, n_samples, step):
-            rows = slice(start, start + step)
-            size = power_of_two(magnitude(X[rows]))
-            scaled = bool((size != 1).any()) or unit != 1
-            x, z = X[rows], codes[rows]
-            if scaled:
-                x = x / size[:, None]
-            weight = (alpha[rows] / size / unit).clamp(max=torch.finfo(X.dtype).max)
-            weight = weight.to(X.dtype)
-            if init is not None:
-                z.copy_(init[rows] / size[:, None] * unit)
-                if positive:
-                    z.clamp_(min=0)
-            inside = x if basis is None else x @ basis
-            n_iter[rows], bound = self._solve_block(inside, atoms, weight, positive, z, gram)
-            if bound is None or basis is not None:
-                # Converted once, not in every block.
-                exact = dictionary.double() if exact is None else exact
-                bound = certified_gap(x, z, exact, weight, positive)
-            square = x.double().square().sum(dim=1)
-            stuck = (bound > self.tol * 0.5 * square) & (bound <= reach * square)
-            if stuck.any():
-                z[stuck], bound[stuck] = polish(
-                    x[stuck], dictionary, weight[stuck], positive, z[stuck], bound[stuck]
-                )
-            energy[rows] = square * size.double().square()
-            gap[rows] = bound * size.double().square()
-            if scaled:
-                z.mul_((size / unit)[:, None])
-        converged = gap <= self.tol * 0.5 * energy
-        return SolverResult(codes, gap, n_iter, converged, engine=self._engine_for(X, gram))
+    def _blocks(self, X: Tensor, dictionary: Tensor) -> Iterator[slice]:
+        """Rows of ``X`` that are solved together."""
+        times = self._block_size * (1 if X.device.type == "cpu" else _GPU_BLOCKS)
+        return row_blocks(len(X), max(dictionary.shape), times=times, least=_LEAST_ROWS)
 
-    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:  # noqa: ARG002
-        """The engine that solves for ``X``."""
-        return "torch"
+    def _solve_rows(
+        self, X: Tensor, problem: Problem, alpha: Tensor, init: Tensor | None, codes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Solve a block of samples of any size into ``codes``, which are 0.
+
+        Returns what `_solve_scaled` returns, in the unit of ``X``.
+        """
+        size, unit = power_of_two(magnitude(X)), problem.unit
+        is_scaled = bool((size != 1).any()) or bool(unit != 1)
+        if is_scaled:
+            X = X / size[:, None]
+        if init is not None:
+            codes.copy_(init / size[:, None] * unit)
+            if problem.positive:
+                codes.clamp_(min=0)
+        n_iter, error, converged = self._solve_scaled(X, problem, alpha / size / unit, codes)
+        if is_scaled:
+            codes.mul_((size / unit)[:, None])
+        return n_iter, error * size.double().square(), converged
 
     @abstractmethod
-    def _solve_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        codes: Tensor,
-        gram: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    def _solve_scaled(
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Solve a block of samples in place: ``codes`` holds the start and receives the solution.
 
-        Returns the iterations, and the duality gaps in float64 where the solver has them.
+        ``alpha`` has shape (n_samples,), float64. Returns, each of shape (n_samples,), the
+        iterations, how good the codes are (the duality gap, or ||x - z D||^2; float64), and whether
+        that is good enough.
         """
 
     @abstractmethod
-    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
+    def _report(
+        self, codes: Tensor, error: Tensor, n_iter: Tensor, converged: Tensor, engine: str
+    ) -> SolverResult:
+        """The result, with ``error`` what `_solve_scaled` found of it."""
+
+    def _basis(self, dictionary: Tensor) -> Tensor | None:  # noqa: ARG002  (some solvers look)
+        """Orthonormal basis of the space to solve in; None for that of the features."""
+        return None
+
+    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:  # noqa: ARG002  (likewise)
         """Whether to compute D D^T, which costs as much as ``n_components`` samples times D."""
+        return False
+
+    def _engine_for(self, problem: Problem) -> str:
+        """The engine that solves the problem."""
+        return resolve_engine("torch", problem.atoms)
 
 
-def block_rows(elements: int, dictionary: Tensor) -> int:
-    """Rows of a block: few enough for a CPU's cache, enough to fill a GPU."""
-    elements = elements if dictionary.device.type == "cpu" else 64 * elements
-    return max(64, elements // max(dictionary.shape))
+@dataclass(frozen=True)
+class Compiled:
+    """Fields of the solvers with compiled kernels beside torch.
 
-
-def magnitude(values: Tensor) -> Tensor:
-    """Largest absolute value of each row, without a copy of all of them."""
-    return torch.maximum(values.amax(dim=1), -values.amin(dim=1))
-
-
-def power_of_two(values: Tensor) -> Tensor:
-    """The power of two just above each value; 1 for 0 and where the size does no harm.
-
-    Dividing by it is exact, and tames 1e-30 and 1e30.
+    Parameters
+    ----------
+    engine : {"auto", "numba", "torch"}, default="auto"
+        Compiled kernels on the CPU, or torch. "auto" takes numba where it is installed and the data
+        are on the CPU.
+    n_jobs : int, default=None
+        Threads of the compiled kernels; None or -1 for as many as torch uses.
     """
-    _, exponent = torch.frexp(values)
-    limit = 126 if values.dtype == torch.float32 else 1022
-    exponent = exponent.clamp(-limit, limit).to(values.dtype)
-    harmless = (values == 0) | (exponent.abs() < _HARMLESS_EXPONENT)
-    return torch.where(harmless, 1, torch.exp2(exponent))
+
+    engine: str = "auto"
+    n_jobs: int | None = None
+    has_kernels: ClassVar[bool] = True
+
+    def _engine_for(self, problem: Problem) -> str:
+        return resolve_engine(self.engine, problem.atoms)

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._engine import resolve_n_jobs
 from .._threads import run_in_threads
-from ._base import LassoSolver
+from ._base import Compiled, Problem
 from ._cd_torch import solve_block
-from ._engine import resolve_engine, resolve_n_jobs
+from ._lasso import LassoSolver
 
 
 @dataclass(frozen=True)
-class CoordinateDescent(LassoSolver):
+class CoordinateDescent(Compiled, LassoSolver):
     """Coordinate descent on a growing working set, with a linear solve once the signs have settled.
 
     Choose it on a CPU, with numba installed: it is the fastest solver for sparse codes there. A
@@ -62,49 +63,37 @@ class CoordinateDescent(LassoSolver):
     tensor([[2., 0.]])
     """
 
-    engine: str = "auto"
-    n_jobs: int | None = None
-
-    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:  # noqa: ARG002
-        return resolve_engine(self.engine, X)
-
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         return len(dictionary) <= min(4 * n_samples + 2048, 1 << 14)
 
     def _solve_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        codes: Tensor,
-        gram: Tensor | None,
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        if self._engine_for(X, gram) == "torch":
-            return solve_block(
-                X, dictionary, gram, alpha, positive, self.tol, self.max_iter, codes
-            ), None
+        if self._engine_for(problem) == "torch":
+            return solve_block(X, problem, alpha, self.tol, self.max_iter, codes), None
         n_jobs = resolve_n_jobs(self.n_jobs)
-        if gram is None:
-            from ._cd_factored_numba import solve_factored
+        if problem.gram is not None:
+            return self._solve_with_gram(X, problem, problem.gram, alpha, codes, n_jobs)
+        from ._cd_factored import solve_factored
 
-            return solve_factored(
-                X, dictionary, alpha, positive, self.tol, self.max_iter, codes, n_jobs
-            )
-        from ._cd_numba import solve_with_gram
+        return solve_factored(X, problem, alpha, self.tol, self.max_iter, codes, n_jobs)
+
+    def _solve_with_gram(
+        self, X: Tensor, problem: Problem, gram: Tensor, alpha: Tensor, codes: Tensor, n_jobs: int
+    ) -> tuple[Tensor, Tensor]:
+        from ._cd_gram_numba import solve_with_gram
         from ._correlations import Correlations
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         gap = torch.zeros(len(X), dtype=torch.float64)
-        cov, errors = Correlations(dictionary, len(X))(X, alpha)
-        shared = [a.contiguous().numpy() for a in (dictionary, gram)]
+        cov, errors = Correlations(problem.atoms, len(X))(X, alpha)
+        shared = [a.contiguous().numpy() for a in (problem.atoms, gram)]
         by_row = [a.contiguous().numpy() for a in (X, cov, errors, alpha, codes, n_iter, gap)]
+        options = problem.positive, self.tol, self.max_iter
 
         def solve_rows(rows: slice) -> None:
             x, c, error, weight, z, steps, bound = (a[rows] for a in by_row)
-            solve_with_gram(
-                x, *shared, c, error, weight, positive, self.tol, self.max_iter, z, steps, bound
-            )
+            solve_with_gram(x, *shared, c, error, weight, *options, z, steps, bound)
 
         run_in_threads(solve_rows, len(X), n_jobs)
         return n_iter, gap

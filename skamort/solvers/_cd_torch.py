@@ -10,8 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._certificate import gap_from_peak, is_silent
-from ._fista import FISTA, SAFETY, Iterates, WithGram
+from ._base import Problem
+from ._certificate import gap_from_peak
+from ._descent import SAFETY, drop_silent
+from ._fista import FISTA, Iterates, WithGram
 
 # Atoms that join each working set in a round, a multiple of what products like, and steps between
 # two looks at the restricted gap; as many more for every so many atoms, which make rounds costly.
@@ -25,90 +27,109 @@ _BLOCK_LIMIT = 1 << 25
 
 
 def solve_block(
-    X: Tensor,
-    dictionary: Tensor,
-    gram: Tensor | None,
-    alpha: Tensor,
-    positive: bool,
-    tol: float,
-    max_iter: int,
-    codes: Tensor,
+    X: Tensor, problem: Problem, alpha: Tensor, tol: float, max_iter: int, codes: Tensor
 ) -> Tensor:
     """Solve in place from the start in ``codes``; the rounds spent on each sample."""
-    cov = X @ dictionary.T
-    silent = is_silent(cov, alpha, positive)
-    codes[silent] = 0
+    sets = _WorkingSets(X, problem, alpha, codes)
     n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-    left = (~silent).nonzero().squeeze(1)
-    width = int((codes != 0).sum(dim=1).max())
-    working = codes[left].abs().topk(width, dim=1).indices
-    z = codes[left].gather(1, working)
-    atoms = _gather(dictionary, working)
-    growth = 1 + len(dictionary) // _MANY_ATOMS
-    batch = _BATCH * growth
-    energy = X.square().sum(dim=1)
-    target = tol * SAFETY * 0.5 * energy
-    longest = dictionary.square().sum(dim=1).amax()
+    target = tol * SAFETY * 0.5 * sets.energy
     for round_ in range(max_iter + 1):
-        residual, correlations = X[left], cov[left]
-        if working.shape[1]:
-            residual = residual - torch.bmm(z[:, None, :], atoms)[:, 0]
-            correlations = residual @ dictionary.T
-        score = correlations if positive else correlations.abs()
-        gap = gap_from_peak(
-            residual.square().sum(dim=1),
-            (X[left] * residual).sum(dim=1),
-            score.amax(dim=1).clamp_(min=0),
-            z,
-            correlations.gather(1, working),
-            alpha[left],
-        )
-        n_iter[left] = round_
-        busy = gap > target[left]
+        score, gap = sets.look()
+        n_iter[sets.left] = round_
+        busy = gap > target[sets.left]
         done = ~busy if round_ < max_iter else torch.ones_like(busy)
-        _store(codes, left[done], working[done], z[done])
+        sets.store(codes, done)
         if done.all():
             break
-        width = working.shape[1] + batch
-        left, working, z, score = left[busy], working[busy], z[busy], score[busy]
-        if 2 * width > codes.shape[1] or len(left) * width * max(width, X.shape[1]) > _BLOCK_LIMIT:
-            _store(codes, left, working, z)
-            rest = codes[left]
-            steps, _ = FISTA(max_iter, tol)._solve_block(
-                X[left], dictionary, alpha[left], positive, rest, gram
-            )
-            codes[left] = rest
-            n_iter[left] += steps
+        sets.keep(busy)
+        if sets.is_too_large():
+            sets.store(codes, torch.ones_like(sets.left, dtype=torch.bool))
+            n_iter[sets.left] += _solve_over_all_atoms(sets, tol, max_iter, codes)
             break
-        fresh = score.scatter_(1, working, -torch.inf).topk(batch, dim=1).indices
-        working = torch.cat([working, fresh], dim=1)
-        z = torch.cat([z, z.new_zeros(fresh.shape)], dim=1)
-        atoms = _gather(dictionary, working)
-        block = torch.bmm(atoms, atoms.transpose(1, 2))
-        problem = WithGram(energy[left], cov[left].gather(1, working), block)
-        state = Iterates(problem, z, alpha[left], longest.expand(len(left)), positive)
-        z = _minimize(
-            state,
-            torch.maximum(_INNER_GAP * target[left], _LOOSE * gap[busy]),
-            _CHECK_EVERY * growth,
-        )
+        sets.grow(score[busy])
+        sets.minimize(torch.maximum(_INNER_GAP * target[sets.left], _LOOSE * gap[busy]))
     return n_iter
 
 
-def _gather(dictionary: Tensor, working: Tensor) -> Tensor:
-    """Atoms of every working set, (n_samples, size, n_features)."""
-    return dictionary.index_select(0, working.flatten()).view(*working.shape, dictionary.shape[1])
+class _WorkingSets:
+    """The samples ``left`` in the batch: their working sets, and the codes ``z`` and the ``atoms``
+    of these."""
+
+    def __init__(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> None:
+        self.X, self.problem, self.alpha = X, problem, alpha
+        self.cov = X @ problem.atoms.T
+        self.energy = X.square().sum(dim=1)
+        self.longest = problem.atoms.square().sum(dim=1).amax()
+        self.growth = 1 + len(problem.atoms) // _MANY_ATOMS
+        self.left = drop_silent(self.cov, alpha, problem.positive, codes)
+        width = int((codes != 0).sum(dim=1).max())
+        self.working = codes[self.left].abs().topk(width, dim=1).indices
+        self.z = codes[self.left].gather(1, self.working)
+        self._gather()
+
+    def _gather(self) -> None:
+        """Atoms of every working set, (n_samples, size, n_features)."""
+        atoms = self.problem.atoms
+        rows = atoms.index_select(0, self.working.flatten())
+        self.atoms = rows.view(*self.working.shape, atoms.shape[1])
+
+    def look(self) -> tuple[Tensor, Tensor]:
+        """What every atom has to offer, (n_left, n_components), and the duality gaps."""
+        X, correlations = self.X[self.left], self.cov[self.left]
+        residual = X
+        if self.working.shape[1]:
+            residual = X - torch.bmm(self.z[:, None, :], self.atoms)[:, 0]
+            correlations = residual @ self.problem.atoms.T
+        score = correlations if self.problem.positive else correlations.abs()
+        gap = gap_from_peak(
+            residual.square().sum(dim=1),
+            (X * residual).sum(dim=1),
+            score.amax(dim=1).clamp_(min=0),
+            self.z,
+            correlations.gather(1, self.working),
+            self.alpha[self.left],
+        )
+        return score, gap
+
+    def store(self, codes: Tensor, which: Tensor) -> None:
+        """Write the codes of some of the working sets into the rows of ``codes``."""
+        rows, working = self.left[which], self.working[which]
+        codes[rows] = codes.new_zeros(len(rows), codes.shape[1]).scatter_(1, working, self.z[which])
+
+    def keep(self, busy: Tensor) -> None:
+        """Drop the samples that are done."""
+        self.left, self.working, self.z = self.left[busy], self.working[busy], self.z[busy]
+
+    def is_too_large(self) -> bool:
+        """Whether the working sets would be, with the atoms that join next."""
+        (n_components, n_features), n_left = self.problem.atoms.shape, len(self.left)
+        width = self.working.shape[1] + _BATCH * self.growth
+        return 2 * width > n_components or n_left * width * max(width, n_features) > _BLOCK_LIMIT
+
+    def grow(self, score: Tensor) -> None:
+        """Let the atoms with the highest scores join."""
+        others = score.scatter_(1, self.working, -torch.inf)
+        fresh = others.topk(_BATCH * self.growth, dim=1).indices
+        self.working = torch.cat([self.working, fresh], dim=1)
+        self.z = torch.cat([self.z, self.z.new_zeros(fresh.shape)], dim=1)
+        self._gather()
+
+    def minimize(self, target: Tensor) -> None:
+        """Take steps until every sample's restricted gap is below its target."""
+        left, block = self.left, torch.bmm(self.atoms, self.atoms.transpose(1, 2))
+        products = WithGram(self.energy[left], self.cov[left].gather(1, self.working), block)
+        longest = self.longest.expand(len(left))
+        state = Iterates(products, self.z, self.alpha[left], longest, self.problem.positive)
+        for step in range(_INNER_STEPS):
+            if step % (_CHECK_EVERY * self.growth) == 0 and bool((state.gap() <= target).all()):
+                break
+            state.step()
+        self.z = state.z
 
 
-def _store(codes: Tensor, rows: Tensor, working: Tensor, z: Tensor) -> None:
-    """Write the codes of the working sets into the rows of ``codes``."""
-    codes[rows] = codes.new_zeros(len(rows), codes.shape[1]).scatter_(1, working, z)
-
-
-def _minimize(state: Iterates, target: Tensor, check_every: int) -> Tensor:
-    """Steps until every sample's restricted gap is below its target."""
-    for step in range(_INNER_STEPS):
-        if step % check_every == 0 and bool((state.gap() <= target).all()):
-            break
-        state.step()
-    return state.z
+def _solve_over_all_atoms(sets: _WorkingSets, tol: float, max_iter: int, codes: Tensor) -> Tensor:
+    """Solve the samples that are left from where they are; the steps spent on each."""
+    left, rest = sets.left, codes[sets.left]
+    steps, _ = FISTA(max_iter, tol)._solve_block(sets.X[left], sets.problem, sets.alpha[left], rest)
+    codes[left] = rest
+    return steps

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_BLOCK_ELEMENTS = 1 << 21
+from ._blocks import row_blocks
 
 
 def gap_from_residual(
@@ -112,9 +112,7 @@ def certified_gap(
     basis = span_of_atoms(dictionary)
     atoms = dictionary if basis is None else dictionary @ basis
     gap = torch.empty(len(X), dtype=torch.float64, device=X.device)
-    step = max(1, _BLOCK_ELEMENTS // max(dictionary.shape))
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(len(X), max(dictionary.shape), times=2):
         x, z = X[rows].double(), codes[rows].double()
         if basis is not None:
             x = x @ basis

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._engine import resolve_engine
+from .._engine import resolve_engine
 
 _BLOCK = 64
 

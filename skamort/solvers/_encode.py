@@ -1,27 +1,25 @@
-"""Sparse codes for a fixed dictionary and the certificate of their quality, in NumPy and torch."""
+"""Sparse codes for a fixed dictionary, in NumPy and torch."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
 from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from .._engine import resolve_n_jobs
+from .._numba import compile_times
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
-from ._certificate import certified_gap
-from ._engine import compile_times, resolve_n_jobs
-from ._ksparse import KSparseSolver
+from ._choice import SKLEARN_ALGORITHMS, check_algorithm, choose_algorithm, make_solver
 from ._registry import SOLVERS
-
-_SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
-_MANY_ATOMS = 1024
 
 
 @dataclass(frozen=True)
@@ -173,180 +171,55 @@ def sparse_encode(
     >>> info.converged
     array([ True,  True])
     """
-    if algorithm in _SKLEARN_ALGORITHMS:
-        if return_info or isinstance(X, Tensor):
-            raise ValueError(
-                f"sparse_encode: algorithm={algorithm!r} is scikit-learn's, without torch and "
-                "without return_info; "
-                f"choose one of {sorted(SOLVERS)}."
-            )
-        return _sklearn_sparse_encode(
-            X,
-            dictionary,
-            gram=gram,
-            cov=cov,
-            algorithm=algorithm,
-            n_nonzero_coefs=n_nonzero_coefs,
-            alpha=alpha,
-            copy_cov=copy_cov,
-            init=init,
-            max_iter=max_iter,
-            n_jobs=n_jobs,
-            check_input=check_input,
-            verbose=verbose,
-            positive=positive,
-        )
-    if algorithm not in ("auto", *SOLVERS):
-        raise ValueError(
-            f"sparse_encode: algorithm={algorithm!r} is unknown; "
-            f"choose one of {sorted(['auto', *SOLVERS, *_SKLEARN_ALGORITHMS])}."
-        )
+    if algorithm in SKLEARN_ALGORITHMS:
+        return _encode_by_sklearn(
+            X, dictionary, return_info, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
+            n_nonzero_coefs=n_nonzero_coefs, copy_cov=copy_cov, init=init, max_iter=max_iter,
+            n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
+        )  # fmt: skip
+    check_algorithm(algorithm)
     k_sparse = alpha is None and n_nonzero_coefs is not None
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
-    max_iter = check_integer(max_iter, "max_iter", 0)
-    tol = check_real(tol, "tol")
+    options = {"max_iter": check_integer(max_iter, "max_iter", 0), "tol": check_real(tol, "tol")}
     data = as_tensor(X, "X", check=check_input)
     atoms = check_dictionary(dictionary, data, check=check_input)
-    if n_nonzero_coefs is not None:
-        n_nonzero_coefs = check_integer(n_nonzero_coefs, "n_nonzero_coefs", 1)
-        if n_nonzero_coefs > len(atoms):
-            raise ValueError(
-                f"sparse_encode: n_nonzero_coefs={n_nonzero_coefs} exceeds the {len(atoms)} "
-                "atoms of "
-                f"the dictionary; choose n_nonzero_coefs <= {len(atoms)}."
-            )
+    options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
+    options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:
         init = check_codes(init, "init", data, atoms, check=check_input)
     if gram is not None:
         gram = _check_gram(gram, atoms, check=check_input)
-    if algorithm == "auto":
-        algorithm = _pick(data, atoms, k_sparse)
 
-    solver = _make_solver(
-        algorithm,
-        engine,
-        n_nonzero_coefs=n_nonzero_coefs,
-        max_iter=max_iter,
-        tol=tol,
-        n_jobs=resolve_n_jobs(n_jobs),
-    )
-    with compile_times() if verbose else nullcontext([]) as compiled:
-        start = time.perf_counter()
+    algorithm = choose_algorithm(algorithm, data, atoms, k_sparse)
+    solver = make_solver(algorithm, engine, **options)
+    with _timed(algorithm, len(data)) if verbose else nullcontext([]) as ran:
         result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
-        seconds = time.perf_counter() - start
-    if verbose:
-        print(
-            f"sparse_encode: algorithm={algorithm!r}, engine={result.engine!r}; compiled in "
-            f"{sum(compiled):.2f} s, solved {len(data)} samples in {seconds - sum(compiled):.2f} s."
-        )
+        ran.append(result.engine)
     _warn_unless_converged(result, data, solver)
-
-    def to_output(tensor: Tensor | None) -> Any:
-        return tensor if tensor is None or isinstance(X, Tensor) else tensor.numpy()
-
-    codes = to_output(result.codes)
-    if not return_info:
-        return codes
-    return codes, EncodingInfo(
-        algorithm,
-        result.engine,
-        to_output(result.gap),
-        to_output(result.n_iter),
-        to_output(result.converged),
-        to_output(result.residual),
-    )
+    codes, info = _in_kind(result, algorithm, like=X)
+    return (codes, info) if return_info else codes
 
 
-def duality_gap(X, codes, dictionary, alpha, positive=False):
-    """Bound how far codes are from the best codes for a dictionary and an L1 weight.
-
-    The objective 1/2 ||x - z D||^2 + alpha ||z||_1 of a sample is at most ``gap`` above its minimum
-    over z, so the minimum lies between objective - gap and objective. Codes may come from any
-    encoder.
-
-    Parameters
-    ----------
-    X : array-like or Tensor of shape (n_samples, n_features)
-        Data.
-    codes : array-like or Tensor of shape (n_samples, n_components)
-        Codes to judge.
-    dictionary : array-like or Tensor of shape (n_components, n_features)
-        Atoms, one a row, of any norm but zero.
-    alpha : float
-        Weight of the L1 norm, >= 0.
-    positive : bool, default=False
-        Whether the best codes are sought among those >= 0; ``codes`` must be, then. What is below
-        zero by no more than rounding counts as zero.
-
-    Returns
-    -------
-    gap : ndarray or Tensor of shape (n_samples,)
-        Never negative, float64, computed in float64.
-
-    Raises
-    ------
-    ValueError
-        NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, or negative codes
-        with ``positive``.
-
-    Notes
-    -----
-    The dual point is the residual scaled to feasibility (see S.-J. Kim et al., An interior-point
-    method for large-scale l1-regularized least squares, 2007, section III), at the best such scale.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skamort.solvers import duality_gap
-    >>> X, codes = np.array([[3.0, 0.5]]), np.array([[2.0, 0.0]])
-    >>> duality_gap(X, codes, np.eye(2), alpha=1.0)
-    array([0.])
-    >>> duality_gap(X, 0 * codes, np.eye(2), alpha=1.0).round(3)
-    array([2.056])
-    """
-    alpha = check_real(alpha, "alpha")
-    data = as_tensor(X, "X")
-    atoms = check_dictionary(dictionary, data)
-    codes = check_codes(codes, "codes", data, atoms)
-    if positive:
-        rounding = 16 * torch.finfo(codes.dtype).eps * codes.abs().amax()
-        if (codes < -rounding).any():
-            raise ValueError(
-                "duality_gap: positive=True, but codes holds negative values; clip them or pass "
-                "positive=False."
-            )
-        codes = codes.clamp(min=0)
-    weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
-    gap = certified_gap(data, codes, atoms, weight, positive)
-    return gap if isinstance(X, Tensor) else gap.numpy()
-
-
-def _pick(X: Tensor, dictionary: Tensor, k_sparse: bool) -> str:
-    """The algorithm that "auto" stands for."""
-    if k_sparse:
-        return "omp"
-    return "cd" if X.device.type == "cpu" or len(dictionary) > _MANY_ATOMS else "fista"
-
-
-def _make_solver(algorithm: str, engine: str, **options: Any) -> Any:
-    """The solver with those of the options that it knows."""
-    solver = SOLVERS[algorithm]
-    if engine == "numba" and not _has_engine(solver):
-        compiled = sorted(name for name in SOLVERS if _has_engine(SOLVERS[name]))
+def _encode_by_sklearn(X: Any, dictionary: Any, return_info: bool, **options: Any) -> Any:
+    """Codes by an algorithm that scikit-learn has, and skamort has not."""
+    if return_info or isinstance(X, Tensor):
         raise ValueError(
-            f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
-            f"choose engine='torch' or one of {compiled}."
+            f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's, without torch "
+            f"and without return_info; choose one of {sorted(SOLVERS)}."
         )
-    options["engine"] = engine
-    if issubclass(solver, KSparseSolver):
-        # Its tolerance, where a k-sparse solver has one, is not that of a duality gap.
-        del options["tol"]
-    known = {field.name for field in fields(solver)}
-    return solver(**{name: options[name] for name in known & options.keys()})
+    return _sklearn_sparse_encode(X, dictionary, **options)
 
 
-def _has_engine(solver: Any) -> bool:
-    return "engine" in {field.name for field in fields(solver)}
+def _check_n_nonzero_coefs(limit: Any, n_components: int) -> int | None:
+    if limit is None:
+        return None
+    limit = check_integer(limit, "n_nonzero_coefs", 1)
+    if limit > n_components:
+        raise ValueError(
+            f"sparse_encode: n_nonzero_coefs={limit} exceeds the {n_components} atoms of the "
+            f"dictionary; choose n_nonzero_coefs <= {n_components}."
+        )
+    return limit
 
 
 def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:
@@ -359,6 +232,31 @@ def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:
     return gram
 
 
+@contextmanager
+def _timed(algorithm: str, n_samples: int) -> Iterator[list[str]]:
+    """Print how long the block took, and what ran: the engine, which the block appends."""
+    engines: list[str] = []
+    with compile_times() as compiled:
+        start = time.perf_counter()
+        yield engines
+        seconds = time.perf_counter() - start
+    print(
+        f"sparse_encode: algorithm={algorithm!r}, engine={engines[0]!r}; compiled in "
+        f"{sum(compiled):.2f} s, solved {n_samples} samples in {seconds - sum(compiled):.2f} s."
+    )
+
+
+def _in_kind(result: SolverResult, algorithm: str, *, like: Any) -> tuple[Any, EncodingInfo]:
+    """Codes and info: tensors where the input was one, else arrays."""
+    tensors = result.codes, result.gap, result.n_iter, result.converged, result.residual
+    codes, *known = tensors if isinstance(like, Tensor) else map(_to_numpy, tensors)
+    return codes, EncodingInfo(algorithm, result.engine, *known)
+
+
+def _to_numpy(tensor: Tensor | None) -> np.ndarray | None:
+    return None if tensor is None else tensor.numpy()
+
+
 def _warn_unless_converged(result: SolverResult, X: Tensor, solver: Any) -> None:
     failed = int((~result.converged).sum())
     if failed:
@@ -366,10 +264,8 @@ def _warn_unless_converged(result: SolverResult, X: Tensor, solver: Any) -> None
         worst = float((result.gap / energy)[~result.converged].max())
         warnings.warn(
             f"{type(solver).__name__}: {failed} of {len(X)} samples did not reach "
-            f"tol={solver.tol:g} in "
-            f"max_iter={solver.max_iter} iterations; the worst relative duality gap is "
-            f"{worst:.1e}. "
-            "Raise max_iter or tol.",
+            f"tol={solver.tol:g} in max_iter={solver.max_iter} iterations; the worst relative "
+            f"duality gap is {worst:.1e}. Raise max_iter or tol.",
             ConvergenceWarning,
             stacklevel=3,
         )

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._base import LassoSolver
-from ._certificate import gap_from_gram, gap_from_residual, is_silent
+from ._base import Problem
+from ._certificate import gap_from_gram, gap_from_residual
+from ._descent import SAFETY, Descent, descend, drop_silent
+from ._lasso import LassoSolver
 
-# The loop's own gap may be float32: stop a little past the tolerance, which the certificate then
-# checks in float64.
-SAFETY = 0.9
 _SHORTEN = 1.5
 # Moves smaller than this many roundings of the codes say nothing about the curvature.
 _NOISE = 100
@@ -67,40 +66,19 @@ class FISTA(LassoSolver):
         return n_components <= min(2 * n_features, 4 * n_samples + 256, 1 << 14)
 
     def _solve_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        codes: Tensor,
-        gram: Tensor | None,
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
     ) -> tuple[Tensor, None]:
-        cov = X @ dictionary.T
-        silent = is_silent(cov, alpha, positive)
-        codes[silent] = 0
-        n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-        left = (~silent).nonzero().squeeze(1)
+        atoms, gram = problem.atoms, problem.gram
+        cov = X @ atoms.T
+        left = drop_silent(cov, alpha, problem.positive, codes)
         energy = X.square().sum(dim=1)
-        target = self.tol * SAFETY * 0.5 * energy
-        problem = (
-            Factored(X[left], dictionary)
-            if gram is None
-            else WithGram(energy[left], cov[left], gram)
+        products = (
+            Factored(X[left], atoms) if gram is None else WithGram(energy[left], cov[left], gram)
         )
-        longest = dictionary.square().sum(dim=1).amax().expand(len(left))
-        state = Iterates(problem, codes[left], alpha[left], longest, positive)
-        for iteration in range(self.max_iter + 1):
-            if iteration % self.check_every == 0 or iteration == self.max_iter:
-                codes[left], n_iter[left] = state.z, iteration
-                busy = state.gap() > target[left]
-                if not busy.any():
-                    break
-                if not busy.all():
-                    left = left[busy]
-                    state.keep(busy)
-            if iteration < self.max_iter:
-                state.step()
-        return n_iter, None
+        longest = atoms.square().sum(dim=1).amax().expand(len(left))
+        state = Iterates(products, codes[left], alpha[left], longest, problem.positive)
+        target = self.tol * SAFETY * 0.5 * energy
+        return descend(state, codes, left, target, self.max_iter, self.check_every), None
 
 
 class Factored:
@@ -156,7 +134,7 @@ class WithGram:
         return gap_from_gram(self.energy, self.cov, codes, self.cov - image, alpha, positive)
 
 
-class Iterates:
+class Iterates(Descent):
     """Codes ``z`` and extrapolated codes ``y`` of the samples still in the batch, with their
     images.
 
@@ -164,7 +142,7 @@ class Iterates:
 
     Parameters
     ----------
-    problem : Factored or WithGram
+    products : Factored or WithGram
     z : Tensor of shape (n_samples, n_components)
         Start.
     alpha : Tensor of shape (n_samples,)
@@ -173,35 +151,38 @@ class Iterates:
     positive : bool
     """
 
+    _by_sample = ("alpha", "z", "image_z", "y", "image_y", "momentum", "lipschitz")
+
     def __init__(
         self,
-        problem: Factored | WithGram,
+        products: Factored | WithGram,
         z: Tensor,
         alpha: Tensor,
         longest: Tensor,
         positive: bool,
     ) -> None:
-        self.problem, self.alpha, self.positive = problem, alpha[:, None], positive
-        self.z, self.image_z = z, problem.image(z)
+        self.products, self.alpha, self.positive = products, alpha[:, None], positive
+        self.z, self.image_z = z, products.image(z)
         self.y, self.image_y = self.z, self.image_z
         self.momentum = torch.ones_like(self.alpha)
         self.lipschitz = longest[:, None].clone()
 
     def keep(self, rows: Tensor) -> None:
-        """Drop the samples that are done."""
-        self.problem.keep(rows)
-        for name in ("alpha", "z", "image_z", "y", "image_y", "momentum", "lipschitz"):
-            setattr(self, name, getattr(self, name)[rows])
+        self.products.keep(rows)
+        super().keep(rows)
+
+    def codes(self) -> Tensor:
+        return self.z
 
     def gap(self) -> Tensor:
-        return self.problem.gap(self.z, self.image_z, self.alpha[:, 0], self.positive)
+        return self.products.gap(self.z, self.image_z, self.alpha[:, 0], self.positive)
 
     def step(self) -> None:
         """One proximal gradient step, momentum, and the step length for the next."""
-        z = self.y + self.problem.correlations(self.image_y) / self.lipschitz
+        z = self.y + self.products.correlations(self.image_y) / self.lipschitz
         threshold = self.alpha / self.lipschitz
         z = soft_threshold(z, threshold, self.positive)
-        image = self.problem.image(z)
+        image = self.products.image(z)
         change, move, image_move = z - self.y, z - self.z, image - self.image_z
 
         rejected = self._shorten_step(z, change, image - self.image_y)
@@ -218,7 +199,7 @@ class Iterates:
         """Raise ``lipschitz`` where the quadratic model is violated; the samples concerned."""
         length = change.square().sum(dim=1, keepdim=True)
         eps, tiny = torch.finfo(z.dtype).eps, torch.finfo(z.dtype).tiny
-        curvature = self.problem.curvature(change, image_change) / length.clamp(min=tiny)
+        curvature = self.products.curvature(change, image_change) / length.clamp(min=tiny)
         telling = length > (_NOISE * eps) ** 2 * z.square().sum(dim=1, keepdim=True)
         rejected = telling & (curvature > self.lipschitz * 1.001)
         self.lipschitz = torch.where(rejected, _SHORTEN * curvature, self.lipschitz)

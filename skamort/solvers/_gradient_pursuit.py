@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._base import Problem
 from ._ksparse import KSparseSolver
 
 
@@ -43,14 +44,9 @@ class GradientPursuit(KSparseSolver):
     """
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        dictionary, positive = problem.atoms, problem.positive
         codes.zero_()
         support = torch.zeros_like(codes, dtype=torch.bool)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
@@ -63,17 +59,22 @@ class GradientPursuit(KSparseSolver):
             if positive:
                 # A coefficient at zero that would fall stays where it is.
                 gradient = torch.where((codes > 0) | (gradient > 0), gradient, 0)
-            image = gradient @ dictionary
-            energy = image.square().sum(dim=1, keepdim=True)
-            fit = (image * residual).sum(dim=1, keepdim=True)
-            step = torch.where(energy > 0, fit / energy, 0)
-            moved = codes + step * gradient
-            if positive:
-                moved.clamp_(min=0)
+            moved, energy = _step(dictionary, codes, residual, gradient, positive)
             left = X - moved @ dictionary
             # Clipping may spoil a step; the residual must not grow.
             better = left.square().sum(dim=1) <= residual.square().sum(dim=1)
             codes.copy_(torch.where(better[:, None], moved, codes))
             residual = torch.where(better[:, None], left, residual)
-            n_iter += (energy > 0)[:, 0]
+            n_iter += energy > 0
         return n_iter, residual.double().square().sum(dim=1)
+
+
+def _step(
+    dictionary: Tensor, codes: Tensor, residual: Tensor, gradient: Tensor, positive: bool
+) -> tuple[Tensor, Tensor]:
+    """Codes after the best step along the gradient, and <c, c>."""
+    image = gradient @ dictionary
+    energy = image.square().sum(dim=1, keepdim=True)
+    fit = (image * residual).sum(dim=1, keepdim=True)
+    moved = codes + torch.where(energy > 0, fit / energy, 0) * gradient
+    return moved.clamp_(min=0) if positive else moved, energy[:, 0]

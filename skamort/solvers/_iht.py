@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._base import Problem
 from ._ksparse import KSparseSolver
 
 _HALVINGS = 30
@@ -52,14 +53,9 @@ class IHT(KSparseSolver):
     tol: float = 1e-6
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        dictionary, positive = problem.atoms, problem.positive
         codes.copy_(keep_largest(codes, k, positive))
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X - codes @ dictionary

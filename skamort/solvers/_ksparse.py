@@ -8,108 +8,55 @@ residual is reported.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ._base import SolverResult, block_rows, power_of_two
+from ._base import Problem, Solver, SolverResult
 
-_BLOCK_ELEMENTS = 1 << 19
 # What is left of an atom that depends on the support is this many roundings at most.
 DEPENDENT = 64
 
 
 @dataclass(frozen=True)
-class KSparseSolver(ABC):
+class KSparseSolver(Solver):
     """Finds codes with at most ``n_nonzero_coefs`` non-zeros for every sample of a batch.
 
     A subclass provides `_pursue_block`.
     """
 
+    is_k_sparse: ClassVar[bool] = True
+    _block_size: ClassVar[float] = 0.5
     n_nonzero_coefs: int | None = None
 
-    def solve(
+    def _limit(self, dictionary: Tensor) -> int:
+        """Most non-zeros of a sample."""
+        n_components, n_features = dictionary.shape
+        return min(self.n_nonzero_coefs or max(n_features // 10, 1), n_components)
+
+    def _solve_scaled(
         self,
         X: Tensor,
-        dictionary: Tensor,
-        *,
-        positive: bool,
-        alpha: float | Tensor | None = None,  # noqa: ARG002
-        init: Tensor | None = None,
-        gram: Tensor | None = None,
+        problem: Problem,
+        alpha: Tensor,  # noqa: ARG002  (the number of non-zeros takes its place)
+        codes: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        k = self._limit(problem.atoms)
+        n_iter, residual = self._pursue_block(X, problem, k, codes)
+        return n_iter, residual, torch.ones(len(X), dtype=torch.bool, device=X.device)
+
+    def _report(
+        self, codes: Tensor, error: Tensor, n_iter: Tensor, converged: Tensor, engine: str
     ) -> SolverResult:
-        """Find codes for every row of ``X``.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n_samples, n_features)
-            float32 or float64, finite.
-        dictionary : Tensor of shape (n_components, n_features)
-            Atoms in rows; same dtype and device as ``X``.
-        positive : bool
-            Whether codes must be >= 0.
-        alpha : float, default=None
-            Ignored: the number of non-zeros takes its place.
-        init : Tensor of shape (n_samples, n_components), default=None
-            Codes of an encoder, for the solvers that start from them.
-        gram : Tensor of shape (n_components, n_components), default=None
-            ``dictionary @ dictionary.T``; computed where it pays.
-
-        Returns
-        -------
-        SolverResult
-            Its ``gap`` is NaN, its ``residual`` is ||x - z D||^2, and every sample has converged.
-        """
-        n_samples, (n_components, n_features) = len(X), dictionary.shape
-        k = self.n_nonzero_coefs or max(n_features // 10, 1)
-        k = min(k, n_components)
-        codes = X.new_zeros(n_samples, n_components)
-        n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-        residual = torch.zeros(n_samples, dtype=torch.float64, device=X.device)
-        unit = power_of_two(dictionary.abs().amax())
-        if unit != 1:
-            dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
-        if gram is None and self._gram_pays(X, dictionary):
-            gram = dictionary @ dictionary.T
-        step = block_rows(_BLOCK_ELEMENTS, dictionary)
-        for start in range(0, n_samples, step):
-            rows = slice(start, start + step)
-            size = power_of_two(X[rows].abs().amax(dim=1))
-            scaled = bool((size != 1).any()) or unit != 1
-            x, z = X[rows], codes[rows]
-            if scaled:
-                x = x / size[:, None]
-            if init is not None:
-                z.copy_(init[rows] / size[:, None] * unit)
-                if positive:
-                    z.clamp_(min=0)
-            n_iter[rows], left = self._pursue_block(x, dictionary, gram, k, positive, z)
-            residual[rows] = left * size.double().square()
-            if scaled:
-                z.mul_((size / unit)[:, None])
-        nothing = torch.full_like(residual, torch.nan)
-        engine = self._engine_for(X, gram)
-        return SolverResult(codes, nothing, n_iter, ~nothing.isfinite(), residual, engine)
-
-    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:  # noqa: ARG002
-        """The engine that solves for ``X``."""
-        return "torch"
-
-    def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:  # noqa: ARG002
-        """Whether to compute D D^T before the first block."""
-        return False
+        no_gap = torch.full_like(error, torch.nan)
+        return SolverResult(codes, no_gap, n_iter, converged, error, engine)
 
     @abstractmethod
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Find codes of a block in place: ``codes`` holds the start.
 

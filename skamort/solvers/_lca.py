@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._base import LassoSolver
-from ._certificate import gap_from_residual, is_silent
-from ._fista import SAFETY, soft_threshold
+from ._base import Problem
+from ._certificate import gap_from_residual
+from ._descent import SAFETY, Descent, descend, drop_silent
+from ._fista import soft_threshold
+from ._lasso import LassoSolver
 
 
 @dataclass(frozen=True)
@@ -54,38 +56,42 @@ class LCA(LassoSolver):
     step_size: float = 1.0
     check_every: int = 10
 
-    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:  # noqa: ARG002
-        return False
-
     def _solve_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        codes: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
     ) -> tuple[Tensor, None]:
-        cov = X @ dictionary.T
-        silent = is_silent(cov, alpha, positive)
-        codes[silent] = 0
-        n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-        left = (~silent).nonzero().squeeze(1)
-        target = self.tol * SAFETY * 0.5 * X.square().sum(dim=1)
-        largest = torch.linalg.matrix_norm(dictionary, 2) ** 2
-        eta = (self.step_size / largest).clamp(max=1)
+        atoms, positive = problem.atoms, problem.positive
+        left = drop_silent(X @ atoms.T, alpha, positive, codes)
+        eta = self.step_size / torch.linalg.matrix_norm(atoms, 2) ** 2
         # Where a start is given, its support begins at rest.
-        u = (codes + codes.sign() * alpha[:, None])[left]
-        for iteration in range(self.max_iter + 1):
-            z = soft_threshold(u, alpha[left, None], positive)
-            residual = X[left] - z @ dictionary
-            correlations = residual @ dictionary.T
-            if iteration % self.check_every == 0 or iteration == self.max_iter:
-                codes[left], n_iter[left] = z, iteration
-                gap = gap_from_residual(X[left], z, residual, correlations, alpha[left], positive)
-                busy = gap > target[left]
-                if not busy.any():
-                    break
-                left, u, z, correlations = left[busy], u[busy], z[busy], correlations[busy]
-            u = u + eta * (correlations - u + z)
-        return n_iter, None
+        u = codes + codes.sign() * alpha[:, None]
+        state = _Circuit(X[left], atoms, alpha[left], positive, u[left], eta.clamp(max=1))
+        target = self.tol * SAFETY * 0.5 * X.square().sum(dim=1)
+        return descend(state, codes, left, target, self.max_iter, self.check_every), None
+
+
+class _Circuit(Descent):
+    """Membrane potentials ``u``, and what follows from them."""
+
+    _by_sample = ("X", "alpha", "u", "z", "residual", "correlations")
+
+    def __init__(
+        self, X: Tensor, atoms: Tensor, alpha: Tensor, positive: bool, u: Tensor, eta: Tensor
+    ) -> None:
+        self.X, self.atoms, self.alpha, self.positive, self.eta = X, atoms, alpha, positive, eta
+        self._fire(u)
+
+    def _fire(self, u: Tensor) -> None:
+        self.u, self.z = u, soft_threshold(u, self.alpha[:, None], self.positive)
+        self.residual = self.X - self.z @ self.atoms
+        self.correlations = self.residual @ self.atoms.T
+
+    def codes(self) -> Tensor:
+        return self.z
+
+    def gap(self) -> Tensor:
+        return gap_from_residual(
+            self.X, self.z, self.residual, self.correlations, self.alpha, self.positive
+        )
+
+    def step(self) -> None:
+        self._fire(self.u + self.eta * (self.correlations - self.u + self.z))

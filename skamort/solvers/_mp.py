@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._base import Problem
 from ._ksparse import KSparseSolver
 
 
@@ -42,14 +43,9 @@ class MP(KSparseSolver):
     """
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        dictionary, positive = problem.atoms, problem.positive
         codes.zero_()
         lengths = dictionary.norm(dim=1)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)

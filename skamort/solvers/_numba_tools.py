@@ -8,47 +8,14 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
-# Kernels of other modules contain those of the modules they import.
-_SHARED = ("_numba_tools.py", "_cd_numba.py")
-_VERSION = sha256(b"".join((Path(__file__).parent / name).read_bytes() for name in _SHARED))
+from .._numba import kernel, leaf
+
 # Unsigned: compilers that must provide for indices < 0 do not vectorize.
 _CHUNK = np.uint64(256)
-
-
-def kernel(function: Callable) -> Any:
-    """Compile a function, cached on disk.
-
-    Numba's cache notices edits of the module that a kernel is in, but not of those it imports from;
-    a fingerprint of them in the kernel's name keeps machine code of another version from being
-    used.
-    """
-    return _compile(function)
-
-
-def leaf(function: Callable) -> Any:
-    """Compile a kernel that allocates nothing and that other kernels call.
-
-    It counts no references to its arrays, which takes longer than the work on short ones.
-    """
-    return _compile(function, _nrt=False)
-
-
-def _compile(function: Callable, **options: Any) -> Any:
-    function.__qualname__ += f"_{_VERSION.hexdigest()[:8]}"
-    # Sums may be reordered and fused. Kernels get finite numbers only; infinity may arise, NaN may
-    # not.
-    fastmath = {"reassoc", "contract", "nsz", "nnan"}
-    options |= {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": fastmath}
-    return njit(**options)(function)
 
 
 @intrinsic
@@ -147,3 +114,21 @@ def subtract_rows(out, weights, matrix, indices, k):
         for j in range(n):
             out[j] -= a * w[j]
         i += 1
+
+
+@leaf
+def squared_norm(x):
+    """||x||^2 in float64."""
+    total = 0.0
+    for k in range(len(x)):
+        total += np.float64(x[k]) * np.float64(x[k])
+    return total
+
+
+@leaf
+def product(a, b):
+    """<a, b> in their dtype."""
+    total = a.dtype.type(0)
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total

@@ -19,14 +19,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .._engine import resolve_engine, resolve_n_jobs
 from .._threads import run_in_threads
-from ._engine import resolve_engine, resolve_n_jobs
-from ._ksparse import DEPENDENT, KSparseSolver, refit
-from ._omp_gram import pursue_by_gram, sum_of_rows
+from ._base import Compiled, Problem
+from ._ksparse import KSparseSolver
+from ._omp_gram import pursue_by_gram
+from ._omp_torch import pursue_positive, pursue_signed
 
 
 @dataclass(frozen=True)
-class OMP(KSparseSolver):
+class OMP(Compiled, KSparseSolver):
     """Orthogonal matching pursuit: scikit-learn's ``orthogonal_mp`` for a batch.
 
     Choose it for a given number of non-zeros. A sample costs one product with the dictionary and,
@@ -59,48 +61,43 @@ class OMP(KSparseSolver):
     tensor([[3., 0.]])
     """
 
-    engine: str = "auto"
-    n_jobs: int | None = None
     _recursive: ClassVar[bool] = False
 
-    def _engine_for(self, X: Tensor, gram: Tensor | None) -> str:
-        engine = resolve_engine(self.engine, X)
+    def _engine_for(self, problem: Problem) -> str:
+        engine = super()._engine_for(problem)
         # The kernels work on rows of the Gram matrix.
-        return "torch" if gram is None else engine
+        return "torch" if problem.gram is None else engine
 
-    def _gram_pays(self, X: Tensor, dictionary: Tensor) -> bool:
+    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         # Its kernels need it, up to a bound; torch can do with a product a non-zero instead.
-        k = self.n_nonzero_coefs or max(X.shape[1] // 10, 1)
-        compiled = resolve_engine(self.engine, X) == "numba"
-        most = 4 * len(X) + 2048 if compiled else k * len(X)
+        compiled = resolve_engine(self.engine, dictionary) == "numba"
+        most = 4 * n_samples + 2048 if compiled else self._limit(dictionary) * n_samples
         return len(dictionary) <= min(most, 1 << 14)
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         codes.zero_()
-        if self._engine_for(X, gram) == "torch":
-            if positive:
-                return _pursue_positive(X, dictionary, gram, k, self._recursive, codes)
-            if gram is not None:
-                return pursue_by_gram(X, dictionary, gram, k, self._recursive, codes)
-            return _pursue_signed(X, dictionary, k, self._recursive, codes)
-        from ._omp_numba import pursue as pursue_compiled
+        dictionary, gram = problem.atoms, problem.gram
+        if gram is not None and self._engine_for(problem) == "numba":
+            return self._pursue_compiled(X, dictionary, gram, k, problem.positive, codes)
+        if problem.positive:
+            return pursue_positive(X, dictionary, gram, k, self._recursive, codes)
+        if gram is not None:
+            return pursue_by_gram(X, dictionary, gram, k, self._recursive, codes)
+        return pursue_signed(X, dictionary, k, self._recursive, codes)
+
+    def _pursue_compiled(
+        self, X: Tensor, dictionary: Tensor, gram: Tensor, k: int, positive: bool, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        from ._omp_numba import pursue
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         residual = torch.zeros(len(X), dtype=torch.float64)
         shared = [a.contiguous().numpy() for a in (dictionary, gram)]
         by_row = [a.contiguous().numpy() for a in (X, X @ dictionary.T, codes, n_iter, residual)]
         run_in_threads(
-            lambda rows: pursue_compiled(
-                *shared, k, positive, self._recursive, *(a[rows] for a in by_row)
-            ),
+            lambda rows: pursue(*shared, k, positive, self._recursive, *(a[rows] for a in by_row)),
             len(X),
             resolve_n_jobs(self.n_jobs),
         )
@@ -137,93 +134,3 @@ class ORMP(OMP):
     """
 
     _recursive: ClassVar[bool] = True
-
-
-def _pursue_signed(
-    X: Tensor, dictionary: Tensor, k: int, recursive: bool, codes: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
-    n_samples, n_features = X.shape
-    eps = torch.finfo(X.dtype).eps
-    norms = dictionary.square().sum(dim=1)
-    least = DEPENDENT * eps * norms
-    c, residual = X @ dictionary.T, X.clone()
-    left = norms.expand_as(c).clone() if recursive else None
-    floor = (4 * eps) ** 2 * X.square().sum(dim=1)
-    basis, y = X.new_zeros(n_samples, k, n_features), X.new_zeros(n_samples, k)
-    triangle = torch.eye(k, dtype=X.dtype, device=X.device).repeat(n_samples, 1, 1)
-    support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)
-    n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    for step in range(k):
-        score = c.abs() if left is None else c.square() / torch.maximum(left, least)
-        chosen = score.argmax(dim=1)
-        best, atom = c.gather(1, chosen[:, None])[:, 0], dictionary[chosen]
-        shares = torch.bmm(basis[:, :step], atom[:, :, None])[:, :, 0]
-        q = atom - torch.bmm(shares[:, None, :], basis[:, :step])[:, 0]
-        length = q.norm(dim=1)
-        live = (best.square() > floor * norms[chosen]) & (length.square() > least[chosen])
-        if not live.any():
-            break
-        q = torch.where(live[:, None], q / length[:, None], 0)
-        y[:, step] = (q * residual).sum(dim=1)
-        residual = torch.addcmul(residual, y[:, step, None], q, value=-1)
-        triangle[:, :step, step] = torch.where(live[:, None], shares, 0)
-        triangle[:, step, step] = torch.where(live, length, 1)
-        basis[:, step], support[:, step] = q, chosen
-        n_iter += live
-        share = q @ dictionary.T
-        c.addcmul_(y[:, step, None], share, value=-1)
-        c.scatter_(1, support[:, : step + 1], 0)
-        if left is not None:
-            left.addcmul_(share, share, value=-1)
-    z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
-    codes.scatter_add_(1, support, z)
-    return n_iter, residual.double().square().sum(dim=1)
-
-
-def _pursue_positive(
-    X: Tensor, dictionary: Tensor, gram: Tensor | None, k: int, recursive: bool, codes: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Non-negative least squares on each sample's support after every atom that joins."""
-    n_samples = len(X)
-    eps = torch.finfo(X.dtype).eps
-    norms = dictionary.square().sum(dim=1)
-    least = DEPENDENT * eps * norms
-    left = norms.expand(n_samples, -1)
-    floor = (4 * eps) ** 2 * X.square().sum(dim=1)
-    support = torch.zeros(n_samples, 0, dtype=torch.int64, device=X.device)
-    active, z = support.bool(), X.new_zeros(n_samples, 0)
-    n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    start = X @ dictionary.T
-    residual, c = X, start
-    for _ in range(2 * k):
-        score = c.clamp(min=0)
-        if recursive:
-            score = torch.where(left > least, score.square() / left, 0)
-        best, chosen = score.max(dim=1)
-        known = c.gather(1, chosen[:, None])[:, 0].square() > floor * norms[chosen]
-        live = (best > 0) & known & (active.sum(dim=1) < k)
-        if not live.any():
-            break
-        n_iter += live
-        support = torch.cat([support, chosen[:, None]], dim=1)
-        active = torch.cat([active, live[:, None]], dim=1)
-        atoms = dictionary[support]
-        z, active = refit(atoms, X, torch.cat([z, z.new_zeros(n_samples, 1)], dim=1), active, True)
-        residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
-        c = residual @ dictionary.T if gram is None else start - sum_of_rows(gram, support, z)
-        c.masked_fill_(torch.zeros_like(c).scatter_add_(1, support, active.to(c.dtype)) > 0, 0)
-        if recursive:
-            left = norms - _explained(atoms * active[:, :, None], dictionary)
-    codes.scatter_add_(1, support, z)
-    return n_iter, residual.double().square().sum(dim=1)
-
-
-def _explained(atoms: Tensor, dictionary: Tensor) -> Tensor:
-    """||P d_j||^2 for the span of each sample's atoms; zero rows among them do not count."""
-    matrix = torch.bmm(atoms, atoms.transpose(1, 2))
-    idle = matrix.diagonal(dim1=1, dim2=2) == 0
-    jitter = 8 * torch.finfo(atoms.dtype).eps * matrix.diagonal(dim1=1, dim2=2)
-    factor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(torch.where(idle, 1, jitter))).L
-    basis = torch.linalg.solve_triangular(factor, atoms, upper=False)
-    return (basis @ dictionary.T).square().sum(dim=1)

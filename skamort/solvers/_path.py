@@ -3,16 +3,15 @@ before."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
+from ._blocks import row_blocks
 from ._encode import sparse_encode
-
-_BLOCK_ELEMENTS = 1 << 22
 
 
 class EncodingPath(NamedTuple):
@@ -78,10 +77,9 @@ def alpha_max(X, dictionary, *, positive=False):
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
     largest = data.new_empty(len(data))
-    step = max(1, _BLOCK_ELEMENTS // len(atoms))
-    for start in range(0, len(data), step):
-        cov = data[start : start + step] @ atoms.T
-        largest[start : start + step] = (cov.clamp(min=0) if positive else cov.abs()).amax(dim=1)
+    for rows in row_blocks(len(data), len(atoms), times=4):
+        cov = data[rows] @ atoms.T
+        largest[rows] = (cov.clamp(min=0) if positive else cov.abs()).amax(dim=1)
     return largest if isinstance(X, Tensor) else largest.numpy()
 
 
@@ -163,36 +161,29 @@ def sparse_encode_path(
     """
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
-    if alphas is None:
-        check_integer(n_alphas, "n_alphas", 1)
-        if not 0 < check_real(eps, "eps") < 1:
-            raise ValueError(f"eps must be between 0 and 1, both excluded, got {eps!r}.")
-        largest = float(alpha_max(data, atoms, positive=positive).max())
-        alphas = np.geomspace(largest, eps * largest, n_alphas) if largest else np.zeros(n_alphas)
-    else:
-        alphas = np.sort([check_real(alpha, "alphas") for alpha in np.ravel(alphas)])[::-1].copy()
-    if gram is None:
-        gram = atoms @ atoms.T
+    weights = _falling_alphas(alphas, n_alphas, eps, data, atoms, positive)
+    gram = atoms @ atoms.T if gram is None else gram
     codes, gaps, previous = [], [], None
-    for alpha in alphas:
+    for alpha in weights.tolist():
         previous, info = sparse_encode(
-            data,
-            atoms,
-            gram=gram,
-            algorithm=algorithm,
-            alpha=float(alpha),
-            init=previous,
-            max_iter=max_iter,
-            n_jobs=n_jobs,
-            check_input=False,
-            positive=positive,
-            tol=tol,
-            return_info=True,
-            engine=engine,
-        )
+            data, atoms, alpha=alpha, init=previous, gram=gram, algorithm=algorithm,
+            max_iter=max_iter, n_jobs=n_jobs, check_input=False, positive=positive, tol=tol,
+            return_info=True, engine=engine,
+        )  # fmt: skip
         codes.append(previous)
         gaps.append(info.gap)
-    codes, gaps = torch.stack(codes), torch.stack(gaps)
-    if not isinstance(X, Tensor):
-        codes, gaps = codes.numpy(), gaps.numpy()
-    return EncodingPath(alphas, codes, gaps)
+    found = torch.stack(codes), torch.stack(gaps)
+    return EncodingPath(weights, *(found if isinstance(X, Tensor) else map(Tensor.numpy, found)))
+
+
+def _falling_alphas(
+    alphas: Any, n_alphas: int, eps: float, X: Tensor, dictionary: Tensor, positive: bool
+) -> np.ndarray:
+    """The given weights in falling order, or those of the default path."""
+    if alphas is not None:
+        return np.sort([check_real(alpha, "alphas") for alpha in np.ravel(alphas)])[::-1].copy()
+    check_integer(n_alphas, "n_alphas", 1)
+    if not 0 < check_real(eps, "eps") < 1:
+        raise ValueError(f"eps must be between 0 and 1, both excluded, got {eps!r}.")
+    largest = float(alpha_max(X, dictionary, positive=positive).max())
+    return np.geomspace(largest, eps * largest, n_alphas) if largest else np.zeros(n_alphas)

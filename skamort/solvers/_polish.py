@@ -13,9 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._blocks import row_blocks
 from ._certificate import certified_gap
-
-_BLOCK_ELEMENTS = 1 << 21
 
 
 def polish(
@@ -48,9 +47,7 @@ def polish(
     dictionary = dictionary.double()
     polished = codes.clone()
     width = int(codes.count_nonzero(dim=1).max())
-    step = max(1, _BLOCK_ELEMENTS // max(1, width * X.shape[1]))
-    for start in range(0, len(X), step):
-        rows = slice(start, start + step)
+    for rows in row_blocks(len(X), max(1, width * X.shape[1]), times=2):
         z, support = codes[rows].abs().topk(width, dim=1)
         active = z > 0
         signs = codes[rows].gather(1, support).double().sign()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._adam import Adam
+from ._base import Solver
 from ._cd import CoordinateDescent
 from ._fista import FISTA
 from ._gradient_pursuit import GradientPursuit
@@ -12,7 +13,7 @@ from ._mp import MP
 from ._omp import OMP, ORMP
 from ._topk_refined import TopKRefined
 
-SOLVERS = {
+SOLVERS: dict[str, type[Solver]] = {
     "adam": Adam,
     "cd": CoordinateDescent,
     "fista": FISTA,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ._base import Problem
 from ._ksparse import KSparseSolver, refit
 
 
@@ -41,14 +42,9 @@ class TopKRefined(KSparseSolver):
     """
 
     def _pursue_block(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor | None,  # noqa: ARG002
-        k: int,
-        positive: bool,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        dictionary, positive = problem.atoms, problem.positive
         start = codes.clone()
         unguided = (start == 0).all(dim=1, keepdim=True)
         start = torch.where(unguided, X @ dictionary.T, start)

@@ -9,11 +9,10 @@ batched products of small matrices are several times faster:
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor, nn
 
+from .._numba import has_numba
 from ..modules import TopK, Workspace
 from ._callbacks import ClipGradient, clear_denormals
 from ._code_regression_loss import CodeRegressionLoss
@@ -94,7 +93,7 @@ class NetStack:
     def _can_be_compiled(self) -> bool:
         """Tell whether the compiled step is there, and knows these models."""
         return (
-            find_spec("numba") is not None
+            has_numba()
             and self.learned.device.type == "cpu"
             and len(self.layers) == 1
             and self.regression is None

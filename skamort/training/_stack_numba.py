@@ -10,18 +10,16 @@ all matrices are filled up with zeros to multiples of four. Symbols are those of
 from __future__ import annotations
 
 import torch
-from numba import njit
 from torch import Tensor
 
+from .._numba import ANY_ORDER, leaf
 from .._threads import run_in_threads
 
 _WIDTH = 128
 _PARAMETERS = ("encoder.weight", "encoder.bias", "decoder.dictionary", "decoder.intercept")
 
-# Compiled functions allocate nothing, and count no references to their arrays. Sums may be
-# reordered and fused, but NaN must stay NaN: divergence is known by it.
-_FASTMATH = {"reassoc", "contract", "nsz"}
-_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, _nrt=False)
+# NaN must stay NaN: divergence is known by it.
+_compiled = leaf(fastmath=ANY_ORDER)
 
 
 def compiled_step(

@@ -88,7 +88,7 @@ def test_memory_and_threads_change_nothing(dtype, limit, monkeypatch):
     X, dictionary = problem(0, 20, 40, 300, dtype)
     tol = 1e-6 if dtype == torch.float32 else 1e-10
     expected = solve(CoordinateDescent, X, dictionary, 0.5, False, tol=tol)
-    monkeypatch.setattr("skamort.solvers._cd_factored_numba._BLOCK_LIMIT", limit)
+    monkeypatch.setattr("skamort.solvers._cd_factored._BLOCK_LIMIT", limit)
     one, three = (
         solve(WithoutGram, X, dictionary, 0.5, False, tol=tol, n_jobs=n_jobs) for n_jobs in (1, 3)
     )

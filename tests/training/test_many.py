@@ -92,7 +92,7 @@ def no_fit_alone(monkeypatch):
 @each_engine
 def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_alone):
     if engine == "torch":
-        no_fit_alone.setattr("skamort.training._stack.find_spec", lambda name: None)
+        no_fit_alone.setattr("skamort.training._stack.has_numba", lambda: False)
     estimator, grid = CASES[case]
     estimator = clone(estimator).set_params(
         max_iter=20, batch_size=batch_size, early_stopping=early_stopping

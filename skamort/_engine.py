@@ -1,13 +1,11 @@
-"""Which engine runs a solver: torch everywhere, or compiled numba kernels on the CPU."""
+"""Which engine runs: torch everywhere, or compiled numba kernels on the CPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
+
+from ._numba import has_numba
 
 ENGINES = ("auto", "numba", "torch")
 
@@ -17,7 +15,7 @@ def resolve_engine(engine: str, X: Tensor) -> str:
     the CPU."""
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r} is unknown; choose one of {list(ENGINES)}.")
-    installed, on_cpu = find_spec("numba") is not None, X.device.type == "cpu"
+    installed, on_cpu = has_numba(), X.device.type == "cpu"
     if engine == "auto":
         return "numba" if installed and on_cpu else "torch"
     if engine == "numba" and not installed:
@@ -40,17 +38,3 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     if n_jobs < -1 or n_jobs == 0:
         raise ValueError(f"n_jobs must be None, -1 or a positive integer, got {n_jobs!r}.")
     return n_jobs
-
-
-@contextmanager
-def compile_times() -> Iterator[list[float]]:
-    """Collect the seconds that numba compiles inside the block; none where its cache has the
-    kernels."""
-    seconds: list[float] = []
-    if find_spec("numba") is None:
-        yield seconds
-        return
-    from numba.core.event import install_timer
-
-    with install_timer("numba:compile", seconds.append):
-        yield seconds

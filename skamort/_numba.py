@@ -1,0 +1,102 @@
+"""Numba: whether it is installed, and how every kernel is compiled.
+
+Importing this module imports nothing optional; a module of kernels, which decorates functions with
+`kernel` and `leaf`, may only be imported where `has_numba`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from hashlib import sha256
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
+from typing import Any
+
+# What compilers may do to sums of floating-point numbers: add in any order, and fuse with products.
+# NaN stays NaN.
+ANY_ORDER = {"reassoc", "contract", "nsz"}
+# For kernels that get finite numbers only: infinity may arise in them, NaN may not.
+FINITE = ANY_ORDER | {"nnan"}
+_IMPORTS = (ast.Import, ast.ImportFrom)
+
+
+@cache
+def has_numba() -> bool:
+    """Tell whether there are compiled kernels."""
+    return find_spec("numba") is not None
+
+
+def kernel(function: Callable | None = None, **options: Any) -> Any:
+    """Compile a function, cached on disk; ``@kernel``, or ``@kernel(fastmath=ANY_ORDER)``.
+
+    Numba's cache notices edits of the module that a kernel is in, but not of those it imports from;
+    a fingerprint of them in the kernel's name keeps machine code of another version from being
+    used.
+
+    Parameters
+    ----------
+    function : callable, default=None
+        What to compile; None where options are given.
+    **options
+        Of `numba.njit`, in place of those that all kernels have: they release the GIL, take numbers
+        to be finite, and do not check divisors.
+    """
+    if function is None:
+        return partial(kernel, **options)
+    from numba import njit
+
+    function.__qualname__ += f"_{_fingerprint(function.__module__)}"
+    shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE}
+    return njit(**shared | options, cache=True, nogil=True)(function)
+
+
+# A kernel that allocates nothing and that other kernels call. It counts no references to its
+# arrays, which takes longer than the work on short ones.
+leaf = partial(kernel, _nrt=False)
+
+
+@contextmanager
+def compile_times() -> Iterator[list[float]]:
+    """Collect the seconds that numba compiles inside the block; none where its cache has the
+    kernels."""
+    seconds: list[float] = []
+    if not has_numba():
+        yield seconds
+        return
+    from numba.core.event import install_timer
+
+    with install_timer("numba:compile", seconds.append):
+        yield seconds
+
+
+@cache
+def _fingerprint(name: str) -> str:
+    """Short digest of all source that the kernels of a module can contain.
+
+    That is its own and, import after import, that of the modules of its package.
+    """
+    sources: dict[str, bytes] = {}
+    found = [name]
+    while found:
+        name = found.pop()
+        if name not in sources:
+            file = getattr(sys.modules[name], "__file__", None)
+            sources[name] = Path(file).read_bytes() if file else b""
+            found += _imports(sources[name], sys.modules[name].__package__ or "")
+    return sha256(b"".join(sources[name] for name in sorted(sources))).hexdigest()[:8]
+
+
+def _imports(source: bytes, package: str) -> Iterator[str]:
+    """Names of the modules of its own package that a module imports at its top."""
+    for node in ast.parse(source).body:
+        names = [alias.name for alias in node.names] if isinstance(node, _IMPORTS) else []
+        if isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            # What is imported from a package may be a module of it.
+            names = [origin, *(f"{origin}.{name}" for name in names)]
+        root = package.partition(".")[0]
+        yield from (name for name in names if name in sys.modules and name.split(".")[0] == root)

@@ -1,0 +1,49 @@
+"""Which solver a call of `sparse_encode` asks for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from torch import Tensor
+
+from ._base import Solver
+from ._registry import SOLVERS
+
+SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
+_MANY_ATOMS = 1024
+
+
+def choose_algorithm(algorithm: str, X: Tensor, dictionary: Tensor, k_sparse: bool) -> str:
+    """The name of a solver, for "auto" by the kind of problem."""
+    if algorithm != "auto":
+        return algorithm
+    if k_sparse:
+        return "omp"
+    return "cd" if X.device.type == "cpu" or len(dictionary) > _MANY_ATOMS else "fista"
+
+
+def check_algorithm(algorithm: str) -> None:
+    """Refuse names of no solver."""
+    if algorithm not in ("auto", *SOLVERS):
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} is unknown; "
+            f"choose one of {sorted(['auto', *SOLVERS, *SKLEARN_ALGORITHMS])}."
+        )
+
+
+def make_solver(algorithm: str, engine: str, **options: Any) -> Solver:
+    """The solver with those of the options that it knows."""
+    solver = SOLVERS[algorithm]
+    if engine == "numba" and not solver.has_kernels:
+        compiled = sorted(name for name in SOLVERS if SOLVERS[name].has_kernels)
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
+            f"choose engine='torch' or one of {compiled}."
+        )
+    options["engine"] = engine
+    if solver.is_k_sparse:
+        # Its tolerance, where a k-sparse solver has one, is not that of a duality gap.
+        del options["tol"]
+    known = {field.name for field in fields(solver)}
+    return solver(**{name: options[name] for name in known & options.keys()})

@@ -1,0 +1,106 @@
+"""Orthogonal matching pursuit without the Gram matrix, or with codes >= 0, in torch, for `OMP` and
+`ORMP`: all samples of a block take an atom at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._ksparse import DEPENDENT, refit
+from ._omp_gram import sum_of_rows
+
+
+def pursue_signed(
+    X: Tensor, dictionary: Tensor, k: int, recursive: bool, codes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
+    n_samples, n_features = X.shape
+    eps = torch.finfo(X.dtype).eps
+    norms = dictionary.square().sum(dim=1)
+    least = DEPENDENT * eps * norms
+    c, residual = X @ dictionary.T, X.clone()
+    left = norms.expand_as(c).clone() if recursive else None
+    floor = (4 * eps) ** 2 * X.square().sum(dim=1)
+    basis, y = X.new_zeros(n_samples, k, n_features), X.new_zeros(n_samples, k)
+    triangle = torch.eye(k, dtype=X.dtype, device=X.device).repeat(n_samples, 1, 1)
+    support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)
+    n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
+    for step in range(k):
+        score = c.abs() if left is None else c.square() / torch.maximum(left, least)
+        chosen = score.argmax(dim=1)
+        best, atom = c.gather(1, chosen[:, None])[:, 0], dictionary[chosen]
+        shares, q = _orthogonalize(atom, basis[:, :step])
+        length = q.norm(dim=1)
+        live = (best.square() > floor * norms[chosen]) & (length.square() > least[chosen])
+        if not live.any():
+            break
+        q = torch.where(live[:, None], q / length[:, None], 0)
+        y[:, step] = (q * residual).sum(dim=1)
+        residual = torch.addcmul(residual, y[:, step, None], q, value=-1)
+        triangle[:, :step, step] = torch.where(live[:, None], shares, 0)
+        triangle[:, step, step] = torch.where(live, length, 1)
+        basis[:, step], support[:, step] = q, chosen
+        n_iter += live
+        share = q @ dictionary.T
+        c.addcmul_(y[:, step, None], share, value=-1)
+        c.scatter_(1, support[:, : step + 1], 0)
+        if left is not None:
+            left.addcmul_(share, share, value=-1)
+    z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
+    codes.scatter_add_(1, support, z)
+    return n_iter, residual.double().square().sum(dim=1)
+
+
+def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Scalar products of each sample's atom with its basis, and what they leave of the atom."""
+    shares = torch.bmm(basis, atom[:, :, None])[:, :, 0]
+    return shares, atom - torch.bmm(shares[:, None, :], basis)[:, 0]
+
+
+def pursue_positive(
+    X: Tensor, dictionary: Tensor, gram: Tensor | None, k: int, recursive: bool, codes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Non-negative least squares on each sample's support after every atom that joins."""
+    n_samples = len(X)
+    eps = torch.finfo(X.dtype).eps
+    norms = dictionary.square().sum(dim=1)
+    least = DEPENDENT * eps * norms
+    left = norms.expand(n_samples, -1)
+    floor = (4 * eps) ** 2 * X.square().sum(dim=1)
+    support = torch.zeros(n_samples, 0, dtype=torch.int64, device=X.device)
+    active, z = support.bool(), X.new_zeros(n_samples, 0)
+    n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
+    start = X @ dictionary.T
+    residual, c = X, start
+    for _ in range(2 * k):
+        score = c.clamp(min=0)
+        if recursive:
+            score = torch.where(left > least, score.square() / left, 0)
+        best, chosen = score.max(dim=1)
+        known = c.gather(1, chosen[:, None])[:, 0].square() > floor * norms[chosen]
+        live = (best > 0) & known & (active.sum(dim=1) < k)
+        if not live.any():
+            break
+        n_iter += live
+        support = torch.cat([support, chosen[:, None]], dim=1)
+        active = torch.cat([active, live[:, None]], dim=1)
+        atoms = dictionary[support]
+        z, active = refit(atoms, X, torch.cat([z, z.new_zeros(n_samples, 1)], dim=1), active, True)
+        residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
+        c = residual @ dictionary.T if gram is None else start - sum_of_rows(gram, support, z)
+        c.masked_fill_(torch.zeros_like(c).scatter_add_(1, support, active.to(c.dtype)) > 0, 0)
+        if recursive:
+            left = norms - _explained(atoms * active[:, :, None], dictionary)
+    codes.scatter_add_(1, support, z)
+    return n_iter, residual.double().square().sum(dim=1)
+
+
+def _explained(atoms: Tensor, dictionary: Tensor) -> Tensor:
+    """||P d_j||^2 for the span of each sample's atoms; zero rows among them do not count."""
+    matrix = torch.bmm(atoms, atoms.transpose(1, 2))
+    idle = matrix.diagonal(dim1=1, dim2=2) == 0
+    jitter = 8 * torch.finfo(atoms.dtype).eps * matrix.diagonal(dim1=1, dim2=2)
+    factor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(torch.where(idle, 1, jitter))).L
+    basis = torch.linalg.solve_triangular(factor, atoms, upper=False)
+    return (basis @ dictionary.T).square().sum(dim=1)

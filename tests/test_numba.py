@@ -1,0 +1,111 @@
+"""How kernels are compiled, and the cache of their machine code."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engines import needs_numba
+
+from skamort import _numba
+
+LEAF = """
+from ._numba import leaf
+
+@leaf
+def double(value):
+    return 2 * value
+"""
+MIDDLE = """
+from .leaf import double
+
+FACTOR = 1
+"""
+USER = """
+from ._numba import kernel
+from .middle import FACTOR, double
+
+@kernel
+def scale(value):
+    return FACTOR * double(value)
+
+print(scale(3.0))
+"""
+
+
+def package(folder: Path) -> Path:
+    """Write a package of kernels, one of which contains what two other modules hold."""
+    folder = folder / "kernels"
+    folder.mkdir()
+    shutil.copy(_numba.__file__, folder)
+    for name, text in (("leaf", LEAF), ("middle", MIDDLE), ("user", USER)):
+        (folder / f"{name}.py").write_text(text)
+    return folder
+
+
+@needs_numba
+@pytest.mark.parametrize(
+    ("module", "old", "new"), [("leaf", "2 * value", "3 * value"), ("middle", "= 1", "= 1.5")]
+)
+def test_kernels_are_compiled_anew_when_what_they_contain_has_changed(tmp_path, module, old, new):
+    file = package(tmp_path) / f"{module}.py"
+
+    def run():
+        command = [sys.executable, "-m", "kernels.user"]
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        return subprocess.check_output(command, cwd=tmp_path, env=environment, text=True).strip()
+
+    assert run() == "6.0"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    assert run() == "9.0"
+
+
+@needs_numba
+def test_the_fingerprint_is_that_of_the_modules_that_a_kernel_is_made_of(monkeypatch):
+    """Edits of other modules of the package leave compiled kernels valid."""
+    import skamort.solvers._cd_gram_numba as module
+
+    read = []
+    original = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read.append(self.stem) or original(self))
+    _numba._fingerprint.__wrapped__(module.__name__)
+    assert {"_cd_gram_numba", "_working_set_numba", "_numba_tools", "_numba"} <= set(read)
+    assert not {"_omp_numba", "_base", "_cd", "__init__"} & set(read)
+
+
+@needs_numba
+def test_kernel_takes_options_in_place_of_those_of_all():
+    @_numba.kernel(error_model="python")
+    def divide(a, b):
+        return a / b
+
+    @_numba.kernel
+    def divide_unchecked(a, b):
+        return a / b
+
+    with pytest.raises(ZeroDivisionError):
+        divide(1.0, 0.0)
+    assert divide_unchecked(1.0, 0.0) == float("inf")
+
+
+@needs_numba
+def test_tells_compiling_from_running():
+    import numba
+
+    double = numba.njit(lambda x: 2 * x)
+    for n_compiled in (1, 0):
+        with _numba.compile_times() as seconds:
+            assert double(2) == 4
+        assert len(seconds) == n_compiled
+        assert all(time > 0 for time in seconds)
+
+
+def test_without_numba_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(_numba, "has_numba", lambda: False)
+    with _numba.compile_times() as seconds:
+        pass
+    assert seconds == []
