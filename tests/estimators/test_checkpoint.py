@@ -115,7 +115,7 @@ SCRIPT = """
 import os, random, signal, sys, warnings
 import numpy as np, torch
 from skorch.callbacks import Callback
-from skamort import TopKSAE
+from skamort import TopKSAE, _rows
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
