@@ -65,9 +65,10 @@ def test_what_fits_in_the_buffer_trains_to_the_same_bits(encoder, patches, tmp_p
 def test_known_codes_by_chunks(patches):
     teacher = GradSparseCoder(40, random_state=0).fit(patches)
     codes = teacher.transform(patches)
-    student = SAEEncoder(code_loss="squared_error", n_components=40, tol=0.02, random_state=0)
-    by_chunks = student.fit(OnDisk(patches, (100, 36)), codes=codes)
-    error = np.abs(by_chunks.components_ - student.fit(patches, codes=codes).components_).max()
+    student = SAEEncoder(n_components=40, tol=0.02, random_state=0)
+    known = {"codes": codes, "code_loss": "squared_error"}
+    by_chunks = student.fit(OnDisk(patches, (100, 36)), **known)
+    error = np.abs(by_chunks.components_ - student.fit(patches, **known).components_).max()
     assert error < 1e-3
     cosine = SAEEncoder(n_components=40, tol=0.02, random_state=0)
     found = cosine.fit(OnDisk(patches, (100, 36)), codes=codes).transform(patches)
