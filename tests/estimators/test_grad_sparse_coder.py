@@ -380,7 +380,7 @@ def test_what_is_not_in_memory_is_learned_as_if_it_were(stream, monkeypatch, ini
         16, alpha=0.1, batch_size=256, dict_init=init, max_iter=5, tol=1, random_state=0
     )
     expected = coder.fit(X).components_
-    source = OnDisk(X, (300, 8), most_rows=700)
+    source = OnDisk(X, (300, 8), most_rows=1400)  # as many as the codes of 700
     assert_array_equal(coder.fit(source).components_, expected)
     expected = coder.fit(X).partial_fit(X).components_
     assert_array_equal(coder.fit(source).partial_fit(source).components_, expected)
