@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from skamort._rows import Rows
 from skamort.datasets import make_published_signal
-from skamort.estimators._alternation import LearnedDictionary, descend
+from skamort.estimators._learned_dictionary import LearnedDictionary
+from skamort.estimators._published_descent import PublishedDescent
 
 FOLDER = Path(__file__).parents[1] / "examples" / "reproduce"
 
@@ -25,13 +27,11 @@ X = torch.tensor(make_published_signal(n_samples=64)[0])
 
 def test_sparse_coding_descends_as_the_estimator_does():
     runs = published.PublishedSparseCoding(16, 8, n_runs=2, seed=3)
-    alone = [LearnedDictionary(atoms.clone()) for atoms in runs.dictionary]
+    rows, alone = Rows(X.numpy(), "X"), [LearnedDictionary(D.clone()) for D in runs.dictionary]
     runs.fit(X, lam=torch.tensor([0.01, 0.5]), learning_rate=0.1, n_steps=60)
     for learned, lam, atoms in zip(alone, (0.01, 0.5), runs.dictionary, strict=True):
         alpha = lam * 8 / (2 * 16)
-        descend(
-            X, learned, alpha=alpha, learning_rate=0.1, max_iter=60, on_iteration=lambda _: None
-        )
+        PublishedDescent(alpha, learning_rate=0.1, max_iter=60).learn(rows, learned)
         torch.testing.assert_close(atoms, learned.atoms, rtol=1e-3, atol=1e-3)
 
 

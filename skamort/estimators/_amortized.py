@@ -14,11 +14,13 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions, fit_context
 from .._fitted import configured, fitted, is_fitted
-from .._validation import as_tensor, check_dictionary
+from .._rows import Rows
+from .._validation import check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
 from ._base import BaseSparseCoder, resolve_device
 from ._base_trained import BaseTrainedEncoder
+from ._centered_rows import CenteredRows
 from ._declared import parameter
 from ._grad_sparse_coder import GradSparseCoder
 from ._lista import LISTAEncoder
@@ -126,18 +128,21 @@ class AmortizedCoder(BaseSparseCoder):
             If the data or the parameters break a rule, or the teacher gives negative codes.
         """
         resolve_device(self.device, self)
-        X = self._check_data(X, reset=True)
+        rows = self._check_rows(X, reset=True)
         rng = check_random_state(self.random_state)
-        teacher = self._find_teacher(X, y, rng)
-        self._take_dictionary(teacher, X)
-        codes = self._teach(teacher, X)
+        teacher = self._find_teacher(rows.source, y, rng)
+        self._take_dictionary(teacher, rows[:1])
+        codes = self._teach(teacher, rows)
+        samples = [rows]
         if self.n_augmented:
-            more = self._augment(X, codes, rng)
-            X, codes = np.vstack([X, more]), np.vstack([codes, self._teach(teacher, more)])
+            samples.append(Rows(self._augment(rows, codes, rng), type(self).__name__))
+            codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
+        lessons = CenteredRows(samples, self.intercept_)
+        lessons = lessons[:] if rows.in_memory else lessons
         encoder = self.encoder or LISTAEncoder(tol=1e-2)
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
-        self.encoder_ = encoder.fit(self._center(X), codes=codes, code_loss=self.code_loss)
+        self.encoder_ = encoder.fit(lessons, codes=codes, code_loss=self.code_loss)
         self.teacher_ = teacher
         return self
 
@@ -160,15 +165,15 @@ class AmortizedCoder(BaseSparseCoder):
         shared = {name: getattr(self, name) for name in ("n_components", "device", "verbose")}
         return {**shared, "random_state": rng}
 
-    def _take_dictionary(self, teacher, X):
-        """Set the teacher's dictionary and center, of the dtype of X."""
+    def _take_dictionary(self, teacher, like):
+        """Set the teacher's dictionary and center, of the type of the tensor `like`."""
         name = type(teacher).__name__
         if not hasattr(teacher, "components_"):
             raise TypeError(
                 f"AmortizedCoder: teacher={name} has no components_; pass an estimator that learns "
                 "a dictionary."
             )
-        atoms = check_dictionary(teacher.components_, as_tensor(X[:1], "X", check=False))
+        atoms = check_dictionary(teacher.components_, like)
         if self.n_components not in (None, len(atoms)):
             raise ValueError(
                 f"AmortizedCoder: n_components={self.n_components} but teacher={name} has "
@@ -176,15 +181,20 @@ class AmortizedCoder(BaseSparseCoder):
             )
         intercept = getattr(teacher, "intercept_", None)
         self.components_ = atoms.numpy().copy()
-        self.intercept_ = None if intercept is None else np.asarray(intercept, dtype=X.dtype)
+        dtype = self.components_.dtype
+        self.intercept_ = None if intercept is None else np.asarray(intercept, dtype=dtype)
 
-    def _center(self, X):
-        return X if self.intercept_ is None else X - self.intercept_
+    def _teach(self, teacher, rows):
+        """Return the teacher's codes, of the type of the rows, which are read by blocks."""
+        blocks = (rows[block].numpy() for block in rows.blocks(len(self.components_)))
+        codes = [self._teach_block(teacher, block) for block in blocks]
+        # csr_array: SciPy before 1.12 stacks arrays into a matrix
+        return sparse.csr_array(sparse.vstack(codes, format="csr"))
 
-    def _teach(self, teacher, X):
-        """Return the teacher's codes, dense and of the dtype of X."""
+    def _teach_block(self, teacher, X):
         codes = teacher.transform(X)
-        codes = np.asarray(codes.toarray() if sparse.issparse(codes) else codes, dtype=X.dtype)
+        codes = sparse.csr_array(codes if sparse.issparse(codes) else np.asarray(codes))
+        codes = codes.astype(X.dtype, copy=False)
         if codes.min() < 0:
             raise ValueError(
                 f"AmortizedCoder: teacher={type(teacher).__name__} gives negative codes, down to "
@@ -195,11 +205,14 @@ class AmortizedCoder(BaseSparseCoder):
     def _augment(self, X, codes, rng):
         """Return samples with the supports of rows of X and other magnitudes."""
         rows = rng.randint(len(X), size=self.n_augmented)
-        drawn = codes[rows]
-        for values, pool in zip(drawn.T, codes.T, strict=True):
+        found = codes[rows].toarray()
+        drawn, pools = found.copy(), codes.tocsc()
+        for index, values in enumerate(drawn.T):
             active = values > 0
-            values[active] = rng.choice(pool[pool > 0], active.sum()) if active.any() else 0
-        return X[rows] + (drawn - codes[rows]) @ self.components_
+            if active.any():
+                pool = pools.data[pools.indptr[index] : pools.indptr[index + 1]]
+                values[active] = rng.choice(pool[pool > 0], active.sum())
+        return X[rows].numpy() + (drawn - found) @ self.components_
 
     # -- What a fit leaves -------------------------------------------------------------------------
 

@@ -8,15 +8,12 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._lazy_rows import LazyRows, as_array, check_finite, is_lazy
-from .._validation import as_tensor
-from ..metrics import fraction_variance_unexplained
+from .._rows import Rows, as_array, is_lazy
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
+from ._score import ExplainedVariance
 
-# Codes computed at once in `transform`: 64 MB of float32. Smaller blocks copy more often than they
-# save, larger ones only cost memory.
-CODE_ELEMENTS = 1 << 24
+_FLOAT_TYPES = [np.float64, np.float32]
 
 
 class BaseSparseCoder(
@@ -67,8 +64,9 @@ class BaseSparseCoder(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data; each row is encoded by itself. A memory map, an HDF5, zarr or dask array, or any
-            object with `shape` and row slicing is read a block of rows at a time.
+            Data; each row is encoded by itself. A memory map, an HDF5, zarr or dask array, a column
+            of a data set, or any object with `shape` and row slicing is read a block of rows at a
+            time.
 
         Returns
         -------
@@ -98,7 +96,7 @@ class BaseSparseCoder(
             ``X @ components_``, plus the intercept where the estimator has one.
         """
         check_is_fitted(self)
-        codes = check_array(X, accept_sparse=["csr", "csc"], dtype=[np.float64, np.float32])
+        codes = check_array(X, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"{type(self).__name__}: the codes have {codes.shape[1]} columns, the dictionary "
@@ -114,7 +112,7 @@ class BaseSparseCoder(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data.
+            Data, read as `transform` reads them.
         y : None
             Ignored.
 
@@ -124,18 +122,19 @@ class BaseSparseCoder(
             1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better.
         """
         check_is_fitted(self)
-        X = self._check_rows(X, reset=False)[:]
-        codes = (self._encode_block(block).cpu().numpy() for block in self._blocks(X))
-        X_hat = _stack([self.inverse_transform(block) for block in codes])
-        return 1.0 - fraction_variance_unexplained(X, X_hat)
-
-    def _blocks(self, X):
-        """Yield consecutive rows of the validated X as tensors that are encoded at once."""
-        step = max(1, CODE_ELEMENTS // self._n_features_out)
+        rows, variance = self._check_rows(X, reset=False), ExplainedVariance()
         dtype, device = self._torch_dtype_and_device()
-        for start in range(0, len(X), step):
-            block = as_tensor(X[start : start + step], "X", check=False)
-            yield block.to(device=device, dtype=dtype)
+        for block in rows.blocks(self._n_features_out):
+            X = rows[block]
+            codes = self._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
+            variance.add(X.numpy(), self.inverse_transform(codes))
+        return variance.fraction()
+
+    def _blocks(self, rows):
+        """Yield consecutive rows as tensors that are encoded at once."""
+        dtype, device = self._torch_dtype_and_device()
+        rows = rows.to(dtype=dtype, device=device)
+        return (rows[block] for block in rows.blocks(self._n_features_out))
 
     def _encode_block_to_csr(self, X):
         """Encode a tensor to a SciPy CSR array."""
@@ -145,35 +144,37 @@ class BaseSparseCoder(
     def _n_features_out(self):
         return len(self.components_)
 
-    def _check_data(self, X, reset):
-        """Validate X; float32 and float64 stay, half precision becomes float32, all else
-        float64."""
-        X = as_array(X) if isinstance(X, torch.Tensor) else X
-        half = getattr(X, "dtype", None) == np.float16
-        dtype = np.float32 if half else [np.float64, np.float32]
-        like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
-        X = validate_data(self, X, reset=reset, **like)
-        check_finite(X, type(self).__name__)
-        return X
-
     def _check_rows(self, X, reset):
-        """Validate X as `_check_data` does; what is not in memory is checked when it is read."""
+        """Validate X; return its rows. Float32 and float64 stay, half precision becomes float32,
+        all else float64. What is not in memory is checked when it is read."""
+        name = type(self).__name__
         if not is_lazy(X):
-            return self._check_data(X, reset)
-        rows = LazyRows(X, self)
-        self._check_data(rows[:1], reset)
+            return Rows(self._check_array(X, reset), name)
+        rows = Rows(X, name)
+        self._check_array(rows[:1].numpy(), reset)
         return rows
 
-    def _check_codes(self, codes, n_samples, n_components, like):
-        """Validate known codes; return them as a tensor like `like`."""
-        codes = as_tensor(codes, "codes", like=like)
-        if codes.shape != (n_samples, n_components):
+    def _check_array(self, X, reset):
+        X = as_array(X) if isinstance(X, torch.Tensor) else X
+        half = getattr(X, "dtype", None) == np.float16
+        dtype = np.float32 if half else _FLOAT_TYPES
+        like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
+        return validate_data(self, X, reset=reset, **like)
+
+    def _check_codes(self, codes, n_samples, n_components):
+        """Validate known codes; return their rows. A sparse matrix stays one."""
+        if not is_lazy(codes):
+            like = {"dtype": _FLOAT_TYPES, "order": "C", "input_name": "codes"}
+            codes = as_array(codes) if isinstance(codes, torch.Tensor) else codes
+            is_sparse = sparse.issparse(codes)
+            codes = check_array(codes, accept_sparse="csr", ensure_all_finite=is_sparse, **like)
+        rows = Rows(codes, type(self).__name__, "codes")
+        if rows.shape != (n_samples, n_components):
             raise ValueError(
                 f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "
-                f"{(n_samples, n_components)}, got {tuple(codes.shape)}; set n_components to "
-                "their width."
+                f"{(n_samples, n_components)}, got {rows.shape}; set n_components to their width."
             )
-        return codes
+        return rows
 
     def __sklearn_tags__(self):
         """Declare that float32 and float64 are kept."""

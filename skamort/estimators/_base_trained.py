@@ -14,18 +14,14 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
-from torch.utils.data import TensorDataset
 
 from .._compat import fit_context
-from .._lazy_rows import LazyRows
-from .._validation import as_tensor
+from .._rows import rows_within
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
-    BUFFER_ELEMENTS,
     CODE_LOSSES,
     BestWeights,
     Checkpoint,
-    ChunkDataset,
     ClearDenormals,
     ClipGradient,
     CodeRegressionLoss,
@@ -33,12 +29,10 @@ from ..training import (
     Progress,
     SparseNet,
     StopOnPlateau,
+    TrainingData,
     UnitNormAtoms,
-    batches_of,
-    fingerprint,
-    hold_out,
 )
-from ._base import CODE_ELEMENTS, BaseSparseCoder, resolve_device, warn_interrupted
+from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
@@ -64,9 +58,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             training starts. What fits in the buffer is read at once.
         y : array-like of shape (n_samples,), default=None
             Ignored, but by ``feature_weights="consistency"`` and callables.
-        codes : array-like of shape (n_samples, n_components), default=None
-            Known codes. The encoder then regresses on them by `code_loss`, and an unknown
-            dictionary becomes the unit-norm atoms that best reconstruct X from them.
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
+            Known codes, in memory or not. The encoder then regresses on them by `code_loss`, and an
+            unknown dictionary becomes the unit-norm atoms that best reconstruct X from them.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known: minus the cosine similarity of each latent with
             its target, averaged over latents, or the squared error.
@@ -91,12 +85,12 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         fresh = not (self.warm_start and hasattr(self, "net_"))
         schedule = self._make_schedule()
         data = self._check_training_data(X, codes, reset=fresh)
-        checkpoint = self._open_checkpoint(data, codes is not None, schedule, resume, fresh)
+        checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
         try:
             held_out = self.validation_fraction * self.early_stopping
-            loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
+            loss = self._choose_loss(data, code_loss)
             self._train(data, loss, self.max_iter, held_out, schedule, checkpoint)
         except ValueError:  # diverged: a fresh net without a single good weight is no fit
             if fresh:
@@ -119,7 +113,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             Data.
         y : array-like of shape (n_samples,), default=None
             As in `fit`; only the first call looks at it.
-        codes : array-like of shape (n_samples, n_components), default=None
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, as in `fit`. An unknown dictionary is set by the first call.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known, as in `fit`.
@@ -133,7 +127,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
-        loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
+        loss = self._choose_loss(data, code_loss)
         self._train(data, loss, 1)
         return self
 
@@ -141,7 +135,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Fit from the start for a caller that trains many nets at once, see `fit_many`.
 
         Yields the net and what its `partial_fit` is to be given, and then finishes. `shared` holds
-        the data sets of such fits by device, so that the same rows are held only once.
+        the data of such fits by device, so that the same rows are held only once.
         """
         self._validate_params()
         schedule = self._make_schedule()
@@ -149,7 +143,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         data = shared.setdefault(self.device, data)
         self._initialize(data, y)
         held_out = self.validation_fraction * self.early_stopping
-        loss = self._choose_loss(codes is not None, self._dictionary, code_loss)
+        loss = self._choose_loss(data, code_loss)
         try:
             parts = self._prepare_net(data, loss, self.max_iter, held_out)
             with self._callbacks_of_this_fit(schedule):
@@ -162,20 +156,15 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     # -- The steps of a fit ------------------------------------------------------------------------
 
     def _check_training_data(self, X, codes, reset):
-        """Validate all that comes in; return a data set of the rows, with their codes if known."""
-        device = resolve_device(self.device, self)
-        X = self._check_rows(X, reset=reset)
-        if isinstance(X, LazyRows) and np.prod(X.shape) <= BUFFER_ELEMENTS:
-            X = X[:]  # it would fit in the buffer
-        lazy = isinstance(X, LazyRows)
-        like = as_tensor(X[:1], "X", check=False).to(device)
-        if not reset:
-            like = like.to(self._torch_dtype_and_device()[0])
-        data = [X if lazy else as_tensor(X, "X", check=False).to(like)]
+        """Validate all that comes in; return what to train on."""
+        rows = self._check_rows(X, reset=reset)
+        dtype = rows.dtype if reset else self._torch_dtype_and_device()[0]
+        like = {"dtype": dtype, "device": resolve_device(self.device, self)}
+        rows = rows.to(**like).hold()
         if codes is not None:
             n_components = resolve_n_components(self) if reset else self._n_features_out
-            data.append(self._check_codes(codes, len(X), n_components, like))
-        return ChunkDataset(data, like.dtype, device) if lazy else TensorDataset(*data)
+            codes = self._check_codes(codes, len(rows), n_components).to(**like).hold()
+        return TrainingData.of(rows, codes)
 
     def _make_schedule(self):
         """Return the callback that `schedule` asks for, checked, or None."""
@@ -189,7 +178,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             )
         return schedule
 
-    def _open_checkpoint(self, data, codes_known, schedule, resume, fresh):
+    def _open_checkpoint(self, data, schedule, resume, fresh):
         """Return the callback that `checkpoint` asks for, ready, or None."""
         if self.checkpoint is None:
             if resume:
@@ -207,11 +196,10 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         checkpoint = (
             clone(checkpoint) if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
         )
-        return checkpoint.open(self._identity(data, codes_known, schedule), resume)
+        return checkpoint.open(self._identity(data, schedule), resume)
 
-    def _identity(self, data, codes_known, schedule):
+    def _identity(self, data, schedule):
         """Return by name what must be the same in a run that takes this one up."""
-        dtype = data.dtype if isinstance(data, ChunkDataset) else data.tensors[0].dtype
         fixed = {name for name, declared in self._declared.items() if not declared.may_change}
         identity = {
             name: _told(value)
@@ -222,8 +210,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             identity["max_iter"] = self.max_iter
         identity["estimator"] = type(self).__name__
         identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
-        identity["some rows"] = f"of sha256 {fingerprint(data)}"
-        identity["dtype"], identity["codes"] = str(dtype), "known" if codes_known else "unknown"
+        identity["some rows"] = f"of sha256 {data.fingerprint()}"
+        identity["dtype"] = str(data.dtype)
+        identity["codes"] = "known" if data.codes_known else "unknown"
         return identity
 
     def _initialize(self, data, y, seed=None):
@@ -231,20 +220,19 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         generator = torch.Generator().manual_seed(seed)
-        if isinstance(data, ChunkDataset):  # what fits in the buffer stands for the whole
-            rows, (X, *codes) = data.sample(generator)
-            y = None if y is None else np.asarray(y)[rows]
-        else:
-            X, *codes = data.tensors
+        rows, X, codes = data.sample(generator)
+        if y is not None and rows is not None:
+            y = np.asarray(y)[rows]
         dictionary = initial_dictionary(self, X, generator)
-        if codes and self.dictionary is None:
+        if codes is not None and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
-        module = self._make_module(X, dictionary, not codes, generator)
+        trainable = self.dictionary is None and not data.codes_known
+        module = self._make_module(X, dictionary, trainable, generator)
         self.feature_weights_ = self._weigh_features(X, y)
-        loss = self._choose_loss(False, X)
+        loss = self._make_weighted_loss(X)
         scale = module.center(X).square().mean().sqrt().item() or 1.0
         module.activation.rescale(scale)
-        if not codes:
+        if codes is None:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
             module.rescale(loss.best_scale(module, rows))
         self.net_ = SparseNet(
@@ -259,9 +247,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             callbacks=self._make_callbacks(module),
         ).initialize()
 
-    def _make_module(self, X, dictionary, codes_unknown, generator):
+    def _make_module(self, X, dictionary, trainable, generator):
         intercept = initial_intercept(self, X) if self.fit_intercept else None
-        trainable = self.dictionary is None and codes_unknown
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         centered = X if intercept is None else X - intercept
         encoder = self._make_encoder(centered, dictionary, generator)
@@ -302,14 +289,17 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         finally:
             self.net_.callbacks_ = callbacks
 
-    def _choose_loss(self, codes_known, like, code_loss="cosine"):
-        """Return what training minimizes, on the device and of the dtype of a tensor."""
-        if codes_known:
-            loss = CodeRegressionLoss(check_code_loss(self, code_loss))
-        else:
-            weights = self.feature_weights_
-            loss = self._make_loss(None if weights is None else torch.as_tensor(weights).to(like))
-        return loss.to(like)
+    def _choose_loss(self, data, code_loss):
+        """Return what training minimizes."""
+        if data.codes_known:
+            return CodeRegressionLoss(check_code_loss(self, code_loss)).to(self._dictionary)
+        return self._make_weighted_loss(self._dictionary)
+
+    def _make_weighted_loss(self, like):
+        """Return the loss that learns a dictionary, on the device and of the dtype of a tensor."""
+        weights = self.feature_weights_
+        weights = None if weights is None else torch.as_tensor(weights).to(like)
+        return self._make_loss(weights).to(like)
 
     def _prepare_net(self, data, loss, n_epochs, held_out_fraction):
         """Tell the net what to minimize and for how long; return the rows to train on and those
@@ -324,7 +314,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def _passes(self, data, n_components):
         """Return the batches of a pass over the data whose codes fit in memory together."""
-        return batches_of(data, max(1, CODE_ELEMENTS // n_components))
+        return data.batches(rows_within(max(n_components, self.n_features_in_)))
 
     def _split(self, data, fraction):
         """Return the rows to train on and those held out, or None.
@@ -339,7 +329,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
                 f"n_samples={len(data)}; give at least 2 rows, or set early_stopping=False."
             )
         generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
-        return hold_out(data, fraction, generator)
+        return data.hold_out(fraction, generator)
 
     @torch.no_grad()
     def _match_scale(self, data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,15 +14,6 @@ from .._compat import StrOptions, fit_context
 from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._validation import as_tensor
-from ._alternation import (
-    ONLINE_INFERENCE,
-    LearnedDictionary,
-    Statistics,
-    alternate,
-    descend,
-    learn_online,
-    update_online,
-)
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._declared import parameter
 from ._dictionary import (
@@ -29,6 +21,8 @@ from ._dictionary import (
     initial_dictionary,
     resolve_n_components,
 )
+from ._dictionary_learning import DictionaryLearner, update_online
+from ._learned_dictionary import LearnedDictionary
 from ._parameters import (
     ALGORITHM_RULE,
     COUNT,
@@ -38,8 +32,9 @@ from ._parameters import (
     InferenceParameters,
     L1Parameters,
 )
-from ._rows import Rows
+from ._published_descent import PublishedDescent
 from ._solver_parameters import check_n_nonzero_coefs, encode, flops_per_sample
+from ._statistics import Statistics
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -57,9 +52,10 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     encoder and the best: the amortization gap of the others is measured against it.
 
     `fit` passes over the data online first, in mini-batches, and then refines the dictionary with
-    all of them, where online learning alone would stall. Data larger than memory are taken in
-    chunks: a read-only memory map of float32 or float64 is never copied as a whole. `partial_fit`
-    goes on online with data that come in pieces.
+    all of them, where online learning alone would stall. What is not in memory - a memory map, an
+    HDF5, zarr or dask array, a column of a data set, any object with `shape` and row slicing - is
+    read by blocks of 16,777,216 numbers; what fits in one is read at once. `partial_fit` goes on
+    online with data that come in pieces.
 
     Parameters
     ----------
@@ -156,12 +152,12 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data.
+            Data, in memory or not.
         y : None
             Ignored.
-        codes : array-like of shape (n_samples, n_components), default=None
-            Known codes: the dictionary becomes the unit-norm atoms that best reconstruct X from
-            them.
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
+            Known codes, in memory or not: the dictionary becomes the unit-norm atoms that best
+            reconstruct X from them.
 
         Returns
         -------
@@ -198,7 +194,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
             Data.
         y : None
             Ignored.
-        codes : array-like of shape (n_samples, n_components), default=None
+        codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes of X: the dictionary is updated for them.
 
         Returns
@@ -232,12 +228,12 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         X, codes = self._check_training_data(X, codes, fresh=fresh)
         generator = self._make_generator(fresh)
         start = initial_dictionary(self, X, generator) if fresh else self._fitted_atoms(X)
-        learned = LearnedDictionary(start, statistics=None if fresh else self._statistics_like(X))
+        learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
         if self.dictionary is None and codes is not None:
             learned.statistics = learned.statistics or Statistics.like(start)
-            update_online(X[:], codes, start, learned.statistics)
+            update_online(_pairs(X, codes), len(X), start, learned.statistics)
         elif self.dictionary is None:
-            self._run_online(X, learned, generator)
+            self._make_learner(X, len(start), generator).online(X, learned)
         curve = ([] if fresh else self.loss_curve_) + learned.loss_curve
         previous = 0 if fresh else self.n_iter_all_starts_
         self.n_iter_all_starts_ = previous + len(learned.loss_curve)
@@ -247,19 +243,20 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     # -- The steps of a fit ------------------------------------------------------------------------
 
     def _check_training_data(self, X, codes, fresh):
-        """Validate all that comes in; return the rows of X and the codes."""
+        """Validate all that comes in; return the rows of X and of the codes."""
         device = resolve_device(self.device, self)
         if self.algorithm == "adam" and not self.positive_code:
             raise ValueError(
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
                 "positive_code=False; choose another algorithm for signed codes."
             )
-        X = self._check_data(X, reset=fresh)
-        X = Rows(X if fresh else X.astype(self.components_.dtype, copy=False), device)
+        X = self._check_rows(X, reset=fresh)
+        dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
+        X = X.to(dtype=dtype, device=device).hold()
         n_components = resolve_n_components(self) if fresh else len(self.components_)
         check_n_nonzero_coefs(self, n_components, "transform_")
         if codes is not None:
-            codes = self._check_codes(codes, len(X), n_components, X[:1])
+            codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
         return X, codes
 
     def _make_generator(self, fresh):
@@ -278,15 +275,16 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            return LearnedDictionary(dictionary_from_codes([(X[:], codes)], start), converged=True)
+            return LearnedDictionary(dictionary_from_codes(_pairs(X, codes), start), converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
+        learner = self._make_learner(X, len(start), generator)
         best = LearnedDictionary(start)
-        max_iter = self.max_iter or _DEFAULT_MAX_ITER[self._resolve_algorithm(X)]
-        with progress_bar(max_iter * n_init, "GradSparseCoder", disable=not self.verbose) as bar:
+        bar = progress_bar(learner.max_iter * n_init, "GradSparseCoder", disable=not self.verbose)
+        with bar:
             for index in range(n_init):
-                learned = LearnedDictionary(start.clone())
-                finished = self._run(X, learned, max_iter, generator, bar)
+                learned = LearnedDictionary(start.clone(), on_iteration=partial(_advance, bar))
+                finished = self._run(learner, X, learned)
                 self.n_iter_all_starts_ += len(learned.loss_curve)
                 if learned.objective < best.objective:
                     best = learned
@@ -296,10 +294,35 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
                     start = initial_dictionary(self, X, generator)
         return best
 
-    def _resolve_algorithm(self, X):
-        if self.algorithm != "auto":
-            return self.algorithm
-        return "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
+    def _run(self, learner, X, learned):
+        """Run one start; return whether the user let it end."""
+        try:
+            learner.learn(X, learned)
+        except KeyboardInterrupt:
+            learned.converged = True  # the user's verdict: no second warning
+            warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")
+            return False
+        return True
+
+    def _make_learner(self, X, n_components, generator):
+        """Return the algorithm with its settings."""
+        algorithm = self.algorithm
+        if algorithm == "auto":
+            algorithm = "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
+        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
+        if algorithm == "adam":
+            return PublishedDescent(self.alpha, self.learning_rate, max_iter)
+        batch_size = self._resolve_batch_size(len(X), n_components)
+        return DictionaryLearner(
+            algorithm=algorithm,
+            alpha=self.alpha,
+            positive=self.positive_code,
+            batch_size=batch_size,
+            begins_online=self._begins_online(len(X), batch_size),
+            max_iter=max_iter,
+            tol=self.tol,
+            generator=generator,
+        )
 
     def _resolve_batch_size(self, n_samples, n_components):
         """Return the samples of a mini-batch."""
@@ -307,57 +330,10 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
             return max(_BATCH_SIZE, n_components)
         return self.batch_size or n_samples
 
-    def _goes_online(self, X, n_components, algorithm):
+    def _begins_online(self, n_samples, batch_size):
         """Whether `fit` begins with an online pass."""
-        if algorithm == "adam" or self.batch_size is None:
-            return False
         least = _FEWEST_BATCHES if self.batch_size == "auto" else 1
-        return len(X) >= least * self._resolve_batch_size(len(X), n_components)
-
-    def _run(self, X, learned, max_iter, generator, bar):
-        """Run one start; return whether the user let it end."""
-
-        def advance(objective):
-            bar.set_postfix(objective=f"{objective:.5g}", refresh=False)
-            bar.update()
-
-        algorithm = self._resolve_algorithm(X)
-        shared = {"alpha": self.alpha, "on_iteration": advance}
-        try:
-            if algorithm == "adam":
-                rate = self.learning_rate
-                descend(X[:], learned, learning_rate=rate, max_iter=max_iter, **shared)
-                return True
-            if self._goes_online(X, len(learned.atoms), algorithm):
-                self._run_online(X, learned, generator, advance)
-            alternate(
-                X,
-                learned,
-                algorithm=algorithm,
-                positive=self.positive_code,
-                max_iter=max_iter - len(learned.loss_curve),
-                tol=self.tol,
-                generator=generator,
-                **shared,
-            )
-        except KeyboardInterrupt:
-            learned.converged = True  # the user's verdict: no second warning
-            warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")
-            return False
-        return True
-
-    def _run_online(self, X, learned, generator, advance=lambda _: None):
-        """Pass over the data once in mini-batches."""
-        learn_online(
-            X,
-            learned,
-            solver=ONLINE_INFERENCE[self._resolve_algorithm(X)],
-            alpha=self.alpha,
-            positive=self.positive_code,
-            batch_size=self._resolve_batch_size(len(X), len(learned.atoms)),
-            generator=generator,
-            on_iteration=advance,
-        )
+        return self.batch_size is not None and n_samples >= least * batch_size
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
@@ -373,8 +349,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         """Return a copy of the dictionary as a tensor like X."""
         return torch.tensor(self.components_).to(X[:1])
 
-    def _statistics_like(self, X):
-        return None if self._statistics is None else self._statistics.to(X[:1])
+    def _statistics_like(self, atoms):
+        return None if self._statistics is None else self._statistics.copy_like(atoms)
 
     def _warn_not_converged(self):
         warnings.warn(
@@ -404,3 +380,13 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
     def _torch_dtype_and_device(self):
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)
+
+
+def _pairs(X, codes):
+    """Return the blocks of rows of X, with those of the codes."""
+    return ((X[rows], codes[rows]) for rows in X.blocks(codes.shape[1]))
+
+
+def _advance(bar, objective):
+    bar.set_postfix(objective=f"{objective:.5g}", refresh=False)
+    bar.update()

@@ -97,7 +97,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Data.
+            Data; of what is not in memory, one row is read, or what the estimator to fit reads.
         y : array-like of shape (n_samples,), default=None
             Passed on to an estimator that is fitted here; otherwise ignored.
 
@@ -116,10 +116,11 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
             raise ValueError(
                 "ITOCoder: dictionary and estimator both give a dictionary; pass one of them."
             )
-        X = self._check_data(X, reset=True)
-        self.estimator_ = None if self.dictionary is not None else self._fit_estimator(X, y)
+        rows = self._check_rows(X, reset=True)
+        known = self.dictionary is not None
+        self.estimator_ = None if known else self._fit_estimator(rows.source, y)
         self.intercept_ = getattr(self.estimator_, "intercept_", None)
-        self.components_ = self._find_dictionary(X)
+        self.components_ = self._find_dictionary(rows[:1])
         check_n_nonzero_coefs(self, len(self.components_))
         return self
 
@@ -131,8 +132,8 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
             return SAEEncoder(alpha=self.alpha, **shared).fit(X)
         return fitted(self.estimator, X, y, **shared)
 
-    def _find_dictionary(self, X):
-        """Return the atoms as an array like X."""
+    def _find_dictionary(self, like):
+        """Return the atoms as an array of the type of the tensor `like`."""
         atoms = self.dictionary
         if atoms is None:
             atoms = getattr(self.estimator_, "components_", None)
@@ -148,7 +149,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
                 f"ITOCoder: n_components={self.n_components} but the dictionary has {len(atoms)} "
                 "atoms; leave n_components=None."
             )
-        return check_dictionary(atoms, as_tensor(X[:1], "X", check=False)).numpy()
+        return check_dictionary(atoms, like).numpy()
 
     def _encode_block(self, X):
         init = self._warm_start(X)

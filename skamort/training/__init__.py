@@ -12,8 +12,9 @@ from ._callbacks import (
     UnitNormAtoms,
 )
 from ._checkpoint import Checkpoint
-from ._chunks import BUFFER_ELEMENTS, ChunkBatches, ChunkDataset, batches_of, fingerprint, hold_out
+from ._chunks import ChunkBatches
 from ._code_regression_loss import CODE_LOSSES, CodeRegressionLoss
+from ._data import ChunkedData, InMemoryData, TrainingData
 from ._data_parallel import DataParallel
 from ._dead_latents import DeadLatents, LatentActivity, ResampleDead, TeachDead
 from ._loss import Loss, Outcome, ReconstructionLoss
@@ -24,17 +25,17 @@ from ._schedule import Schedule, ramp
 from ._sparse_coding_loss import SparseCodingLoss
 
 __all__ = [
-    "BUFFER_ELEMENTS",
     "CODE_LOSSES",
     "BestWeights",
     "Checkpoint",
     "ChunkBatches",
-    "ChunkDataset",
+    "ChunkedData",
     "ClearDenormals",
     "ClipGradient",
     "CodeRegressionLoss",
     "DataParallel",
     "DeadLatents",
+    "InMemoryData",
     "LatentActivity",
     "Loss",
     "Outcome",
@@ -51,10 +52,8 @@ __all__ = [
     "TeachDead",
     "TensorBatches",
     "TrainingConverged",
+    "TrainingData",
     "UnitNormAtoms",
-    "batches_of",
-    "fingerprint",
     "fit_many",
-    "hold_out",
     "ramp",
 ]

@@ -16,8 +16,6 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, distributed, nn
 
-from ._chunks import fingerprint
-
 
 class OneProcess:
     """A process that trains alone: all rows are its own, and nothing is exchanged.
@@ -155,7 +153,7 @@ class DataParallel(Callback):
             )
         processes = ManyProcesses()
         processes.check_same("the seed of random_state", net.generator.initial_seed())
-        processes.check_same("X", (len(X), fingerprint(X)))
+        processes.check_same("X", (len(X), X.fingerprint()))
         processes.check_same("batch_size", net.batch_size)
         processes.check_same("max_iter", net.max_epochs)
         processes.follow_first(net)

@@ -11,7 +11,6 @@ from typing import Any
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
-from torch.utils.data import Dataset, TensorDataset
 
 from .._progress import progress_bar
 from ..modules import MLP, LinearEncoder, ReLU, TopK
@@ -24,12 +23,13 @@ from ._callbacks import (
     UnitNormAtoms,
 )
 from ._code_regression_loss import CodeRegressionLoss
+from ._data import InMemoryData, TrainingData
 from ._dead_latents import LatentActivity
 from ._net import SparseNet
 from ._sparse_coding_loss import SparseCodingLoss
 from ._stack_training import StackTraining
 
-Run = tuple[SparseNet, Dataset, Dataset | None]
+Run = tuple[SparseNet, TrainingData, TrainingData | None]
 
 # Numbers that the widest layer yields in a step beyond which the step is so long that sharing it
 # with other models gains nothing...
@@ -177,7 +177,7 @@ def _train(runs: list[Run], verbose: bool) -> list[ValueError | None]:
     return errors
 
 
-def _train_alone(net: SparseNet, *data: TensorDataset | None) -> ValueError | None:
+def _train_alone(net: SparseNet, *data: TrainingData | None) -> ValueError | None:
     try:
         net.partial_fit(*data)
     except ValueError as error:
@@ -198,11 +198,11 @@ def _stacks(runs: list[Run]) -> list[list[int]]:
     return stacks
 
 
-def _kind(net: SparseNet, training: Dataset, held_out: Dataset | None) -> tuple | None:
+def _kind(net: SparseNet, training: TrainingData, held_out: TrainingData | None) -> tuple | None:
     """Return what nets must have in common to be stacked; None where one cannot be at all."""
     module, loss = net.module_, net.criterion_
     if not (
-        isinstance(training, TensorDataset)
+        isinstance(training, InMemoryData)
         and type(module.activation) in {ReLU, TopK}
         and type(module.encoder) in {LinearEncoder, MLP}
         and type(loss) in {SparseCodingLoss, CodeRegressionLoss}
@@ -221,13 +221,13 @@ def _kind(net: SparseNet, training: Dataset, held_out: Dataset | None) -> tuple 
     )
 
 
-def _step_elements(net: SparseNet, training: TensorDataset) -> int:
+def _step_elements(net: SparseNet, training: TrainingData) -> int:
     """Return the numbers that the widest layer yields for a batch."""
     widest = max(max(p.shape) for p in net.module_.parameters())
     return widest * min(net.batch_size, len(training))
 
 
-def _elements(net: SparseNet, training: Dataset, held_out: Dataset | None) -> int:
+def _elements(net: SparseNet, training: TrainingData, held_out: TrainingData | None) -> int:
     """Return how many numbers a net adds to a stack: those of a step, and rows of its own."""
-    own_rows = 0 if held_out is None else sum(t.numel() for t in training.tensors)
+    own_rows = 0 if held_out is None else training.n_elements
     return _step_elements(net, training) + own_rows

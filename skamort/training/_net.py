@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..modules import SparseAutoencoder, Workspace
 from ._callbacks import TrainingConverged
-from ._chunks import batches_of
+from ._data import TrainingData
 from ._data_parallel import OneProcess
 from ._loss import Loss
 
@@ -81,7 +81,7 @@ class SparseNet(NeuralNet):
     generator : torch.Generator
         Shuffles the batches.
     device : torch.device or str
-        Where the module lives; the datasets given to `partial_fit` must live there too.
+        Where the module lives; the data given to `partial_fit` must live there too.
     product_dtype : torch.dtype, optional
         The dtype of the dense matrix products, such as torch.bfloat16; None: that of the data.
         Weights and sums keep the data's.
@@ -176,9 +176,9 @@ class SparseNet(NeuralNet):
         """Return the unit of a parameter's gradient: 1 if the data had unit mean square."""
         return self.data_scale ** (self.criterion_.degree - self.unit_power(parameter))
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: TrainingData, training=False):
         """Return batches of `dataset`, shuffled in training."""
-        return batches_of(dataset, self.batch_size, self.generator if training else None)
+        return dataset.batches(self.batch_size, self.generator if training else None)
 
     def get_split_datasets(self, X, y=None, **fit_params):  # noqa: ARG002
         """Take the two datasets of `partial_fit` as they are."""
@@ -242,9 +242,9 @@ class SparseNet(NeuralNet):
 
         Parameters
         ----------
-        X : TensorDataset
+        X : TrainingData
             What to train on.
-        y : TensorDataset, optional
+        y : TrainingData, optional
             Held-out rows; their loss after each epoch is recorded as ``valid_loss``.
         classes : None
             Ignored; skorch's signature.

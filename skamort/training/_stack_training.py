@@ -8,29 +8,29 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import TensorDataset
 from tqdm import tqdm
 
 from ._callbacks import ClearDenormals, StopOnPlateau
+from ._data import InMemoryData
 from ._net import SparseNet
 from ._plateau import Plateau
 from ._stack import NetStack
 
 
-class StackedRows:
-    """Rows of data sets of the same length, in batches for many models at once.
+class StackedBatches:
+    """Rows of data of the same length, in batches for many models at once.
 
     Parameters
     ----------
-    datasets : list of TensorDataset
+    data : list of InMemoryData
         One for each model; where all hold the same tensors these are not copied.
     batch_size : int
         Rows a batch; the last batch of a pass holds what is left.
     """
 
-    def __init__(self, datasets: list[TensorDataset], batch_size: int):
-        self.n_rows, self.batch_size = len(datasets[0]), batch_size
-        columns = list(zip(*(dataset.tensors for dataset in datasets), strict=True))
+    def __init__(self, data: list[InMemoryData], batch_size: int):
+        self.n_rows, self.batch_size = len(data[0]), batch_size
+        columns = list(zip(*(one.tensors for one in data), strict=True))
         self.are_shared = all(t is tensors[0] for tensors in columns for t in tensors)
         copies = slice(1) if self.are_shared else slice(None)
         self.tensors = [torch.stack(tensors[copies]) for tensors in columns]
@@ -70,9 +70,9 @@ class StackTraining:
     ----------
     nets : list of SparseNet
         As `NetStack` takes them; in the end each holds its weights, its moments and its history.
-    training : list of TensorDataset
+    training : list of InMemoryData
         What each is to be trained on.
-    held_out : list of TensorDataset or None
+    held_out : list of InMemoryData or None
         Held-out rows of each, of equal number, or None.
 
     Attributes
@@ -84,16 +84,16 @@ class StackTraining:
     def __init__(
         self,
         nets: list[SparseNet],
-        training: list[TensorDataset],
-        held_out: list[TensorDataset | None],
+        training: list[InMemoryData],
+        held_out: list[InMemoryData | None],
     ):
         self.nets = nets
         self.errors: list[ValueError | None] = [None] * len(nets)
         self.models = list(range(len(nets)))  # those still in training
         self.stack = NetStack(nets)
         batch_size = nets[0].batch_size
-        self.training = StackedRows(training, batch_size)
-        self.held_out = None if held_out[0] is None else StackedRows(held_out, batch_size)
+        self.training = StackedBatches(training, batch_size)
+        self.held_out = None if held_out[0] is None else StackedBatches(held_out, batch_size)
         self.best = self.stack.learned.clone()
         self.lowest = np.full(len(nets), np.inf)
         n_components = nets[0].module_.decoder.dictionary.shape[0]

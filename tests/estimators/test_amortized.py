@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.decomposition import PCA, DictionaryLearning
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 
 from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, LISTAEncoder, MLPEncoder, SAEEncoder
+from skamort._rows import Rows
 from skamort.datasets import make_published_signal
 from skamort.metrics import amortization_gap, latent_mcc
 
@@ -51,7 +53,8 @@ def test_augmented_samples_have_the_supports_and_residuals_of_rows(signal, teach
     coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(max_iter=1), n_augmented=500)
     coder.fit(X)
     codes = teacher.transform(X)
-    more = coder._augment(X, codes, np.random.RandomState(0))
+    source = Rows(X, "X"), sparse.csr_array(codes)
+    more = coder._augment(*source, np.random.RandomState(0))
     rows = np.random.RandomState(0).randint(100, size=500)
     changes = (more - X[rows]).astype(np.float64)
     for change, row in zip(changes, rows, strict=True):

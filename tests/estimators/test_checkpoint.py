@@ -13,9 +13,7 @@ from on_disk import OnDisk
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.estimators import _trained
-from skamort.training import _chunks
+from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
 
 safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -75,8 +73,7 @@ def killed(encoder, X, after, unit="epochs", **fit_params):
 def data(request, X, monkeypatch):
     if request.param == "in_memory":
         return X
-    for module in (_chunks, _trained):  # a buffer of 47 rows
-        monkeypatch.setattr(module, "BUFFER_ELEMENTS", 47 * 6)
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 47 * 6)  # a buffer of 47 rows
     return OnDisk(X, (10, 6))
 
 
@@ -118,9 +115,7 @@ SCRIPT = """
 import os, random, signal, sys, warnings
 import numpy as np, torch
 from skorch.callbacks import Callback
-from skamort import TopKSAE
-from skamort.estimators import _trained
-from skamort.training import _chunks
+from skamort import TopKSAE, _rows
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
@@ -160,7 +155,7 @@ X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
 check(checkpoint_dir=sys.argv[1] + "/by_epochs")
 np.save(sys.argv[1] + "/X.npy", X)
 X = np.load(sys.argv[1] + "/X.npy", mmap_mode="r")
-_chunks.BUFFER_ELEMENTS = _trained.BUFFER_ELEMENTS = 100 * 6
+_rows.BLOCK_ELEMENTS = 100 * 6
 check(checkpoint_dir=sys.argv[1] + "/by_seconds", checkpoint_seconds=0.005)
 """
 

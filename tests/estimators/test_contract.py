@@ -14,6 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skamort import _rows
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.usefixtures("quick_inner_encoder"),
@@ -63,10 +65,8 @@ def test_atoms_have_unit_norm(estimator, X):
 
 
 def test_sparse_output_is_the_same_codes_as_csr(estimator, X, monkeypatch):
-    from skamort.estimators import _base
-
     dense = estimator.fit(X).transform(X)
-    monkeypatch.setattr(_base, "CODE_ELEMENTS", 7 * N_COMPONENTS)  # several blocks
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 7 * N_COMPONENTS)  # several blocks
     codes = estimator.set_params(sparse_output=True).transform(X)
     assert isinstance(codes, sparse.csr_array)
     assert codes.nnz == np.count_nonzero(dense)

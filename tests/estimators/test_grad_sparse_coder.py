@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from on_disk import OnDisk
 from sklearn.base import clone
 from sklearn.decomposition import DictionaryLearning
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 
-from skamort import GradSparseCoder
+from skamort import GradSparseCoder, _rows
 from skamort.datasets import make_published_signal
-from skamort.estimators import _alternation, _rows
+from skamort.estimators import _dictionary_learning, _statistics
 from skamort.metrics import dictionary_mcc, latent_mcc, sparse_coding_objective
 from skamort.solvers import duality_gap, sparse_encode
 
@@ -152,7 +153,7 @@ def test_warm_start_goes_on(signal):
 
 
 def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
-    update, n_calls = _alternation.update_dictionary, []
+    update, n_calls = _dictionary_learning.update_dictionary, []
 
     def interrupted(*args):
         n_calls.append(1)
@@ -160,7 +161,7 @@ def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
             raise KeyboardInterrupt
         return update(*args)
 
-    monkeypatch.setattr(_alternation, "update_dictionary", interrupted)
+    monkeypatch.setattr(_dictionary_learning, "update_dictionary", interrupted)
     with pytest.warns(UserWarning, match="GradSparseCoder: the fit was interrupted in iteration"):
         coder = GradSparseCoder(16, n_init=3, random_state=0).fit(signal[0])
     assert coder.n_iter_ == 4
@@ -273,13 +274,13 @@ def test_partial_fit_forgets(stream):
 def test_forgetting_weighs_samples_by_the_power_of_their_rank():
     rng = np.random.default_rng(0)
     batches = [torch.from_numpy(rng.random((n, 3))) for n in (5, 1, 10, 4)]
-    statistics = _alternation.Statistics.like(torch.zeros(3, 3, dtype=torch.float64))
+    statistics = _statistics.Statistics.like(torch.zeros(3, 3, dtype=torch.float64))
     expected, n_seen = 0, np.cumsum([len(batch) for batch in batches])
     for batch in batches:
         statistics.forget(len(batch))
         statistics.add(batch, batch)
     for batch, n in zip(batches, n_seen, strict=True):
-        expected = expected + (n / n_seen[-1]) ** _alternation._FORGETTING * (batch.T @ batch)
+        expected = expected + (n / n_seen[-1]) ** _statistics._FORGETTING * (batch.T @ batch)
     assert_allclose(statistics.gram_codes, expected, rtol=1e-12)
     assert_allclose(statistics.cross, expected, rtol=1e-12)
     assert statistics.n_samples == 20
@@ -359,9 +360,9 @@ def test_chunks_give_the_dictionary_of_the_whole(stream, monkeypatch, warm):
     coder = GradSparseCoder(16, alpha=0.1, algorithm="cd", batch_size=None, random_state=0)
     whole = coder.set_params(max_iter=12, tol=1).fit(X).components_
     curve = coder.loss_curve_
-    monkeypatch.setattr(_rows, "_CHUNK_ELEMENTS", 16 * 130)
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 16 * 130)
     if not warm:
-        monkeypatch.setattr(_alternation, "_WARM_ELEMENTS", 0)
+        monkeypatch.setattr(_dictionary_learning, "_WARM_ELEMENTS", 0)
     coder.fit(X)
     # Cold starts end elsewhere within the gap that inference allows.
     assert_allclose(coder.components_, whole, atol=1e-8 if warm else 0.02)
@@ -369,26 +370,42 @@ def test_chunks_give_the_dictionary_of_the_whole(stream, monkeypatch, warm):
 
 
 @stops_early
-def test_a_memory_map_is_never_copied_as_a_whole(stream, monkeypatch, tmp_path):
+@pytest.mark.parametrize("init", [None, "samples", "k-means++"])
+def test_what_is_not_in_memory_is_learned_as_if_it_were(stream, monkeypatch, init):
     X = stream[0][:5000]
-    np.save(tmp_path / "X.npy", X)
-    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    monkeypatch.setattr(_rows, "_CHUNK_ELEMENTS", 16 * 700)
-    as_tensor, sizes = _rows.as_tensor, []
-
-    def counted(values, *args, **kwargs):
-        sizes.append(len(values))
-        return as_tensor(values, *args, **kwargs)
-
-    monkeypatch.setattr(_rows, "as_tensor", counted)
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 16 * 700)
     coder = GradSparseCoder(
-        16, alpha=0.1, batch_size=256, dict_init="samples", max_iter=5, tol=1, random_state=0
+        16, alpha=0.1, batch_size=256, dict_init=init, max_iter=5, tol=1, random_state=0
     )
-    by_chunks = coder.fit(mapped).components_
-    assert 0 < max(sizes) <= 700
-    assert_allclose(by_chunks, coder.fit(X).components_, atol=1e-6)
-    coder.partial_fit(mapped)
-    assert coder.n_iter_ == 6
+    expected = coder.fit(X).components_
+    source = OnDisk(X, (300, 8), most_rows=1400)  # as many as the codes of 700
+    assert_array_equal(coder.fit(source).components_, expected)
+    expected = coder.fit(X).partial_fit(X).components_
+    assert_array_equal(coder.fit(source).partial_fit(source).components_, expected)
+
+
+@stops_early
+def test_known_codes_are_taken_by_blocks(stream, monkeypatch):
+    X, _, codes = stream
+    whole = GradSparseCoder(16).fit(X, codes=codes).components_
+    online = GradSparseCoder(16, random_state=0).partial_fit(X, codes=codes).components_
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 16 * 700)
+    sources = OnDisk(X, most_rows=700), OnDisk(codes, most_rows=700)
+    assert_allclose(GradSparseCoder(16).fit(sources[0], codes=sources[1]).components_, whole, 1e-4)
+    by_blocks = GradSparseCoder(16, random_state=0).partial_fit(sources[0], codes=sources[1])
+    assert_allclose(by_blocks.components_, online, atol=1e-4)
+
+
+def test_a_bad_row_of_a_stream_leaves_no_trace(stream, monkeypatch):
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 16 * 700)
+    first, second, third = np.split(stream[0], 3)
+    spoilt = second.copy()
+    spoilt[3210, 5] = np.nan
+    coders = [GradSparseCoder(16, random_state=0).partial_fit(first) for _ in range(2)]
+    with pytest.raises(ValueError, match="GradSparseCoder: row 3210 of the data contains NaN"):
+        coders[0].partial_fit(OnDisk(spoilt, most_rows=700))
+    dictionaries = [coder.partial_fit(third).components_ for coder in coders]
+    assert_array_equal(*dictionaries)
 
 
 # -- Where to start --------------------------------------------------------------------------------

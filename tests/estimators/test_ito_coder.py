@@ -5,9 +5,9 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder, sparse_encode
 from sklearn.preprocessing import StandardScaler
 
-from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
+from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
 from skamort.datasets import make_published_signal
-from skamort.estimators import _base, _inference
+from skamort.estimators import _inference
 from skamort.metrics import latent_mcc, sparse_coding_objective
 from skamort.solvers import sparse_encode as solvers_sparse_encode
 
@@ -112,7 +112,7 @@ def test_sparse_output_holds_dense_codes_of_one_block_at_a_time(
         return solvers_sparse_encode(block, dictionary, init=init, **options)
 
     monkeypatch.setattr(_inference, "sparse_encode", spy)
-    monkeypatch.setattr(_base, "CODE_ELEMENTS", 50 * 16)
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 50 * 16)
     codes = ito.set_params(sparse_output=True).transform(X)
     assert sizes == [800] * 5 + [6 * 16]
     assert codes.format == "csr"

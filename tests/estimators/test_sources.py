@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from discovery import fast_estimators
 from numpy.testing import assert_array_equal
 from on_disk import OnDisk
 from sklearn.base import clone
 
-from skamort import SAEEncoder, TopKSAE
+from skamort import SAEEncoder, _rows
 from skamort.datasets import load_image_patches
-from skamort.estimators import _trained
-from skamort.training import _chunks
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.usefixtures("quick_inner_encoder"),
+]
 
 CHUNKS = (50, 20)  # rows and columns that are stored together
 
@@ -20,6 +22,15 @@ CHUNKS = (50, 20)  # rows and columns that are stored together
 @pytest.fixture(scope="module")
 def X():
     return load_image_patches(600, patch_size=(6, 6), random_state=0).astype(np.float32)
+
+
+def plain_object(X, folder):
+    return OnDisk(X, most_rows=len(X))
+
+
+def memory_map(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
 
 
 def h5py_dataset(X, folder):
@@ -56,7 +67,10 @@ def numpy_column(X, folder):
     return column(X, "numpy")
 
 
-KINDS = [h5py_dataset, zarr_array, dask_array, torch_column, numpy_column]
+KINDS = [
+    *(plain_object, memory_map, h5py_dataset, zarr_array, dask_array),
+    *(torch_column, numpy_column),
+]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
@@ -65,47 +79,65 @@ def source(request, X, tmp_path):
 
 
 @pytest.fixture
-def small_buffer(monkeypatch):
-    """A buffer of 200 rows of 36 features."""
-    for module in (_chunks, _trained):
-        monkeypatch.setattr(module, "BUFFER_ELEMENTS", 200 * 36)
+def small_blocks(monkeypatch):
+    """Blocks of 200 rows of 36 features."""
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 200 * 36)
 
 
-@pytest.fixture(params=[SAEEncoder(40), TopKSAE(40, k=2)], ids=lambda e: type(e).__name__)
-def encoder(request):
-    return clone(request.param).set_params(batch_size=64, max_iter=5, random_state=0)
+@pytest.fixture(params=fast_estimators(), ids=lambda e: type(e).__name__)
+def estimator(request):
+    estimator = clone(request.param).set_params(n_components=40, random_state=0)
+    return estimator
 
 
-def test_all_can_be_trained_on_and_transformed(encoder, source, X):
-    in_memory = clone(encoder).fit(X)
-    encoder.fit(source)
-    assert encoder.components_.dtype == np.float32
-    assert_array_equal(encoder.components_, in_memory.components_)
-    assert_array_equal(encoder.transform(source), in_memory.transform(X))
-    assert encoder.score(source) == in_memory.score(X)
-    again = encoder.partial_fit(source).components_
-    assert_array_equal(again, in_memory.partial_fit(X).components_)
+def partially_fitted(estimator, X):
+    """Fit once more where that can be done; return the dictionary."""
+    if hasattr(estimator, "partial_fit"):
+        estimator.partial_fit(X)
+    return estimator.components_
 
 
-@pytest.mark.usefixtures("small_buffer")
-def test_all_can_be_larger_than_memory(encoder, source, X):
-    stored = CHUNKS if hasattr(source, "chunks") else None
-    stand_in = clone(encoder).fit(OnDisk(X, stored)).partial_fit(OnDisk(X, stored))
-    encoder.fit(source).partial_fit(source)
-    assert_array_equal(encoder.components_, stand_in.components_)
+def test_every_estimator_reads_every_source_as_an_array(estimator, source, X):
+    in_memory = clone(estimator).fit(X)
+    estimator.fit(source)
+    assert estimator.components_.dtype == np.float32
+    assert_array_equal(estimator.components_, in_memory.components_)
+    assert_array_equal(estimator.transform(source), in_memory.transform(X))
+    assert estimator.score(source) == in_memory.score(X)
+    assert_array_equal(partially_fitted(estimator, source), partially_fitted(in_memory, X))
 
 
-@pytest.mark.usefixtures("small_buffer")
+@pytest.mark.usefixtures("small_blocks")
+def test_no_estimator_reads_a_source_as_a_whole(estimator, X):
+    source = OnDisk(X, (50, 36), most_rows=200)
+    as_one = clone(estimator).fit(X).score(X)
+    codes = estimator.fit(source).transform(source)
+    assert_array_equal(codes, estimator.transform(X))
+    assert estimator.score(source) == estimator.score(X) == pytest.approx(as_one, abs=0.1)
+    partially_fitted(estimator, source)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_every_source_can_be_larger_than_memory(estimator, source, X):
+    stored = CHUNKS if hasattr(source, "chunks") and source.chunks else None
+    stand_in = clone(estimator).fit(OnDisk(X, stored, most_rows=200))
+    expected = partially_fitted(stand_in, OnDisk(X, stored, most_rows=200))
+    assert_array_equal(partially_fitted(estimator.fit(source), source), expected)
+
+
+@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bad_row_is_named(kind, X, tmp_path):
-    spoilt = X.copy()
+def test_a_bad_row_is_named(estimator, kind, X, tmp_path):
+    name, spoilt = type(estimator).__name__, X.copy()
     spoilt[433, 5] = np.nan
     source = kind(spoilt, tmp_path)
-    with pytest.raises(ValueError, match="SAEEncoder: row 433 of the data contains NaN"):
-        SAEEncoder(40, random_state=0).fit(source)
-    encoder = SAEEncoder(40, random_state=0).fit(X[:200])
-    with pytest.raises(ValueError, match="SAEEncoder: row 433 of the data contains NaN"):
-        encoder.transform(source)
+    # What is fitted within reads first.
+    with pytest.raises(ValueError, match=r"\w+: row 433 of the data contains NaN"):
+        estimator.fit(source)
+    estimator.fit(X[:200])
+    for method in (estimator.transform, estimator.score):
+        with pytest.raises(ValueError, match=f"{name}: row 433 of the data contains NaN"):
+            method(source)
 
 
 def test_a_dask_array_of_unknown_length_is_refused(X):

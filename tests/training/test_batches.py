@@ -1,7 +1,6 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import TensorDataset
 
 from skamort.training import TensorBatches
 
@@ -11,7 +10,7 @@ from skamort.training import TensorBatches
 def test_a_pass_visits_every_row_once_and_keeps_rows_together(n, batch_size, shuffle):
     rows = torch.arange(n)
     generator = torch.Generator().manual_seed(0) if shuffle else None
-    batches = TensorBatches(TensorDataset(rows, 2 * rows), batch_size, generator)
+    batches = TensorBatches([rows, 2 * rows], batch_size, generator)
     seen = list(batches)
     assert len(seen) == len(batches) == -(-n // batch_size)
     assert all(len(x) <= batch_size for x, _ in seen)
@@ -23,10 +22,10 @@ def test_a_pass_visits_every_row_once_and_keeps_rows_together(n, batch_size, shu
 
 
 def test_order_changes_with_every_pass_and_follows_the_seed():
-    data = TensorDataset(torch.arange(100))
+    rows = torch.arange(100)
 
     def passes(seed):
-        batches = TensorBatches(data, 30, torch.Generator().manual_seed(seed))
+        batches = TensorBatches([rows], 30, torch.Generator().manual_seed(seed))
         return [torch.cat([x for (x,) in batches]) for _ in range(2)]
 
     first, second = passes(0)

@@ -20,8 +20,8 @@ from datetime import timedelta
 from torch import distributed
 from skorch.callbacks import Callback
 from skamort import MLPEncoder, SAEEncoder, TopKSAE
-from skamort.estimators import _trained
-from skamort.training import DataParallel, _chunks
+from skamort import _rows
+from skamort.training import DataParallel
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
@@ -50,7 +50,7 @@ def fit(name, encoder, **fit_params):
     if name in ("regression", "cosine", "cosine_early_stopping"):
         fit_params["codes"] = np.abs(X @ np.random.default_rng(1).standard_normal((6, 40)))
     if name == "sae_by_chunks":
-        _chunks.BUFFER_ELEMENTS = _trained.BUFFER_ELEMENTS = 50 * 6
+        _rows.BLOCK_ELEMENTS = 50 * 6
         return encoder.fit(mapped, **fit_params)
     return encoder.fit(X, **fit_params)
 

@@ -3,10 +3,10 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder, output_layer
 from skamort.training import (
+    InMemoryData,
     LatentActivity,
     ResampleDead,
     SparseCodingLoss,
@@ -44,7 +44,7 @@ def make_net(
 
 
 def make_data(n_samples=50):
-    return TensorDataset(torch.randn(n_samples, 4, generator=torch.Generator().manual_seed(1)))
+    return InMemoryData(torch.randn(n_samples, 4, generator=torch.Generator().manual_seed(1)))
 
 
 def test_activity_is_that_of_the_codes():
@@ -160,7 +160,7 @@ def test_resampling_all_latents_at_once_is_possible():
 def test_resampling_without_a_sample_to_start_at_does_nothing():
     net = make_net([("activity", LatentActivity()), ResampleDead(window=1)])
     before = net.module_.decoder.dictionary.detach().clone()
-    net.partial_fit(TensorDataset(torch.zeros(20, 4)))
+    net.partial_fit(InMemoryData(torch.zeros(20, 4)))
     assert torch.equal(net.module_.decoder.dictionary, before)
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     ClearDenormals,
     ClipGradient,
+    InMemoryData,
     Progress,
     SparseCodingLoss,
     SparseNet,
@@ -38,7 +38,7 @@ def make_net(callbacks=(), batch_size=16, learning_rate=1e-2, trainable=True):
 
 @pytest.fixture
 def data():
-    return TensorDataset(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
+    return InMemoryData(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
 
 
 def test_a_step_is_adam_on_the_sphere(data):

@@ -4,10 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.data import TensorDataset
 
 from skamort.modules import Decoder, SparseAutoencoder, make_encoder
-from skamort.training import Schedule, SparseCodingLoss, SparseNet, StopOnPlateau, ramp
+from skamort.training import (
+    InMemoryData,
+    Schedule,
+    SparseCodingLoss,
+    SparseNet,
+    StopOnPlateau,
+    ramp,
+)
 
 
 def test_the_ramp_at_its_corners():
@@ -63,7 +69,7 @@ def make_net(callbacks, **kwargs):
 
 @pytest.fixture
 def data():
-    return TensorDataset(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
+    return InMemoryData(torch.randn(50, 4, generator=torch.Generator().manual_seed(1)))
 
 
 def test_every_step_has_the_ramps_step_size_and_penalty(data):

@@ -1,0 +1,227 @@
+"""Rows of a matrix, in memory or not: read, cast and checked a block at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from ._validation import as_tensor
+
+# Numbers that are read, or computed for the rows read, at once: 64 MB of float32. Smaller blocks
+# copy more often than they save, larger ones only cost memory.
+BLOCK_ELEMENTS = 1 << 24
+_NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def rows_within(width: int) -> int:
+    """Return how many rows of this width are held at once."""
+    return max(1, BLOCK_ELEMENTS // width)
+
+
+def is_lazy(X: Any) -> bool:
+    """Whether X is a matrix that slicing reads: a memory map, an HDF5, zarr or dask array, a column
+    of a data set, any object with `shape`, or a length, and row slicing."""
+    if isinstance(X, np.memmap):
+        return True
+    in_memory = np.ndarray | torch.Tensor | list | tuple | str | bytes
+    if isinstance(X, in_memory) or sparse.issparse(X) or hasattr(X, "iloc"):
+        return False
+    return hasattr(X, "__getitem__") and (hasattr(X, "shape") or isinstance(X, Sequence))
+
+
+class Rows:
+    """The rows of a matrix, given as tensors when they are asked for.
+
+    A slice, or an array or a tensor of row numbers, gives a tensor of the rows, of `dtype` and on
+    `device`. A slice shares the memory of a writeable array where neither has to change.
+
+    Parameters
+    ----------
+    source : ndarray, CSR array, or a lazily read matrix as `is_lazy` knows it
+        A matrix; what is lazily read has row slicing, and `shape` or a length.
+    owner : str
+        The name of the estimator that errors name.
+    name : str, default="data"
+        What errors call the source.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_samples, n_features).
+    dtype : torch.dtype
+        Of the tensors: float32 where the source holds float32 or float16, else float64; or what
+        `to` asked for.
+    device : torch.device
+        Where the tensors go: the CPU, or what `to` asked for.
+    in_memory : bool
+        Whether the source lies in memory; then it has been checked as a whole.
+    chunk_rows : int
+        Rows that the source stores together; 1 where it does not say.
+
+    Raises
+    ------
+    ValueError
+        If the source is not a matrix, has no rows or columns, does not know how many, or lies in
+        memory and contains NaN or infinity.
+    """
+
+    def __init__(self, source: Any, owner: str, name: str = "data"):
+        self.source, self._owner, self._name = source, owner, name
+        self.in_memory = not is_lazy(source)
+        self.shape = self._find_shape()
+        self.chunk_rows = 1 if self.in_memory else _stored_rows(source)
+        self.dtype, self.device = self._float_type(), torch.device("cpu")
+        if self.in_memory and not sparse.issparse(source):
+            self._check_finite(source, 0)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Tensor | np.ndarray) -> Tensor:
+        """Read rows.
+
+        Raises
+        ------
+        ValueError
+            If those that are not in memory hold NaN or infinity, or have another width.
+        """
+        if isinstance(self.source, Tensor):
+            return self._as_asked(self.source[rows])
+        if not isinstance(rows, slice):
+            return self._gather(np.asarray(rows))
+        start, stop, step = rows.indices(len(self))
+        return self._read(start, stop) if step == 1 else self._gather(np.arange(start, stop, step))
+
+    def blocks(self, width: int = 1) -> list[slice]:
+        """Return slices of consecutive rows that are held at once, with as many rows of another
+        matrix, such as their codes, of this width."""
+        step = rows_within(max(width, self.shape[1]))
+        return [slice(start, start + step) for start in range(0, len(self), step)]
+
+    def to(self, *, dtype: torch.dtype, device: torch.device) -> Rows:
+        """Return the same rows, given as tensors of this type on this device."""
+        rows = copy(self)
+        rows.dtype, rows.device = dtype, device
+        return rows
+
+    def hold(self) -> Rows:
+        """Return the same rows, as one tensor on the device where they are to be held as a whole.
+
+        These are arrays in memory, and what is not in memory but fits in a block. Read-only arrays
+        would be copied and sparse ones made dense: they stay as they are.
+        """
+        if not (self._is_dense_and_writeable() if self.in_memory else self._fits_in_a_block()):
+            return self
+        rows = copy(self)
+        rows.source, rows.in_memory, rows.chunk_rows = self[:], True, 1
+        return rows
+
+    # -- What has been read ------------------------------------------------------------------------
+
+    def _read(self, start: int, stop: int) -> Tensor:
+        block = self._dense(self.source[start:stop])
+        if block.shape != (stop - start, self.shape[1]):
+            raise ValueError(
+                f"{self._owner}: rows {start} to {stop - 1} of the {self._name} came with shape "
+                f"{block.shape}, expected {(stop - start, self.shape[1])}."
+            )
+        return self._checked(block, start)
+
+    def _gather(self, rows: np.ndarray) -> Tensor:
+        """Read single rows."""
+        if self.in_memory or isinstance(self.source, np.ndarray):
+            return self._checked(self._dense(self.source[rows]), rows)
+        # Slices are what all sources can read. Those here skip less than a stored chunk.
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        apart = np.diff(ordered, prepend=-len(self)) > self.chunk_rows
+        apart |= np.diff(ordered // rows_within(self.shape[1]), prepend=-1) > 0
+        gathered = torch.empty(len(rows), self.shape[1], dtype=self.dtype, device=self.device)
+        for places in np.split(order, np.flatnonzero(apart))[1:]:
+            first, last = int(rows[places[0]]), int(rows[places[-1]])
+            inside = torch.from_numpy(rows[places] - first).to(self.device)
+            gathered[torch.from_numpy(places)] = self._read(first, last + 1)[inside]
+        return gathered
+
+    def _dense(self, values: Any) -> np.ndarray:
+        return values.toarray() if sparse.issparse(values) else as_array(values)
+
+    def _checked(self, block: np.ndarray, numbers: np.ndarray | int) -> Tensor:
+        """Return rows as a tensor; `numbers` are theirs, or the first of consecutive ones."""
+        if not self.in_memory:
+            self._check_finite(block, numbers)
+        stored = np.ascontiguousarray(block, dtype=_NUMPY_TYPES[self._float_type_of(block)])
+        return self._as_asked(as_tensor(stored, self._name, check=False))
+
+    def _check_finite(self, block: Any, numbers: np.ndarray | int) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.isfinite(block.sum()):  # the sum of all finite numbers may overflow, no matter
+                return
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            place = int(finite.argmin())
+            row = numbers + place if isinstance(numbers, int) else int(numbers[place])
+            raise ValueError(
+                f"{self._owner}: row {row} of the {self._name} contains NaN or infinity; remove or "
+                "impute it."
+            )
+
+    def _as_asked(self, rows: Tensor) -> Tensor:
+        return rows.to(device=self.device, dtype=self.dtype)
+
+    # -- What the source says of itself ------------------------------------------------------------
+
+    def _find_shape(self) -> tuple[int, int]:
+        source = self.source
+        shape = getattr(source, "shape", None)
+        if shape is None:
+            shape = (len(source), *(np.shape(source[0]) if len(source) else ()))
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(
+                f"{self._owner}: the {self._name} must be a matrix with at least one row and one "
+                f"column, got shape {tuple(shape)}."
+            )
+        if np.isnan(shape).any():  # dask, after a step whose outcome is known when it is computed
+            raise ValueError(
+                f"{self._owner}: the {self._name} have unknown shape {tuple(shape)}; call "
+                "X.compute_chunk_sizes() first."
+            )
+        n_samples, n_features = map(int, shape)
+        return n_samples, n_features
+
+    def _float_type(self) -> torch.dtype:
+        return self._float_type_of(self._dense(self.source[:1]))
+
+    @staticmethod
+    def _float_type_of(values: np.ndarray) -> torch.dtype:
+        return torch.float32 if values.dtype in (np.float16, np.float32) else torch.float64
+
+    def _is_dense_and_writeable(self) -> bool:
+        source = self.source
+        return (
+            source.flags.writeable if isinstance(source, np.ndarray) else isinstance(source, Tensor)
+        )
+
+    def _fits_in_a_block(self) -> bool:
+        return math.prod(self.shape) <= BLOCK_ELEMENTS
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return an array of the same float type; of half precision that NumPy lacks, float32."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    return np.asarray(values)
+
+
+def _stored_rows(source: Any) -> int:
+    """Rows of a stored chunk, as h5py and zarr (a number) and dask (a tuple of them) tell it."""
+    chunks = getattr(source, "chunks", None)
+    return int(np.max(chunks[0])) if chunks else 1

@@ -1,0 +1,207 @@
+"""Dictionary learning: online, and by alternating minimization.
+
+Both minimize J(Z, D) = mean_i [ 1/2 ||x_i - z_i D||^2 + alpha ||z_i||_1 ] over codes Z and atoms D
+of unit norm, from a given dictionary:
+
+    online:     for every mini-batch of b samples, n of them seen before,
+                Z <- a solver on J(., D)
+                A <- f A + Z^T Z,  B <- f B + Z^T X,  f = (n / (n + b))^6
+                D <- exact block-coordinate update for A and B
+    alternate:  the same with all samples: Z from the last Z, A = Z^T Z, B = Z^T X
+
+The first is algorithm 1 of Mairal et al. (2010) with its forgetting (section 3.4.2). It comes close
+after one pass over the data and then crawls; the second goes on to the minimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .._rows import Rows
+from ..solvers import FISTA, CoordinateDescent, update_dictionary
+from ..training import Plateau
+from ._learned_dictionary import LearnedDictionary
+from ._statistics import Statistics
+
+# Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
+# win more time an iteration than they lose in the objective's fall.
+_INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(max_iter=10, tol=1e-5)}
+# Where codes do not start from the last ones, a few steps would end far from the best.
+_COLD_INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(tol=1e-3)}
+# Online there is no warm start. Much looser gaps are faster still, but they bias the dictionary.
+_ONLINE_INFERENCE = {"cd": CoordinateDescent(tol=3e-3), "fista": FISTA(max_iter=100, tol=3e-3)}
+_MOST_MOMENTUM = 0.9
+# Iterations over which the objective must fall by `tol` of itself to go on.
+_PATIENCE = 10
+# Codes kept for warm starts, 1 GB of float32; beyond it every pass starts from zero.
+_WARM_ELEMENTS = 1 << 28
+
+Encode = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class DictionaryLearner:
+    """Learns a dictionary from rows that are read a block at a time.
+
+    Attributes
+    ----------
+    algorithm : {"cd", "fista"}
+        How codes are found.
+    alpha : float
+        Weight of the L1 penalty.
+    positive : bool
+        Whether codes are >= 0.
+    batch_size : int
+        Samples of a mini-batch online.
+    begins_online : bool
+        Whether `learn` begins with an online pass.
+    max_iter : int
+        Maximum number of iterations of `learn`, an online pass being one.
+    tol : float
+        Converged when the objective has not fallen by this share of itself for ten iterations.
+    generator : torch.Generator
+        Draws the order of the samples, and atoms in place of unused ones.
+    """
+
+    algorithm: Literal["cd", "fista"]
+    alpha: float
+    positive: bool
+    batch_size: int
+    begins_online: bool
+    max_iter: int
+    tol: float
+    generator: torch.Generator
+
+    def learn(self, X: Rows, learned: LearnedDictionary) -> None:
+        """Learn from the atoms of `learned` on, until neither codes nor dictionary gain."""
+        if self.begins_online:
+            self.online(X, learned)
+        self.alternate(X, learned)
+
+    def online(self, X: Rows, learned: LearnedDictionary) -> None:
+        """Pass over the data once, updating the dictionary after each mini-batch.
+
+        Blocks of the data, and mini-batches within a block, come in random order. The statistics of
+        `learned` go on; the objective recorded is the mean of each mini-batch's before its update.
+        """
+        total = 0.0
+        learned.statistics = learned.statistics or Statistics.like(learned.atoms)
+        blocks = X.blocks(len(learned.atoms))
+        for index in torch.randperm(len(blocks), generator=self.generator).tolist():
+            block = X[blocks[index]]
+            order = torch.randperm(len(block), generator=self.generator).to(block.device)
+            for rows in order.split(self.batch_size):
+                total += self._learn_batch(block[rows], learned.atoms, learned.statistics)
+        learned.record(total / len(X))
+
+    def _learn_batch(self, X: Tensor, atoms: Tensor, statistics: Statistics) -> float:
+        """Update the atoms in place for one more batch; return its objective before."""
+        encode = self._encoder(atoms, _ONLINE_INFERENCE)
+        codes = encode(X)
+        losses = self._losses(X, codes, atoms)
+        unused = update_online([(X, codes)], len(X), atoms, statistics)
+        self._replace(atoms, unused, X, losses, encode)
+        return float(losses.sum())
+
+    def alternate(self, X: Rows, learned: LearnedDictionary) -> None:
+        """Alternate sparse inference and exact dictionary updates.
+
+        Codes start from the last ones where memory allows. The dictionary that inference sees is
+        extrapolated along its last move, as in accelerated gradient descent; the momentum restarts
+        when the objective rises.
+        """
+        atoms, n_accelerated = learned.atoms, 0
+        codes = _WarmCodes(X, len(atoms))
+        plateau = Plateau(self.tol, _PATIENCE)
+        for _ in range(self.max_iter - len(learned.loss_curve)):
+            losses, statistics = self._pass(X, codes, atoms)
+            objective = float(losses.mean())
+            n_accelerated = 0 if objective > learned.objective else n_accelerated + 1
+            learned.record(objective)
+            previous, learned.atoms, learned.statistics = learned.atoms, atoms.clone(), statistics
+            unused = update_dictionary(learned.atoms, statistics.gram_codes, statistics.cross)
+            if plateau.reached(objective):
+                learned.converged = True
+                return
+            momentum = min(n_accelerated / (n_accelerated + 3), _MOST_MOMENTUM)
+            step = learned.atoms - previous
+            atoms = nn.functional.normalize(learned.atoms + momentum * step, dim=1)
+            self._replace(atoms, unused, X, losses, self._encoder(atoms, _COLD_INFERENCE))
+
+    def _pass(self, X: Rows, codes: _WarmCodes, atoms: Tensor) -> tuple[Tensor, Statistics]:
+        """Find the codes of all samples; return the objective of each, and the statistics."""
+        statistics, losses = Statistics.like(atoms), []
+        for index, rows in enumerate(codes.blocks):
+            block, start = X[rows], codes[index]
+            inference = _COLD_INFERENCE if start is None else _INFERENCE
+            found = self._encoder(atoms, inference, start)(block)
+            codes[index] = found
+            losses.append(self._losses(block, found, atoms))
+            statistics.add(block, found)
+        return torch.cat(losses), statistics
+
+    def _encoder(self, atoms: Tensor, inference: dict, start: Tensor | None = None) -> Encode:
+        """Return what finds the codes of samples."""
+        solver = inference[self.algorithm]
+        settings = {"alpha": self.alpha, "positive": self.positive, "init": start}
+        return lambda X: solver.solve(X, atoms, **settings).codes
+
+    def _losses(self, X: Tensor, codes: Tensor, atoms: Tensor) -> Tensor:
+        """Return the objective of each sample."""
+        residual = torch.addmm(X, codes, atoms, beta=-1)
+        return 0.5 * residual.square().sum(1) + self.alpha * codes.abs().sum(1)
+
+    def _replace(
+        self, atoms: Tensor, unused: Tensor, X: Tensor | Rows, losses: Tensor, encode: Encode
+    ) -> None:
+        """Point unused atoms at what badly explained samples lack.
+
+        Samples are drawn with probabilities proportional to their losses. What they lack is
+        computed again: residuals of all samples would not fit in memory.
+        """
+        if len(unused) == 0:
+            return
+        # The smallest of exponential variables with rates `losses`: draws without replacement.
+        waits = torch.empty(len(losses), dtype=torch.float64)
+        waits.exponential_(generator=self.generator)
+        waits /= losses.double().cpu()
+        rows = waits.topk(min(len(unused), len(waits)), largest=False).indices
+        samples = X[rows[waits[rows].isfinite()]]
+        if len(samples) == 0:
+            return
+        directions = nn.functional.normalize(samples - encode(samples) @ atoms, dim=1)
+        found = directions.square().sum(1) > 0
+        atoms[unused[: len(found)][found]] = directions[found]
+
+
+class _WarmCodes:
+    """The codes of the last pass by block of rows; None where memory does not allow to keep them
+    all."""
+
+    def __init__(self, X: Rows, n_components: int):
+        self.blocks = X.blocks(n_components)
+        self._are_kept = len(X) * n_components <= _WARM_ELEMENTS
+        self._codes: list[Tensor | None] = [None] * len(self.blocks)
+
+    def __getitem__(self, index: int) -> Tensor | None:
+        return self._codes[index]
+
+    def __setitem__(self, index: int, codes: Tensor) -> None:
+        if self._are_kept:
+            self._codes[index] = codes
+
+
+def update_online(
+    blocks: Iterable[tuple[Tensor, Tensor]], n_samples: int, atoms: Tensor, statistics: Statistics
+) -> Tensor:
+    """Update the atoms in place for `n_samples` more samples and their codes, given in blocks;
+    return which atoms are unused."""
+    statistics.forget(n_samples)
+    for X, codes in blocks:
+        statistics.add(X, codes)
+    return update_dictionary(atoms, statistics.gram_codes, statistics.cross)

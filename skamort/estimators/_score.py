@@ -1,0 +1,36 @@
+"""How much of the variance of data their reconstruction explains, summed over blocks of rows.
+
+The squares about the mean of all rows are those about the means of the blocks, and those of the
+steps between these means (Chan, Golub and LeVeque, 1983): they are exact where the sum of squares
+less that of the mean would cancel.
+"""
+
+import numpy as np
+
+
+class ExplainedVariance:
+    """Sums in float64 over the blocks of rows that `add` takes."""
+
+    def __init__(self):
+        self._n_samples, self._mean = 0, 0.0
+        self._total = self._unexplained = 0.0
+
+    def add(self, X, X_hat):
+        """Take note of rows and their reconstruction, arrays of shape (n, n_features)."""
+        X = np.asarray(X, dtype=np.float64)
+        self._unexplained += _sum_of_squares(X - X_hat)
+        mean, n = X.mean(axis=0), len(X)
+        step, share = mean - self._mean, n / (self._n_samples + n)
+        self._total += _sum_of_squares(X - mean) + self._n_samples * share * _sum_of_squares(step)
+        self._mean = self._mean + share * step
+        self._n_samples += n
+
+    def fraction(self):
+        """Return 1 - ||X - X_hat||^2 / ||X - mean(X)||^2, or 0 for any error if X does not vary."""
+        if self._total == 0:
+            return float(self._unexplained == 0)
+        return float(1.0 - self._unexplained / self._total)
+
+
+def _sum_of_squares(values):
+    return float(np.square(values).sum())

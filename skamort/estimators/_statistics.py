@@ -1,0 +1,69 @@
+"""What a dictionary update has to know of the samples seen, fading as new ones come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Exponent of forgetting: with 6 the last 9 % of the samples weigh as much as all before them.
+# Less of it keeps too much of the first bad dictionaries, more is noisy after one pass.
+_FORGETTING = 6
+# An atom that the last half of the samples did not use is taken for unused. Little is lost: what
+# it has learned would weigh less than 1/2^6 of what it would learn from as many new samples.
+_IDLE_SHARE = 0.5
+
+
+@dataclass
+class Statistics:
+    """All that a dictionary update needs to know of the samples seen.
+
+    Attributes
+    ----------
+    gram_codes : Tensor of shape (n_components, n_components)
+        Weighted sum of ``codes.T @ codes``.
+    cross : Tensor of shape (n_components, n_features)
+        Weighted sum of ``codes.T @ X``.
+    idle : Tensor of shape (n_components,)
+        Number of samples since each atom was used last, int64.
+    n_samples : int
+        Number of samples seen.
+    """
+
+    gram_codes: Tensor
+    cross: Tensor
+    idle: Tensor
+    n_samples: int = 0
+
+    @classmethod
+    def like(cls, atoms: Tensor) -> Statistics:
+        """Return the statistics of no samples."""
+        idle = atoms.new_zeros(len(atoms), dtype=torch.int64)
+        return cls(atoms.new_zeros(len(atoms), len(atoms)), torch.zeros_like(atoms), idle)
+
+    def add(self, X: Tensor, codes: Tensor) -> None:
+        """Take note of samples and their codes."""
+        self.gram_codes.addmm_(codes.T, codes)
+        self.cross.addmm_(codes.T, X)
+        self.n_samples += len(X)
+        self.idle += len(X)
+        self.idle[(codes != 0).any(dim=0)] = 0
+
+    def forget(self, n_new: int) -> None:
+        """Fade before ``n_new`` samples come, and clear atoms that are not used any more."""
+        keep = (self.n_samples / (self.n_samples + n_new)) ** _FORGETTING
+        self.gram_codes.mul_(keep)
+        self.cross.mul_(keep)
+        unused = self.idle > _IDLE_SHARE * self.n_samples
+        self.gram_codes[unused] = 0
+        self.gram_codes[:, unused] = 0
+        self.cross[unused] = 0
+
+    def copy_like(self, atoms: Tensor) -> Statistics:
+        """Return a copy of the dtype and on the device of a tensor."""
+        gram_codes, cross = (
+            values.to(atoms, copy=True) for values in (self.gram_codes, self.cross)
+        )
+        idle = self.idle.to(atoms.device, copy=True)
+        return Statistics(gram_codes, cross, idle, self.n_samples)
