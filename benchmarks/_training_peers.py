@@ -261,7 +261,9 @@ class Skamort:
 
     def __init__(self, X, s):  # noqa: ARG002
         from skamort import SAEEncoder, TopKSAE
+        from skamort.training import ResampleDead, Schedule
 
+        made_by = {"dead_latents": ResampleDead, "schedule": Schedule}  # of what JSON can hold
         shared = {
             "n_components": s["n_components"],
             "learning_rate": s["learning_rate"] or 1e-3,
@@ -269,7 +271,10 @@ class Skamort:
             "fit_intercept": True,
             "device": "cpu",
             "random_state": s["seed"],
-            **s.get("options", {}),
+            **{
+                name: made_by[name](**value) if isinstance(value, dict) else value
+                for name, value in s.get("options", {}).items()
+            },
         }
         if s["k"]:
             self.sae = TopKSAE(k=s["k"], **shared)

@@ -23,7 +23,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort import SAEEncoder, TopKSAE
-from skamort.training import fit_many
+from skamort.estimators import fit_many
 
 N_SAMPLES, N_FEATURES, N_COMPONENTS = 1024, 8, 16
 K = 3

@@ -29,14 +29,13 @@ VALIDATION_FRACTION = 0.1
 # validation rows, as was the window of 1.5 passes. With ReLU a larger step reaches a lower error at
 # the same L0, by a smaller alpha; the warm-up, the clipped gradient and the decay over half the run
 # make it bearable.
-START = {"dict_init": "samples", "dead_latents": "resample", "dead_window": 27_000}
+START = {"dict_init": "samples", "dead_latents": {"window": 27_000}}
 OURS = {
     "topk": {**START, "learning_rate": 5e-4},
     "relu": {
         **START,
         "learning_rate": 6e-3,
-        "warmup_fraction": 0.1,
-        "decay_fraction": 0.5,
+        "schedule": {"warmup": 0.1, "decay": 0.5},
         "max_grad_norm": 1.0,
     },
 }

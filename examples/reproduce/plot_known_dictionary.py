@@ -45,7 +45,7 @@ rows["ITO"]["published method"] = case.published_optimization(n_steps=N_STEPS)["
 
 LAYERS = (1, 2, 3, 5, 10)
 exact = ITOCoder(dictionary=case.dictionary, alpha=0.0025).fit(case.X_train)
-shared = {"code_loss": "squared_error", "learning_rate": 3e-3, "max_iter": 200 if PAPER else 60}
+shared = {"learning_rate": 3e-3, "max_iter": 200 if PAPER else 60}
 students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),

@@ -98,7 +98,7 @@ recovered = dictionary_mcc(dictionary, coder.components_)
 print(f"dictionary MCC {recovered:.4f}")
 some = X[:100_000]
 for name, encoder in learners.items():
-    encoder.set_params(code_loss="squared_error", n_components=None)
+    encoder.set_params(n_components=None)
     taught = AmortizedCoder(teacher=coder, encoder=encoder)
     score(
         f"neither known, {name}",

@@ -32,8 +32,8 @@ for sizes, case in cases.items():
     for width in WIDTHS:
         runs = {"n_steps": N_STEPS, "n_runs": N_RUNS, "learning_rate": 3e-4}
         published = case.published((width,), bias=False, **runs)["latent MCC"]
-        encoder = MLPEncoder(hidden_layer_sizes=width, code_loss="squared_error")
-        encoder.set_params(learning_rate=3e-3, max_iter=300 if PAPER else 40)
+        encoder = MLPEncoder(hidden_layer_sizes=width, learning_rate=3e-3)
+        encoder.set_params(max_iter=300 if PAPER else 40)
         taught = []
         for seed in range(N_RUNS):
             coder = AmortizedCoder(teacher=teacher, encoder=encoder, n_augmented=1024)

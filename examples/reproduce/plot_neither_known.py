@@ -56,7 +56,7 @@ teachers = [
     )
     for seed in range(N_RUNS)
 ]
-shared = {"code_loss": "squared_error", "learning_rate": 3e-3}
+shared = {"learning_rate": 3e-3}
 students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),

@@ -51,7 +51,7 @@ def fit_better(X, sizes, seed, positive=True):
         random_state=seed,
     ).fit(X)
     if undetermined and positive:
-        encoder = SAEEncoder(code_loss="squared_error", learning_rate=3e-3, max_iter=200)
+        encoder = SAEEncoder(learning_rate=3e-3, max_iter=200)
         coder = AmortizedCoder(teacher=coder, encoder=encoder, random_state=seed).fit(X)
     return coder
 

@@ -56,7 +56,7 @@ encoders = {
 }
 for encoder in encoders.values():
     encoder.set_params(learning_rate=1e-2, batch_size=N_TRAIN, max_iter=1000, tol=1e-4)
-labelled = {"n_augmented": 8192 if PAPER else 2048}
+labelled = {"code_loss": "cosine", "n_augmented": 8192 if PAPER else 2048}
 for known, case in cases.items():
     better = {name: [] for name in rows[known]}
     for seed in range(N_RUNS):

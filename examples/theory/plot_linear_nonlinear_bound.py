@@ -32,7 +32,8 @@ print(f"rank of the data, of every linear pre-activation: {np.linalg.matrix_rank
 # trained; with as many, the inverse of the dictionary is an encoder and the error can vanish. Two
 # further learned iterations, which see what the first left unexplained, are not bound by the rank.
 
-settings = {"code_loss": "squared_error", "learning_rate": 1e-2, "max_iter": 300, "random_state": 0}
+settings = {"learning_rate": 1e-2, "max_iter": 300, "random_state": 0}
+known = {"code_loss": "squared_error"}
 encoders = {
     "relu(W x)": SAEEncoder(16, encoder_bias=False, **settings),
     "LISTA, 3 layers": LISTAEncoder(16, n_layers=3, **settings),
@@ -44,7 +45,7 @@ dictionaries = {}
 for m in n_features:
     X, dictionaries[m], Z = make_published_signal(20240625, n_samples=1024, n_features=m)
     for name, encoder in encoders.items():
-        codes_found = encoder.fit(X, codes=Z).transform(X)
+        codes_found = encoder.fit(X, codes=Z, **known).transform(X)
         errors[name].append(np.square(codes_found - Z).sum() / np.square(Z).sum())
     scores = ", ".join(f"{name} {error[-1]:.3f}" for name, error in errors.items())
     print(f"{m:2} measurements, relative squared error: {scores}")
@@ -75,7 +76,7 @@ for m in n_features:
     X = pairs @ dictionaries[m]
     floor.append(max(smallest_largest_error(X, target) for target in pairs.T))
     for name, encoder in encoders.items():
-        codes_found = encoder.fit(X, codes=pairs).transform(X)
+        codes_found = encoder.fit(X, codes=pairs, **known).transform(X)
         largest[name].append(np.abs(codes_found - pairs).max())
     scores = ", ".join(f"{name} {error[-1]:.3f}" for name, error in largest.items())
     print(f"{m:2} measurements, largest error: any relu(W x) at least {floor[-1]:.3f}, {scores}")

@@ -1,23 +1,35 @@
 """The estimators."""
 
 from ._amortized import AmortizedCoder
+from ._base_sae import BaseSAE
+from ._base_trained import BaseTrainedEncoder
+from ._declared import parameter
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
 from ._jumprelu import JumpReLUSAE
 from ._lista import LISTAEncoder
 from ._mlp import MLPEncoder
+from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, L1Parameters
 from ._sae import SAEEncoder
 from ._topk import TopKSAE
 from ._weighted import WeightedSAE
 
 __all__ = [
+    "COUNT",
+    "NON_NEGATIVE",
+    "POSITIVE",
+    "SHARE",
     "AmortizedCoder",
+    "BaseSAE",
+    "BaseTrainedEncoder",
     "GradSparseCoder",
     "ITOCoder",
     "JumpReLUSAE",
+    "L1Parameters",
     "LISTAEncoder",
     "MLPEncoder",
     "SAEEncoder",
     "TopKSAE",
     "WeightedSAE",
+    "parameter",
 ]
