@@ -6,7 +6,7 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
+from skamort.modules import Decoder, ReLU, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     ClearDenormals,
     ClipGradient,
@@ -23,7 +23,7 @@ def make_net(callbacks=(), batch_size=16, learning_rate=1e-2, trainable=True):
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
     encoder = make_encoder(4, 6, generator=generator)
-    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, trainable=trainable))
+    module = SparseAutoencoder(encoder, ReLU(), Decoder(atoms, trainable=trainable))
     net = SparseNet(
         module,
         SparseCodingLoss(0.05),
