@@ -3,8 +3,9 @@
 import pytest
 import torch
 from small_models import autograd_loss, gradients, make_problem
+from torch import nn
 
-from skamort.modules import TopK
+from skamort.modules import Activation, TopK, add_gradient
 from skamort.training import SparseCodingLoss
 
 
@@ -41,6 +42,67 @@ def test_gradients_by_hand_equal_autograd(options, alpha, weights):
     torch.testing.assert_close(codes.to_dense(), module.encode(X).detach())
     actual = gradients(module)
     assert actual.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(actual[name], gradient, msg=name)
+
+
+class Softplus(Activation):
+    """log(1 + exp(a + s)) with a learned shift s for each latent: no code is ever 0."""
+
+    is_masked = False
+
+    def __init__(self, n_components):
+        super().__init__()
+        self.shift = nn.Parameter(torch.linspace(-1, 1, n_components))
+
+    def forward(self, preactivations):
+        return nn.functional.softplus(preactivations + self.shift)
+
+    def backward(self, preactivations, codes, code_grad):
+        assert codes.equal(self(preactivations))
+        gradient = code_grad * torch.sigmoid(preactivations + self.shift)
+        add_gradient(self.shift, gradient.sum(0))
+        return gradient
+
+
+class ProLU(Activation):
+    """a where both a and a + m are positive, m learned through a stand-in: dz/dm = a there."""
+
+    is_masked = False
+
+    def __init__(self, n_components):
+        super().__init__()
+        self.shift = nn.Parameter(torch.linspace(-0.5, 0.5, n_components))
+
+    def forward(self, preactivations):
+        active = (preactivations > 0) & (preactivations + self.shift > 0)
+        return preactivations * active * (1 + self.shift - self.shift.detach())
+
+    def backward(self, preactivations, codes, code_grad):
+        add_gradient(self.shift, (code_grad * codes).sum(0))
+        return code_grad * (codes > 0)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("activation", [Softplus, ProLU])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"hidden": (6,)}, {"trainable": False}, {"intercept": False, "bias": False}],
+    ids=str,
+)
+def test_an_activation_with_a_backward_of_its_own(activation, options, alpha, weights):
+    module, X = make_problem(activation=activation(7), **options)
+    expected_loss = autograd_loss(module, X, alpha, weights)
+    expected_loss.backward()
+    expected = gradients(module)
+    module.zero_grad()
+    weights = None if weights is None else weights.double()
+    outcome = SparseCodingLoss(alpha, weights).backward(module, X)
+    torch.testing.assert_close(outcome.loss, expected_loss.detach())
+    actual = gradients(module)
+    assert actual.keys() == expected.keys()
+    assert actual["activation.shift"].count_nonzero() >= 5
     for name, gradient in expected.items():
         torch.testing.assert_close(actual[name], gradient, msg=name)
 
