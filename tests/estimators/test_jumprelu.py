@@ -133,12 +133,13 @@ def test_thresholds_follow_pre_activations(scale):
 def test_bandwidth_is_relative_to_the_norm_of_the_centered_data(signal):
     X = 5 * signal[0] + 100
     sae = JumpReLUSAE(16, bandwidth=0.1, fit_intercept=True, max_iter=1, learning_rate=1e-12)
-    activation = sae.fit(X).net_.module_.activation
+    module = sae.fit(X).net_.module_
     norm = np.sqrt(np.square(X - X.mean(axis=0)).sum(axis=1).mean())
-    # The codes are scaled before the first step so that they reconstruct best.
-    assert activation.bandwidth.item() == pytest.approx(0.1 * norm, rel=0.7)
-    thresholds = activation.log_threshold.exp().detach()
-    assert_allclose(thresholds, activation.bandwidth.expand(16), rtol=1e-5)
+    # The encoder starts at the dictionary times the factor that reconstructs best.
+    factor = module.encoder.weight.norm(dim=1).mean().item()
+    assert module.activation.bandwidth.item() == pytest.approx(0.1 * norm * factor, rel=1e-6)
+    thresholds = module.activation.log_threshold.exp().detach()
+    assert_allclose(thresholds, module.activation.bandwidth.expand(16), rtol=1e-5)
 
 
 # -- The estimator ---------------------------------------------------------------------------------
