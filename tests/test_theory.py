@@ -14,9 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder
+from skamort.modules import Decoder, LinearEncoder, ReLU, SparseAutoencoder
 from skamort.training import SparseCodingLoss
 
 EXAMPLES = settings(max_examples=200, deadline=None)
@@ -25,9 +24,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def autoencoder(weights, atoms):
     """relu(weights x) decoded by the atoms; both of shape (n_components, n_features)."""
-    encoder = nn.Linear(*weights.shape[::-1], bias=False, dtype=torch.float64)
+    encoder = LinearEncoder(*weights.shape[::-1], bias=False, dtype=torch.float64)
     encoder.weight.data = torch.tensor(weights)
-    return SparseAutoencoder(encoder, nn.ReLU(), Decoder(torch.tensor(atoms)))
+    return SparseAutoencoder(encoder, ReLU(), Decoder(torch.tensor(atoms)))
 
 
 def encode(weights, X):
@@ -37,7 +36,7 @@ def encode(weights, X):
 def error(weights, X, gamma=None):
     """Mean of ||gamma * (x - x_hat)||^2 with the weights transposed as decoder."""
     loss = SparseCodingLoss(0.0, None if gamma is None else torch.tensor(gamma))
-    return 2 * loss.evaluate(autoencoder(weights, weights), torch.tensor(X))[0].item()
+    return 2 * loss.evaluate(autoencoder(weights, weights), torch.tensor(X)).loss.item()
 
 
 def polygon(n):

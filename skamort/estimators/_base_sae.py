@@ -40,4 +40,4 @@ class BaseSAE(DeadLatentParameters, BaseTrainedEncoder):
         remedy = self.dead_latents
         if remedy is None:
             return []
-        return [_REMEDIES[remedy]() if isinstance(remedy, str) else clone(remedy)]
+        return [_REMEDIES[remedy]() if isinstance(remedy, str) else clone(remedy).check()]

@@ -97,8 +97,6 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
     Attributes
     ----------
-    components_ : ndarray of shape (n_components, n_features)
-        Dictionary: atoms of unit norm.
     loss_curve_ : list of float
         The objective after each iteration of the best start; empty where the dictionary or the
         codes were known. The entry of an online pass is the mean over its mini-batches, each
@@ -106,7 +104,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     n_iter_ : int
         Number of iterations of the best start and of passes by `partial_fit`.
     n_iter_all_starts_ : int
-        The same of all starts together.
+        Number of iterations of all starts together and of passes by `partial_fit`.
 
     See Also
     --------

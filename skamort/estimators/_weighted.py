@@ -35,7 +35,7 @@ class WeightedSAE(SAEEncoder):
     Attributes
     ----------
     feature_weights_ : ndarray of shape (n_features,)
-        gamma, the weight of each feature's error.
+        Weight of each feature's error, gamma.
 
     See Also
     --------

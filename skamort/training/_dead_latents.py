@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .._validation import check_integer
+from .._validation import check_integer, check_real
 from ._callback import Setting, Stateful
 
 _WINDOW_PASSES = 5
@@ -75,12 +75,22 @@ class DeadLatents(Setting):
     def __init__(self, window=None):
         self.window = window
 
+    def check(self):
+        """Return the callback itself.
+
+        Raises
+        ------
+        TypeError or ValueError
+            If a parameter breaks its rule.
+        """
+        if self.window is not None:
+            check_integer(self.window, f"{type(self).__name__}: window", 1)
+        return self
+
     def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
         """Find out how long a latent may be silent."""
-        if self.window is None:
-            self.window_ = min(_WINDOW_PASSES * len(X), _LONGEST_WINDOW)
-        else:
-            self.window_ = check_integer(self.window, f"{type(self).__name__}: window", 1)
+        self.check()
+        self.window_ = self.window or min(_WINDOW_PASSES * len(X), _LONGEST_WINDOW)
         self.n_samples_ = 0
 
     def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
@@ -114,6 +124,11 @@ class TeachDead(DeadLatents):
     """Let the loss teach dead latents to reconstruct what the living leave over (AuxK).
 
     See `SparseCodingLoss`.
+
+    Parameters
+    ----------
+    window : int, default=None
+        As in `DeadLatents`.
     """
 
     requires = frozenset({"partial_gradients"})
@@ -148,6 +163,11 @@ class ResampleDead(DeadLatents):
     def __init__(self, window=None, scale=0.3):
         super().__init__(window)
         self.scale = scale
+
+    def check(self):
+        """Return the callback itself, or refuse its parameters."""
+        check_real(self.scale, "ResampleDead: scale")
+        return super().check()
 
     def revive(self, net, dead, X, codes):
         """Give dead latents new weights."""

@@ -31,7 +31,7 @@ def teacher(signal):
 def test_learns_codes_where_nothing_is_known(signal, teacher, Encoder, least):
     X, _, codes = signal
     encoder = Encoder(learning_rate=3e-3, random_state=0)
-    coder = AmortizedCoder(teacher=teacher, encoder=encoder).fit(X[:1024])
+    coder = AmortizedCoder(teacher=teacher, encoder=encoder, code_loss="cosine").fit(X[:1024])
     assert latent_mcc(codes[1024:], coder.transform(X[1024:])) > least
     alone = clone(encoder).set_params(n_components=16, max_iter=300).fit(X[:1024])
     assert latent_mcc(codes[1024:], alone.transform(X[1024:])) < least
@@ -39,7 +39,7 @@ def test_learns_codes_where_nothing_is_known(signal, teacher, Encoder, least):
 
 def test_more_labelled_data_helps(signal, teacher):
     X, _, codes = signal
-    encoder = MLPEncoder(code_loss="squared_error", learning_rate=3e-3, max_iter=60)
+    encoder = MLPEncoder(learning_rate=3e-3, max_iter=60)
     few, many = (
         AmortizedCoder(teacher=teacher, encoder=encoder, n_augmented=n, random_state=0).fit(X[:512])
         for n in (0, 4096)

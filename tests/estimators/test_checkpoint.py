@@ -13,7 +13,8 @@ from on_disk import OnDisk
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
+from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
+from skamort.training import Checkpoint, Schedule
 
 safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -42,11 +43,12 @@ class PowerFailure(Callback):
 
 ENCODERS = [
     SAEEncoder(12, dead_latents="resample", fit_intercept=True),
-    SAEEncoder(12, warmup_fraction=0.3, decay_fraction=0.6, alpha_warmup_fraction=0.7),
+    JumpReLUSAE(12, dead_latents="resample"),
+    SAEEncoder(12, schedule=Schedule(warmup=0.3, decay=0.6, alpha_warmup=0.7)),
     LISTAEncoder(12, n_layers=2),
     MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
     TopKSAE(12, k=2, dead_latents="auxk"),
-    TopKSAE(12, k=2, multi_topk=True, decay_fraction=1.0, max_grad_norm=0.1),
+    TopKSAE(12, k=2, multi_topk=True, schedule=Schedule(decay=1.0), max_grad_norm=0.1),
     WeightedSAE(12),
 ]
 
@@ -79,7 +81,7 @@ def data(request, X, monkeypatch):
 
 def test_a_fit_resumed_after_an_epoch_ends_in_the_same_bits(encoder, data, tmp_path):
     undisturbed = clone(encoder).set_params(random_state=3).fit(data)
-    encoder.set_params(checkpoint_dir=tmp_path)
+    encoder.set_params(checkpoint=tmp_path)
     killed(clone(encoder).set_params(random_state=3), data, 5, resume=True)
     killed(encoder, data, 3, resume=True)  # random_state=None: the seed is part of the checkpoint
     assert_same_bits(encoder.fit(data, resume=True), undisturbed)
@@ -87,7 +89,7 @@ def test_a_fit_resumed_after_an_epoch_ends_in_the_same_bits(encoder, data, tmp_p
 
 def test_a_fit_resumed_within_an_epoch_ends_in_the_same_bits(encoder, data, tmp_path):
     undisturbed = clone(encoder).set_params(random_state=3).fit(data)
-    encoder.set_params(checkpoint_dir=tmp_path, checkpoint_seconds=0, random_state=3)
+    encoder.set_params(checkpoint=Checkpoint(tmp_path, every_seconds=0), random_state=3)
     for steps in (2, 13, 4, 0):
         killed(encoder, data, steps, "steps", resume=True)
     assert "batch" in max(tmp_path.iterdir()).name
@@ -105,7 +107,7 @@ def assert_same_bits(resumed, undisturbed):
 
 
 def test_a_schedule_is_resumed_with_the_length_it_had(X, tmp_path):
-    encoder = SAEEncoder(12, max_iter=6, decay_fraction=0.5, checkpoint_dir=tmp_path)
+    encoder = SAEEncoder(12, max_iter=6, schedule=Schedule(decay=0.5), checkpoint=tmp_path)
     killed(encoder, X, 2)
     with pytest.raises(ValueError, match=r"of another run \(max_iter: 6 then, 9 now\)"):
         encoder.set_params(max_iter=9).fit(X, resume=True)
@@ -116,6 +118,7 @@ import os, random, signal, sys, warnings
 import numpy as np, torch
 from skorch.callbacks import Callback
 from skamort import TopKSAE, _rows
+from skamort.training import Checkpoint, ResampleDead
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
@@ -132,7 +135,7 @@ class Killer(Callback):
 
 def fit(step, **checkpoint_params):
     encoder = TopKSAE(12, k=2, batch_size=16, max_iter=12, tol=0, random_state=0,
-                      dead_latents="resample", dead_window=100, callbacks=[Killer(step)])
+                      dead_latents=ResampleDead(window=100), callbacks=[Killer(step)])
     return encoder.set_params(**checkpoint_params).fit(X, resume=bool(checkpoint_params))
 
 def check(**checkpoint_params):
@@ -152,11 +155,11 @@ def check(**checkpoint_params):
     print("same bits")
 
 X = np.random.default_rng(0).standard_normal((300, 6)).astype(np.float32)
-check(checkpoint_dir=sys.argv[1] + "/by_epochs")
+check(checkpoint=sys.argv[1] + "/by_epochs")
 np.save(sys.argv[1] + "/X.npy", X)
 X = np.load(sys.argv[1] + "/X.npy", mmap_mode="r")
 _rows.BLOCK_ELEMENTS = 100 * 6
-check(checkpoint_dir=sys.argv[1] + "/by_seconds", checkpoint_seconds=0.005)
+check(checkpoint=Checkpoint(sys.argv[1] + "/by_seconds", every_seconds=0.005))
 """
 
 
@@ -173,31 +176,33 @@ def test_ten_kills_at_random_steps_change_no_bit(tmp_path):
 
 @pytest.fixture
 def sae(tmp_path):
-    return SAEEncoder(12, max_iter=8, tol=0.5, random_state=0, checkpoint_dir=tmp_path / "run")
+    return SAEEncoder(
+        12, max_iter=8, tol=0.5, random_state=0, checkpoint=Checkpoint(tmp_path / "run")
+    )
 
 
 def test_weights_are_readable_by_name(sae, X):
     killed(sae, X, 4)
-    path = max(sae.checkpoint_dir.glob("epoch-*"))
+    path = max(sae.checkpoint.path.glob("epoch-*"))
     assert path.name == "epoch-000004"
     weights = safetensors.load_file(path / "weights.safetensors")
     assert weights["decoder.dictionary"].shape == (12, 6)
 
 
 def test_the_newest_two_are_kept_at_the_intervals_asked_for(sae, X):
-    killed(sae.set_params(checkpoint_epochs=3), X, 7)
-    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    killed(sae.set_params(checkpoint__every_epochs=3), X, 7)
+    names = sorted(path.name for path in sae.checkpoint.path.iterdir())
     assert names == ["epoch-000003", "epoch-000006"]
 
 
 def test_time_may_set_the_interval(sae, X):
-    killed(sae.set_params(checkpoint_seconds=3600), X, 7)
-    assert not list(sae.checkpoint_dir.iterdir())
+    killed(sae.set_params(checkpoint__every_seconds=3600), X, 7)
+    assert not list(sae.checkpoint.path.iterdir())
 
 
 def test_without_a_checkpoint_resume_starts_anew(sae, X):
     fitted = sae.fit(X, resume=True)
-    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    plain = clone(sae).set_params(checkpoint=None).fit(X)
     assert_array_equal(fitted.components_, plain.components_)
     assert fitted.partial_fit(X).n_iter_ == plain.n_iter_ + 1  # and saves nothing
 
@@ -221,7 +226,7 @@ SPOILERS = [
 @pytest.mark.parametrize("spoil", SPOILERS)
 def test_a_corrupt_checkpoint_is_refused_and_the_one_before_offered(sae, X, file, spoil):
     killed(sae, X, 4)
-    newest = sae.checkpoint_dir / "epoch-000004"
+    newest = sae.checkpoint.path / "epoch-000004"
     path = newest / file
     if spoil is None:
         path.unlink()
@@ -233,7 +238,7 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_offered(sae, X, file
         part.unlink()
     newest.rmdir()
     fitted = sae.fit(X, resume=True)
-    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    plain = clone(sae).set_params(checkpoint=None).fit(X)
     assert_array_equal(fitted.components_, plain.components_)
 
 
@@ -254,7 +259,7 @@ def test_another_run_is_refused(sae, X, change, told):
 def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
     killed(sae, X, 4)
     with pytest.raises(ValueError, match="estimator: SAEEncoder then, WeightedSAE now"):
-        WeightedSAE(12, checkpoint_dir=sae.checkpoint_dir).fit(X, resume=True)
+        WeightedSAE(12, checkpoint=sae.checkpoint).fit(X, resume=True)
     with pytest.raises(ValueError, match=r"run \(some rows: of sha256 \w+ then, of sha256 \w+ now"):
         sae.fit(X + 1, resume=True)
     with pytest.raises(ValueError, match="n_samples: 100 then, 50 now"):
@@ -263,16 +268,16 @@ def test_another_estimator_other_data_and_other_versions_are_refused(sae, X):
         sae.fit(X.astype(np.float32), resume=True)
     with pytest.raises(ValueError, match="codes: unknown then, known now"):
         sae.fit(X, codes=np.ones((100, 12)), resume=True)
-    path = sae.checkpoint_dir / "epoch-000004" / "state.json"
+    path = sae.checkpoint.path / "epoch-000004" / "state.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-    with pytest.raises(ValueError, match="format: 99 then, 2 now"):
+    with pytest.raises(ValueError, match="format: 99 then, 3 now"):
         sae.fit(X, resume=True)
 
 
 def test_max_iter_may_grow(sae, X):
     killed(sae, X, 4)
     longer = sae.set_params(max_iter=11).fit(X, resume=True)
-    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    plain = clone(sae).set_params(checkpoint=None).fit(X)
     assert longer.loss_curve_ == plain.loss_curve_
 
 
@@ -286,9 +291,9 @@ def test_a_full_disk_loses_nothing(sae, X, monkeypatch):
     monkeypatch.setattr(_checkpoint, "_write_synced", write)
     with pytest.warns(RuntimeWarning, match="No space left on device.*Training goes on"):
         fitted = sae.fit(X, resume=True)
-    plain = clone(sae).set_params(checkpoint_dir=None).fit(X)
+    plain = clone(sae).set_params(checkpoint=None).fit(X)
     assert_array_equal(fitted.components_, plain.components_)
-    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    names = sorted(path.name for path in sae.checkpoint.path.iterdir())
     assert names == ["epoch-000003", "epoch-000004"]
 
 
@@ -303,7 +308,7 @@ def test_a_file_cut_short_is_no_checkpoint(sae, X):
             fitted = clone(sae).fit(X, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    names = sorted(path.name for path in sae.checkpoint_dir.iterdir())
+    names = sorted(path.name for path in sae.checkpoint.path.iterdir())
     assert names == ["epoch-000003", "epoch-000004"]
     assert_same_bits(sae.fit(X, resume=True), fitted)
 
@@ -318,22 +323,24 @@ class Spoil(Callback):
 
 def test_weights_that_have_diverged_are_not_saved(sae, X):
     with pytest.raises(ValueError, match=r"loss became .* in epoch 3"):
-        clone(sae).set_params(checkpoint_seconds=0, batch_size=20, callbacks=[Spoil()]).fit(X)
-    assert max(sae.checkpoint_dir.iterdir()).name == "epoch-000001-batch-000000005"
+        clone(sae).set_params(checkpoint__every_seconds=0, batch_size=20, callbacks=[Spoil()]).fit(
+            X
+        )
+    assert max(sae.checkpoint.path.iterdir()).name == "epoch-000001-batch-000000005"
 
 
 def test_a_place_where_nothing_can_be_written_is_refused_before_training(sae, X):
-    sae.checkpoint_dir.write_text("a file")
+    sae.checkpoint.path.write_text("a file")
     with pytest.raises(OSError, match=r"run' must be a directory that can be written .*Choose"):
         sae.fit(X)
     with pytest.raises(OSError, match="'/proc/run' must be a directory"):
-        sae.set_params(checkpoint_dir="/proc/run").fit(X)
+        sae.set_params(checkpoint="/proc/run").fit(X)
     assert not hasattr(sae, "net_")
 
 
 def test_resume_needs_a_place_and_a_fresh_start(sae, X):
-    with pytest.raises(ValueError, match="resume=True needs the checkpoint_dir"):
+    with pytest.raises(ValueError, match="resume=True needs the checkpoint of the run"):
         SAEEncoder(12).fit(X, resume=True)
     plain = SAEEncoder(12, tol=0.5, warm_start=True).fit(X)
-    with pytest.raises(ValueError, match="checkpoint_dir is for a fit from the start"):
-        plain.set_params(checkpoint_dir=sae.checkpoint_dir).fit(X)
+    with pytest.raises(ValueError, match="checkpoint is for a fit from the start"):
+        plain.set_params(checkpoint=sae.checkpoint).fit(X)

@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
 from skamort.datasets import make_published_signal
-from skamort.estimators import _inference
+from skamort.estimators import _solver_parameters
 from skamort.metrics import latent_mcc, sparse_coding_objective
 from skamort.solvers import sparse_encode as solvers_sparse_encode
 
@@ -111,7 +111,7 @@ def test_sparse_output_holds_dense_codes_of_one_block_at_a_time(
         assert (init is None) if not warm else (len(init) == len(block))
         return solvers_sparse_encode(block, dictionary, init=init, **options)
 
-    monkeypatch.setattr(_inference, "sparse_encode", spy)
+    monkeypatch.setattr(_solver_parameters, "sparse_encode", spy)
     monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 50 * 16)
     codes = ito.set_params(sparse_output=True).transform(X)
     assert sizes == [800] * 5 + [6 * 16]

@@ -19,8 +19,8 @@ def test_at_most_k_codes_a_sample(k):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_default_k_is_the_root_of_the_width_within_the_dictionary():
-    assert TopKSAE(n_components=12, max_iter=1).fit(X).net_.module_.activation.k == 3
-    assert TopKSAE(n_components=2, max_iter=1).fit(X).net_.module_.activation.k == 2
+    assert TopKSAE(n_components=12, max_iter=1).fit(X).net_.module_.activation.n_kept == 3
+    assert TopKSAE(n_components=2, max_iter=1).fit(X).net_.module_.activation.n_kept == 2
 
 
 def test_k_beyond_the_dictionary_is_refused():

@@ -5,11 +5,11 @@ from torch import nn
 from skamort.modules import (
     Decoder,
     DenseCodes,
+    ReLU,
     SparseAutoencoder,
     SparseCodes,
     TopK,
     make_encoder,
-    tie_to_dictionary,
 )
 
 
@@ -22,8 +22,8 @@ def atoms():
 def test_forward_is_decode_of_encode(atoms, with_intercept):
     intercept = torch.arange(4.0) if with_intercept else None
     encoder = make_encoder(4, 6, generator=torch.Generator())
-    tie_to_dictionary(encoder, atoms, atoms)
-    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, intercept))
+    encoder.tie(atoms, atoms)
+    module = SparseAutoencoder(encoder, ReLU(), Decoder(atoms, intercept))
     X = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
     c = intercept if with_intercept else torch.zeros(4)
     codes = torch.relu((X - c) @ atoms.T)

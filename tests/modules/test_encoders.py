@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skamort.modules import make_encoder, output_layer, retie, scale_output, tie_to_dictionary
+from skamort.modules import make_encoder
 
 
 def generator(seed=0):
@@ -12,7 +12,7 @@ def test_tied_linear_encoder_is_the_decoders_transpose():
     atoms = torch.randn(5, 3, generator=generator())
     X = torch.randn(4, 3, generator=generator(1))
     encoder = make_encoder(3, 5, generator=generator())
-    tie_to_dictionary(encoder, X, atoms)
+    encoder.tie(X, atoms)
     torch.testing.assert_close(encoder(X), X @ atoms.T)
 
 
@@ -20,7 +20,7 @@ def test_tied_mlp_comes_close_to_the_decoders_transpose():
     atoms = torch.randn(5, 3, generator=generator())
     X, X_new = torch.randn(2, 500, 3, generator=generator(1))
     encoder = make_encoder(3, 5, (32, 32), generator=generator())
-    tie_to_dictionary(encoder, X, atoms)
+    encoder.tie(X, atoms)
     target = X_new @ atoms.T
     error = (encoder(X_new) - target).square().mean() / target.square().mean()
     assert error.item() < 0.05
@@ -28,7 +28,7 @@ def test_tied_mlp_comes_close_to_the_decoders_transpose():
 
 def test_tying_survives_data_of_zeros():
     encoder = make_encoder(3, 5, (4,), generator=generator())
-    tie_to_dictionary(encoder, torch.zeros(2, 3), torch.eye(5, 3))
+    encoder.tie(torch.zeros(2, 3), torch.eye(5, 3))
     assert all(p.isfinite().all() for p in encoder.parameters())
 
 
@@ -38,11 +38,11 @@ def test_output_is_scaled_by_latent(hidden, bias):
     encoder = make_encoder(3, 5, hidden, bias=bias, generator=generator())
     X, scale = torch.randn(4, 3, generator=generator(1)), torch.arange(1.0, 6.0)
     if bias:
-        torch.nn.init.ones_(output_layer(encoder).bias)
+        torch.nn.init.ones_(encoder.output_layer.bias)
     before = encoder(X)
-    scale_output(encoder, scale)
+    encoder.rescale(scale)
     torch.testing.assert_close(encoder(X), before * scale)
-    scale_output(encoder, 0.5)
+    encoder.rescale(0.5)
     torch.testing.assert_close(encoder(X), before * scale * 0.5)
 
 
@@ -52,12 +52,12 @@ def test_some_latents_are_tied_again(hidden):
     X, latents = torch.randn(200, 3, generator=generator(1)), torch.tensor([1, 3])
     encoder = make_encoder(3, 5, hidden, generator=generator())
     before = encoder(X)
-    retie(encoder, X, atoms, latents, 0.5, 20)
+    encoder.retie(X, atoms, latents, 0.5, 20)
     after, target = encoder(X), X @ atoms.T
     assert ((after[:, latents] > 0).sum(0) == 20).all()
     for latent in range(5):
         if latent in latents:
-            output = after[:, latent] - output_layer(encoder).bias[latent]
+            output = after[:, latent] - encoder.output_layer.bias[latent]
             cosine = torch.cosine_similarity(output, target[:, latent], dim=0)
             assert cosine > 0.95
         else:
@@ -69,7 +69,7 @@ def test_latents_are_tied_again_without_bias_where_rows_are_few_or_there_is_none
     X, latents = torch.randn(4, 3, generator=generator(1)), torch.tensor([1, 3])
     encoder = make_encoder(3, 5, bias=bias, generator=generator())
     atoms = torch.nn.functional.normalize(torch.randn(5, 3, generator=generator()))
-    retie(encoder, X, atoms, latents, 0.5, 4 if bias else 2)
+    encoder.retie(X, atoms, latents, 0.5, 4 if bias else 2)
     tied = X @ encoder.weight.T
     torch.testing.assert_close(encoder(X)[:, latents], tied[:, latents])
 
@@ -82,7 +82,7 @@ def test_widths_and_biases(hidden, bias):
     widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
     assert widths == [3, *hidden, 5]
     assert all((layer.bias is not None) == bias for layer in layers)
-    assert output_layer(encoder) is layers[-1]
+    assert encoder.output_layer is layers[-1]
 
 
 def test_pre_activations_are_not_clipped():

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from skamort.modules import LISTA, scale_output
+from skamort.modules import LISTA
 
 
 def random_problem(seed, n_components, n_features):
@@ -41,7 +41,7 @@ def test_rescaling_multiplies_the_latents():
     for n_layers in (1, 3):
         encoder = LISTA(D, 0.1, n_layers)
         before = encoder(X).detach()
-        scale_output(encoder, scale)
+        encoder.rescale(scale)
         assert_close(encoder(X).detach(), before * scale)
 
 

@@ -5,12 +5,11 @@ import pickle
 
 import pytest
 import torch
-from skamort.training._workspace import Workspace
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skamort import TopKSAE
-from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
+from skamort.modules import Decoder, ReLU, SparseAutoencoder, TopK, Workspace, make_encoder
 from skamort.training import SparseCodingLoss
 
 
@@ -40,7 +39,7 @@ def test_copies_and_what_is_cleared_are_empty():
 
 
 @pytest.mark.parametrize(
-    ("activation", "multi_topk"), [(nn.ReLU(), False), (TopK(2), False), (TopK(2), True)], ids=str
+    ("activation", "multi_topk"), [(ReLU(), False), (TopK(2), False), (TopK(2), True)], ids=str
 )
 def test_what_a_step_left_does_not_enter_the_next(activation, multi_topk):
     """Batches of several sizes, so that memory is taken in part."""

@@ -21,7 +21,7 @@ from torch import distributed
 from skorch.callbacks import Callback
 from skamort import MLPEncoder, SAEEncoder, TopKSAE
 from skamort import _rows
-from skamort.training import DataParallel
+from skamort.training import Checkpoint, DataParallel, ResampleDead, TeachDead
 
 torch.set_num_threads(1)
 warnings.simplefilter("ignore")
@@ -33,14 +33,14 @@ common = dict(batch_size=20, max_iter=4, tol=0, random_state=0, n_components=40)
 fits = dict(
     sae=SAEEncoder(fit_intercept=True, **common),
     topk=TopKSAE(k=2, **common),
-    topk_resampled=TopKSAE(k=1, dead_latents="resample", dead_window=30, **common),
-    topk_taught=TopKSAE(k=1, dead_latents="auxk", dead_window=30, **common),
+    topk_resampled=TopKSAE(k=1, dead_latents=ResampleDead(window=30), **common),
+    topk_taught=TopKSAE(k=1, dead_latents=TeachDead(window=30), **common),
     mlp_early_stopping=MLPEncoder(hidden_layer_sizes=(8,), early_stopping=True, **common),
-    regression=SAEEncoder(code_loss="squared_error", **common),
-    cosine=SAEEncoder(code_loss="cosine", **common),
-    cosine_early_stopping=SAEEncoder(code_loss="cosine", early_stopping=True, **common),
+    regression=SAEEncoder(**common),
+    cosine=SAEEncoder(**common),
+    cosine_early_stopping=SAEEncoder(early_stopping=True, **common),
     mlp_resampled=MLPEncoder(
-        hidden_layer_sizes=(8,), dead_latents="resample", dead_window=30, alpha=1.0,
+        hidden_layer_sizes=(8,), dead_latents=ResampleDead(window=30), alpha=1.0,
         learning_rate=0.01, **common
     ),
     sae_by_chunks=SAEEncoder(**common),
@@ -49,6 +49,8 @@ fits = dict(
 def fit(name, encoder, **fit_params):
     if name in ("regression", "cosine", "cosine_early_stopping"):
         fit_params["codes"] = np.abs(X @ np.random.default_rng(1).standard_normal((6, 40)))
+    if name == "regression":
+        fit_params["code_loss"] = "squared_error"
     if name == "sae_by_chunks":
         _rows.BLOCK_ELEMENTS = 50 * 6
         return encoder.fit(mapped, **fit_params)
@@ -79,7 +81,7 @@ def train(rank):
     for name, encoder in fits.items():
         encoder.set_params(callbacks=[DataParallel()])
         np.savez(f"{folder}/{name}-{rank}.npz", **learned(fit(name, encoder)))
-    encoder = fits["sae"].set_params(checkpoint_dir=folder + "/run", checkpoint_seconds=0)
+    encoder = fits["sae"].set_params(checkpoint=Checkpoint(folder + "/run", every_seconds=0))
     try:
         encoder.set_params(callbacks=[DataParallel(), PowerFailure()]).fit(X)
     except MemoryError:
@@ -91,8 +93,8 @@ def train(rank):
     refused(plain, X + rank, "X must be the same in all processes, got [(101, ")
     refused(plain.set_params(random_state=rank), X, "the seed of random_state must be the same")
     refused(plain.set_params(random_state=0, batch_size=20 + rank), X, "got [20, 21]")
-    plain.set_params(batch_size=20, checkpoint_dir=f"{folder}/run-of-{rank}").fit(X)
-    refused(plain, X, "checkpoint_dir must be the same in all processes", resume=True)
+    plain.set_params(batch_size=20, checkpoint=f"{folder}/run-of-{rank}").fit(X)
+    refused(plain, X, "in checkpoint must be the same in all processes", resume=True)
 
 for name, encoder in fits.items():  # first, so that the children find all modules imported
     np.savez(f"{folder}/{name}-alone.npz", **learned(fit(name, encoder)))

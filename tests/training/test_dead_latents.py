@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder, output_layer
+from skamort.modules import Decoder, ReLU, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     InMemoryData,
     LatentActivity,
@@ -28,9 +28,7 @@ def make_net(
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(n_components, 4, generator=generator))
     encoder = make_encoder(4, n_components, hidden, generator=generator)
-    module = SparseAutoencoder(
-        encoder, activation or nn.ReLU(), Decoder(atoms, trainable=trainable)
-    )
+    module = SparseAutoencoder(encoder, activation or ReLU(), Decoder(atoms, trainable=trainable))
     net = SparseNet(
         module,
         SparseCodingLoss(0.05),
@@ -75,7 +73,7 @@ def test_counting_goes_on_where_training_does():
 
 
 def kill(net, latents):
-    output_layer(net.module_.encoder).bias.data[latents] = -100.0
+    net.module_.encoder.output_layer.bias.data[latents] = -100.0
 
 
 @pytest.mark.parametrize("hidden", [(), (16,)])
@@ -87,7 +85,7 @@ def test_dead_latents_start_anew_at_samples(hidden, trainable):
     kill(net, dead)
     atoms = net.module_.decoder.dictionary.detach().clone()
     net.partial_fit(data)
-    after, layer = net.module_.decoder.dictionary, output_layer(net.module_.encoder)
+    after, layer = net.module_.decoder.dictionary, net.module_.encoder.output_layer
     directions = nn.functional.normalize(data.tensors[0], dim=1)
     is_sample = torch.isclose(after @ directions.T, torch.ones(())).any(1)
     assert is_sample.tolist() == [trainable and j in dead for j in range(6)]

@@ -14,7 +14,7 @@ from skorch.callbacks import GradientNormClipping
 from tqdm import tqdm
 
 from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.training import SparseNet, StopOnPlateau, fit_many
+from skamort.training import Schedule, SparseNet, StopOnPlateau, fit_many
 
 N_COMPONENTS = 12
 CASES = {
@@ -40,8 +40,9 @@ CASES = {
     ),
     "feature weights": (
         WeightedSAE(N_COMPONENTS),
-        {"activation": ["relu", "topk"], "weight_exponent": [0.1, 1.0]},
+        {"alpha": [0.01, 0.1], "weight_exponent": [0.1, 1.0]},
     ),
+    "feature weights and k": (TopKSAE(N_COMPONENTS, feature_weights="variance"), {"k": [1, 3]}),
 }
 
 
@@ -112,11 +113,12 @@ def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_a
 @pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
 def test_known_codes(code_loss, X, no_fit_alone):
     codes = np.abs(np.random.default_rng(1).standard_normal((len(X), N_COMPONENTS)))
-    sae = SAEEncoder(N_COMPONENTS, code_loss=code_loss, max_iter=10, fit_intercept=True)
-    models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e-2]}, [0, 1], codes=codes)
+    sae = SAEEncoder(N_COMPONENTS, max_iter=10, fit_intercept=True)
+    known = {"codes": codes, "code_loss": code_loss}
+    models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e-2]}, [0, 1], **known)
     no_fit_alone.undo()
     for model in models:
-        assert_equals_one_fitted_alone(model, X, codes=codes)
+        assert_equals_one_fitted_alone(model, X, **known)
 
 
 def test_class_labels_reach_the_feature_weights():
@@ -153,8 +155,8 @@ def test_other_estimators_and_callbacks_are_fitted_one_by_one(X):
     clipped = SAEEncoder(max_iter=3, callbacks=[GradientNormClipping(0.1)], dead_latents="resample")
     for model in fit_quietly(fit_many, clipped, X, {"alpha": [0.1, 1.0]}, [0]):
         assert_equals_one_fitted_alone(model, X)
-    scheduled = TopKSAE(N_COMPONENTS, max_iter=4, warmup_fraction=0.5, decay_fraction=0.5)
-    for options in ({}, {"multi_topk": True, "warmup_fraction": 0.0}):
+    scheduled = TopKSAE(N_COMPONENTS, max_iter=4, schedule=Schedule(0.5, 0.5))
+    for options in ({}, {"multi_topk": True, "schedule__warmup": 0.0}):
         scheduled.set_params(**options)
         for model in fit_quietly(fit_many, scheduled, X, {"k": [1, 2]}, [0]):
             assert_equals_one_fitted_alone(model, X)
@@ -215,7 +217,7 @@ def test_verbose_draws_one_bar(X, monkeypatch):
     [
         ({"alpha": [-1.0]}, "alpha"),
         ({"k": [3]}, "Invalid parameter 'k'"),
-        ({"checkpoint_dir": ["runs"]}, "checkpoint_dir=None"),
+        ({"checkpoint": ["runs"]}, "checkpoint=None"),
     ],
 )
 def test_refuses_before_any_work(grid, message, X):

@@ -5,15 +5,17 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder, TopK, make_encoder
+from skamort.modules import LISTA, Decoder, ReLU, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     ClearDenormals,
     ClipGradient,
     InMemoryData,
     Progress,
+    ResampleDead,
     SparseCodingLoss,
     SparseNet,
     StopOnPlateau,
+    TeachDead,
     TrainingConverged,
     UnitNormAtoms,
 )
@@ -23,7 +25,7 @@ def make_net(callbacks=(), batch_size=16, learning_rate=1e-2, trainable=True):
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
     encoder = make_encoder(4, 6, generator=generator)
-    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms, trainable=trainable))
+    module = SparseAutoencoder(encoder, ReLU(), Decoder(atoms, trainable=trainable))
     net = SparseNet(
         module,
         SparseCodingLoss(0.05),
@@ -247,3 +249,61 @@ def test_pickled_net_goes_on_training(data):
         one.partial_fit(data)
     for p, q in zip(net.module_.parameters(), copy.module_.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+def parts_of_a_net(encoder=None, activation=None, criterion=None, callbacks=()):
+    generator = torch.Generator().manual_seed(0)
+    atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
+    encoder = encoder or make_encoder(4, 6, generator=generator)
+    module = SparseAutoencoder(encoder, activation or ReLU(), Decoder(atoms))
+    criterion = criterion or SparseCodingLoss()
+    return SparseNet(module, criterion, generator=generator, callbacks=callbacks)
+
+
+class NeedsDepth(Callback):
+    requires = frozenset({"depth", "latent_rows"})
+
+
+class DeepEncoder(LISTA):
+    offers = frozenset({"depth"})
+
+
+LACKING = {
+    "rows": (
+        {"encoder": LISTA(torch.eye(6, 4), 0.1, 2), "callbacks": [ResampleDead()]},
+        "Resample",
+    ),
+    "gradients": (
+        {
+            "encoder": make_encoder(4, 6, (5,), generator=torch.Generator()),
+            "callbacks": [TeachDead()],
+        },
+        "TeachDead requires partial_gradients of the model, which offers latent_rows; choose",
+    ),
+    "n_kept": (
+        {"criterion": SparseCodingLoss(multi_topk=True)},
+        "SparseCodingLoss requires n_kept of the model",
+    ),
+    "both": (
+        {"encoder": LISTA(torch.eye(6, 4), 0.1, 2), "criterion": SparseCodingLoss(multi_topk=True)},
+        "requires n_kept and partial_gradients of the model, which offers nothing; choose another",
+    ),
+    "one of two": (
+        {"encoder": DeepEncoder(torch.eye(6, 4), 0.1, 2), "callbacks": [("deep", NeedsDepth())]},
+        "NeedsDepth requires latent_rows of the model, which offers depth",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "told"), LACKING.values(), ids=LACKING)
+def test_what_requires_more_than_the_model_offers_is_refused_before_training(parts, told):
+    with pytest.raises(ValueError, match=told):
+        parts_of_a_net(**parts).initialize()
+
+
+def test_what_the_parts_offer_together_is_enough(data):
+    multi = SparseCodingLoss(multi_topk=True)
+    net = parts_of_a_net(activation=TopK(2), criterion=multi).initialize()
+    assert net.module_.offers == {"latent_rows", "partial_gradients", "n_kept"}
+    net.max_epochs = 1
+    assert len(net.partial_fit(data).history) == 1

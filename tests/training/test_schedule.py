@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skorch.callbacks import Callback
 from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder, make_encoder
+from skamort.modules import Decoder, ReLU, SparseAutoencoder, make_encoder
 from skamort.training import (
     InMemoryData,
     Schedule,
@@ -53,7 +53,7 @@ def make_net(callbacks, **kwargs):
     generator = torch.Generator().manual_seed(0)
     atoms = nn.functional.normalize(torch.randn(6, 4, generator=generator))
     encoder = make_encoder(4, 6, generator=generator)
-    module = SparseAutoencoder(encoder, nn.ReLU(), Decoder(atoms))
+    module = SparseAutoencoder(encoder, ReLU(), Decoder(atoms))
     return SparseNet(
         module,
         SparseCodingLoss(0.05),
@@ -86,11 +86,11 @@ def test_every_step_has_the_ramps_step_size_and_penalty(data):
 
 def test_the_value_has_all_of_the_penalty(data):
     module, criterion = make_net([]).module_, SparseCodingLoss(0.5)
-    loss, _ = criterion.backward(module, data.tensors[0])
+    loss = criterion.backward(module, data.tensors[0]).loss
     full = module.encoder.weight.grad.clone()
     criterion.alpha_factor = 0.1
     module.zero_grad()
-    weak_loss, _ = criterion.backward(module, data.tensors[0])
+    weak_loss = criterion.backward(module, data.tensors[0]).loss
     assert weak_loss == loss
     module.zero_grad()
     SparseCodingLoss(0.05).backward(module, data.tensors[0])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from skamort.modules import Decoder, SparseAutoencoder, TopK
+from skamort.modules import Decoder, LinearEncoder, ReLU, SparseAutoencoder, TopK
 from skamort.training import SparseCodingLoss, SparseNet
 from skamort.training._stack import NetStack
 
@@ -31,7 +31,7 @@ def make_stack(
 
     nets = []
     for k in ks:
-        encoder = nn.Linear(n_features, n_components, bias=bias, dtype=dtype)
+        encoder = LinearEncoder(n_features, n_components, bias=bias, dtype=dtype)
         with torch.no_grad():
             encoder.weight.copy_(draw(-(-n_components // copies), n_features).repeat(copies, 1))
             if bias:
@@ -39,7 +39,7 @@ def make_stack(
         atoms = nn.functional.normalize(draw(-(-n_components // copies), n_features))
         center = draw(n_features) if intercept else None
         decoder = Decoder(atoms.repeat(copies, 1), center, trainable)
-        activation = nn.ReLU() if k is None else TopK(k)
+        activation = ReLU() if k is None else TopK(k)
         loss = SparseCodingLoss(draw(1).abs().item(), draw(n_features) if weighted else None)
         nets.append(SparseNet(SparseAutoencoder(encoder, activation, decoder), loss).initialize())
     return NetStack(nets)
