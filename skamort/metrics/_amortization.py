@@ -17,7 +17,7 @@ import torch
 from .._decoder import alpha_of, decoder_of, positive_of
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
-from ..solvers import SOLVERS, duality_gap
+from ..solvers import CoordinateDescent, duality_gap
 from ._reconstruction import objective_samples, row_blocks
 
 
@@ -218,7 +218,7 @@ def amortization_gap(
     check_dictionary(dictionary, as_tensor(data, "X"))
     check_shapes_fit(data, codes, dictionary)
     positive = positive_of(estimator, codes)
-    solver = SOLVERS["cd"](max_iter=max_iter, tol=tol)
+    solver = CoordinateDescent(max_iter=max_iter, tol=tol)
     samples = [
         _gap_of_block(solver, data[rows] - intercept, codes[rows], dictionary, alpha, positive)
         for rows in row_blocks(len(data), max(dictionary.shape))

@@ -17,7 +17,7 @@ class Workspace:
     A copy is empty, and so is what is pickled.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._spaces: dict[str, Tensor] = {}
 
     def take(self, name: str, like: Tensor, shape: Sequence[int] | None = None) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .._validation import check_integer, check_real
 from ._callback import Setting
-from ._net import Pass
+from ._net import Pass, SparseNet
 
 _FORMAT = 3
 _KEPT = 2
@@ -164,7 +164,7 @@ class Checkpoint(Setting):
             )
         self.last_ = time.monotonic()
 
-    def _save(self, net):
+    def _save(self, net: SparseNet) -> None:
         weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
         if not all(value.isfinite().all() for value in weights.values()):
             return  # a run that has diverged is not to be taken up

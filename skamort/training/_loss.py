@@ -60,7 +60,7 @@ class Loss(nn.Module):
     decodes: ClassVar[bool] = True
     penalty_name: ClassVar[str] = "penalty"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.alpha_factor = 1.0
         self.dead: Tensor | None = None
@@ -98,7 +98,8 @@ class Loss(nn.Module):
         with torch.enable_grad():
             terms, codes = self.equation(module, X, *target)
             factors = {self.penalty_name: self.alpha_factor}
-            sum(factors.get(name, 1.0) * term for name, term in terms.items()).backward()
+            weighted = [factors.get(name, 1.0) * term for name, term in terms.items()]
+            torch.stack(weighted).sum().backward()
         return _outcome(terms, codes)
 
     @torch.no_grad()

@@ -1,8 +1,11 @@
 """The skorch net that trains a sparse autoencoder."""
 
+from __future__ import annotations
+
 import io
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -150,7 +153,7 @@ class SparseNet(NeuralNet):
                 )
         return self
 
-    def initialize_optimizer(self, *args, **kwargs):  # noqa: ARG002
+    def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SparseNet:  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""
         groups: dict[int, list[nn.Parameter]] = {0: [], 1: []}
         for parameter in self.module_.parameters():
