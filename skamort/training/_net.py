@@ -73,6 +73,8 @@ class SparseNet(NeuralNet):
         The model, initialized.
     criterion : Loss
         What to minimize, initialized.
+    generator : torch.Generator
+        Shuffles the batches.
     learning_rate : float
         Adam's step size for weights and atoms, which have no unit.
     data_scale : float, default=1.0
@@ -81,8 +83,6 @@ class SparseNet(NeuralNet):
         data scaled to unit mean square would give.
     batch_size : int
         Rows a step.
-    generator : torch.Generator
-        Shuffles the batches.
     device : torch.device or str
         Where the module lives; the data given to `partial_fit` must live there too.
     product_dtype : torch.dtype, optional
@@ -108,10 +108,10 @@ class SparseNet(NeuralNet):
         module: SparseAutoencoder,
         criterion: Loss,
         *,
+        generator: torch.Generator,
         learning_rate: float = 1e-3,
         data_scale: float = 1.0,
         batch_size: int = 256,
-        generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
         product_dtype: torch.dtype | None = None,
         callbacks=(),
