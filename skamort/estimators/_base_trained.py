@@ -231,10 +231,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self.feature_weights_ = self._weigh_features(X, y)
         loss = self._make_weighted_loss(X)
         scale = module.center(X).square().mean().sqrt().item() or 1.0
-        module.activation.rescale(scale)
         if codes is None:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
-            module.rescale(loss.best_scale(module, rows))
+            self._scale_codes(module, loss, rows)
         self.net_ = SparseNet(
             module,
             loss,
@@ -364,8 +363,12 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         raise NotImplementedError
 
     def _make_activation(self):
-        """Return the activation, made for data of unit mean square; it is rescaled to the data."""
+        """Return the activation as it starts."""
         return ReLU()
+
+    def _scale_codes(self, module, loss, rows):
+        """Give the first codes the scale that reconstructs a few rows best."""
+        module.rescale(loss.best_scale(module, rows))
 
     def _make_loss(self, feature_weights):
         """Return the loss that learns a dictionary, given the weights of features or None."""

@@ -11,17 +11,19 @@ number of codes that are active,
 from __future__ import annotations
 
 import math
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..modules import Activation, DenseCodes, SparseAutoencoder, SparseCodes, add_gradient
+from ..modules import Activation, DenseCodes, add_gradient
 from ..training import SparseCodingLoss
 from ._base_sae import BaseSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
-from ._parameters import NON_NEGATIVE, POSITIVE
+from ._parameters import POSITIVE
+
+# Enough for the first codes to settle at the scale that reconstructs best.
+_SCALING_STEPS = 20
 
 
 class JumpReLUSAE(BaseSAE):
@@ -30,8 +32,9 @@ class JumpReLUSAE(BaseSAE):
     Codes are ``u 1[u > theta]`` with ``u = W (x - c) + b`` and a threshold theta > 0 for each
     latent, reconstructions ``z D + c``, and training minimizes the mean over samples of
     ``1/2 ||x - x_hat||^2 + alpha ||z||_0`` with the rows of D on the unit sphere. The penalty
-    counts codes and does not shrink them. Thresholds learn from pre-activations that lie close to
-    them, by straight-through estimates of their gradients.
+    counts codes and does not shrink them. A code that pays for itself, 1/2 z^2 > alpha, is larger
+    than sqrt(2 alpha): there the thresholds start. They learn from pre-activations that lie close
+    to them, by straight-through estimates of their gradients.
 
     Parameters
     ----------
@@ -39,9 +42,8 @@ class JumpReLUSAE(BaseSAE):
         Weight of the L0 penalty on the codes: what an active code costs, in the squared units of
         the data.
     bandwidth : float
-        Width of the window around a threshold in which pre-activations teach it, and where
-        thresholds start, both relative to the root mean square norm of the centered data. Large
-        batches allow a narrow one.
+        Width of the window around a threshold in which pre-activations teach it, relative to
+        sqrt(2 alpha). Large batches allow a narrow one.
 
     See Also
     --------
@@ -65,27 +67,42 @@ class JumpReLUSAE(BaseSAE):
     True
     """
 
-    alpha: float = parameter(NON_NEGATIVE, default=0.01)
-    bandwidth: float = parameter(POSITIVE, default=0.1)
+    alpha: float = parameter(POSITIVE, default=0.01)
+    bandwidth: float = parameter(POSITIVE, default=1.0)
 
     def _make_activation(self):
-        width = self.bandwidth * math.sqrt(self.n_features_in_)
-        return JumpReLU(resolve_n_components(self), width)
+        return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha), self.bandwidth)
+
+    def _scale_codes(self, module, loss, rows):
+        # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
+        for _ in range(_SCALING_STEPS):
+            module.encoder.rescale(loss.best_scale(module, rows) ** 0.5)
 
     def _make_loss(self, feature_weights):
         return JumpReLULoss(self.alpha, feature_weights)
 
 
 class JumpReLU(Activation):
-    """Keep the pre-activations above a threshold, one for each latent."""
+    """Keep the pre-activations above a threshold, one for each latent.
+
+    Parameters
+    ----------
+    n_components : int
+        Number of latents.
+    start : float
+        Where the thresholds start.
+    bandwidth : float
+        Width of the window around them, relative to `start`.
+    """
 
     is_masked = False
-    bandwidth: Tensor
+    start: Tensor
 
-    def __init__(self, n_components: int, bandwidth: float):
+    def __init__(self, n_components: int, start: float, bandwidth: float):
         super().__init__()
-        self.register_buffer("bandwidth", torch.tensor(bandwidth))
-        self.log_threshold = nn.Parameter(torch.full((n_components,), math.log(bandwidth)))
+        self.bandwidth = bandwidth
+        self.register_buffer("start", torch.tensor(start))
+        self.log_threshold = nn.Parameter(torch.full((n_components,), math.log(start)))
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
@@ -104,38 +121,32 @@ class JumpReLU(Activation):
 
     def _window(self, preactivations: Tensor) -> Tensor:
         distance = (preactivations - self.log_threshold.exp()).abs()
-        return (distance < self.bandwidth / 2) / self.bandwidth
+        width = self.bandwidth * self.start
+        return (distance < width / 2) / width
 
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
         scale = torch.as_tensor(scale).to(self.log_threshold)
         self.log_threshold.add_(scale.log())
-        self.bandwidth.mul_(scale.mean())
+        self.start.mul_(scale.mean())
 
     @torch.no_grad()
     def restart(self, latents: Tensor) -> None:
-        """Begin with a threshold as low as at first."""
-        self.log_threshold[latents] = self.bandwidth.log()
+        """Begin where thresholds start."""
+        self.log_threshold[latents] = self.start.log()
 
 
 class JumpReLULoss(SparseCodingLoss):
     """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_0."""
 
-    def penalty(self, codes: DenseCodes | SparseCodes) -> Tensor:
+    def penalty(self, codes):
         """Return the number of active codes in a batch."""
         return codes.firing_counts().sum()
 
-    def code_gradient(
-        self,
-        module: SparseAutoencoder,
-        preactivations: Tensor,
-        codes: DenseCodes | SparseCodes,
-        residual_grad: Tensor,
-        out: Tensor | None,  # noqa: ARG002
-    ) -> DenseCodes | SparseCodes:
+    def code_gradient(self, module, preactivations, codes, residual_grad, out):  # noqa: ARG002
         """Return dL/dA given dL/dR; the price of active codes teaches the thresholds alone."""
-        activation = cast(JumpReLU, module.activation)
         code_grad = (residual_grad @ module.decoder.dictionary.T).to(residual_grad.dtype)
-        activation.charge(preactivations, self.alpha_factor * self.alpha / len(residual_grad))
-        return DenseCodes(activation.backward(preactivations, codes.to_dense(), code_grad))
+        price = self.alpha_factor * self.alpha / len(residual_grad)
+        module.activation.charge(preactivations, price)
+        return DenseCodes(module.activation.backward(preactivations, codes.to_dense(), code_grad))
