@@ -224,6 +224,8 @@ def test_resampled_latents_get_their_threshold_and_its_moments_back():
     torch.testing.assert_close(thresholds[living], start[living])
     moments = net.optimizer_.state[activation.log_threshold]
     assert not moments["exp_avg"][dead].any()
+    mean = moments["exp_avg_sq"][living].mean().expand(2)
+    torch.testing.assert_close(moments["exp_avg_sq"][dead], mean)
     assert moments["exp_avg"][living].any()
 
 
