@@ -31,10 +31,11 @@ def test_equal_weights_change_no_bit(encoder):
     assert_array_equal(equal.components_, encoder.fit(X).components_)
 
 
-def test_scale_of_the_scores_does_not_matter(encoder):
+@pytest.mark.parametrize("scale", [1e-200, 1000.0, 1e200])
+def test_scale_of_the_scores_does_not_matter(encoder, scale):
     scores = np.array([1.0, 2.0, 0.0, 4.0, 5.0])
     first = clone(encoder).set_params(feature_weights=scores).fit(X)
-    second = encoder.set_params(feature_weights=1000 * scores).fit(X)
+    second = encoder.set_params(feature_weights=scale * scores).fit(X)
     assert_allclose(first.feature_weights_, second.feature_weights_)
 
 

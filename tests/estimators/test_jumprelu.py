@@ -8,12 +8,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from small_models import gradients, make_problem
-from torch.utils.data import TensorDataset
 
 from skamort import JumpReLUSAE
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators._jumprelu import JumpReLU, JumpReLULoss
-from skamort.training import LatentActivity, ResampleDead, SparseNet
+from skamort.training import InMemoryData, LatentActivity, ResampleDead, SparseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0]).double()
@@ -218,12 +217,14 @@ def test_resampled_latents_get_their_threshold_and_its_moments_back():
         callbacks=[("activity", LatentActivity()), remedy],
         max_epochs=3,
     ).initialize()
-    net.partial_fit(TensorDataset(X))
+    net.partial_fit(InMemoryData(X))
     thresholds = activation.log_threshold.detach()
     torch.testing.assert_close(thresholds[dead], torch.full((2,), math.log(BANDWIDTH)))
     torch.testing.assert_close(thresholds[living], start[living])
     moments = net.optimizer_.state[activation.log_threshold]
     assert not moments["exp_avg"][dead].any()
+    mean = moments["exp_avg_sq"][living].mean().expand(2)
+    torch.testing.assert_close(moments["exp_avg_sq"][dead], mean)
     assert moments["exp_avg"][living].any()
 
 
