@@ -18,7 +18,6 @@ import skamort
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "skamort").rglob("*.py"))
 ROOMS = sorted(p.name for p in (ROOT / "skamort").iterdir() if (p / "__init__.py").exists())
-PACKAGES = ["skamort", *(f"skamort.{room}" for room in ROOMS)]
 
 # Which room may import which; itself and the private modules beside the rooms always.
 # Estimators score themselves with the metrics, which in turn know no estimator.
@@ -51,6 +50,8 @@ def module_name(path):
 
 
 MODULES = {module_name(path) for path in SOURCES}
+# Rooms within rooms too.
+PACKAGES = [module_name(path) for path in SOURCES if path.name == "__init__.py"]
 
 
 def room_of(module):

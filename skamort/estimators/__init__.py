@@ -1,9 +1,10 @@
-"""The estimators."""
+"""The estimators, and the fit of many at once."""
 
 from ._amortized import AmortizedCoder
 from ._base_sae import BaseSAE
 from ._base_trained import BaseTrainedEncoder
 from ._declared import parameter
+from ._fit_many import fit_many
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
 from ._jumprelu import JumpReLUSAE
@@ -31,5 +32,6 @@ __all__ = [
     "SAEEncoder",
     "TopKSAE",
     "WeightedSAE",
+    "fit_many",
     "parameter",
 ]

@@ -5,7 +5,6 @@ A subclass names its architecture in three methods: `_make_encoder`, `_make_acti
 """
 
 import warnings
-from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -25,6 +24,7 @@ from ..training import (
     ClearDenormals,
     ClipGradient,
     CodeRegressionLoss,
+    Job,
     LatentActivity,
     Progress,
     SparseNet,
@@ -83,20 +83,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             If nothing can be written to `checkpoint`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
-        schedule = self._make_schedule()
-        data = self._check_training_data(X, codes, reset=fresh)
-        checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
-        if fresh:
-            self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
-        try:
-            held_out = self.validation_fraction * self.early_stopping
-            loss = self._choose_loss(data, code_loss)
-            self._train(data, loss, self.max_iter, held_out, schedule, checkpoint)
-        except ValueError:  # diverged: a fresh net without a single good weight is no fit
-            if fresh:
-                del self.net_
-            raise
-        self.net_.workspace_.clear()
+        job = self._prepare_fit(X, y, codes, code_loss, fresh, resume)
+        self._run(job)
+        self._finish_fit(job, fresh)
         if not self.net_.converged_:
             self._warn_not_converged()
         return self
@@ -123,35 +112,51 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self : object
             The estimator.
         """
+        check_code_loss(self, code_loss)
         fresh = not hasattr(self, "net_")
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
         loss = self._choose_loss(data, code_loss)
-        self._train(data, loss, 1)
+        job = self._make_job(data, loss, 1)
+        self._run(job)
+        self._finish_training(job)
         return self
 
-    def _fit_in_halves(self, X, y, codes, code_loss, shared):
-        """Fit from the start for a caller that trains many nets at once, see `fit_many`.
+    # -- The three parts of a fit, of which `fit_many` shares the second among many ----------------
 
-        Yields the net and what its `partial_fit` is to be given, and then finishes. `shared` holds
-        the data of such fits by device, so that the same rows are held only once.
+    def _prepare_fit(self, X, y, codes, code_loss, fresh=True, resume=False, data_by_device=None):
+        """Do all that comes before training; return what is to be trained.
+
+        Fits of the same rows may share `data_by_device`, a dict, to hold them only once.
         """
-        self._validate_params()
+        check_code_loss(self, code_loss)
         schedule = self._make_schedule()
-        data = self._check_training_data(X, codes, reset=True)
-        data = shared.setdefault(self.device, data)
-        self._initialize(data, y)
-        held_out = self.validation_fraction * self.early_stopping
+        data = self._check_training_data(X, codes, reset=fresh)
+        if data_by_device is not None:
+            data = data_by_device.setdefault(self.device, data)
+        held_out_fraction = self.validation_fraction * self.early_stopping
+        self._check_can_split(data, held_out_fraction)
+        checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
+        if fresh:
+            self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
         loss = self._choose_loss(data, code_loss)
+        return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
+
+    def _run(self, job):
+        """Train, keeping what has been learned when the user interrupts."""
         try:
-            parts = self._prepare_net(data, loss, self.max_iter, held_out)
-            with self._callbacks_of_this_fit(schedule):
-                yield self.net_, *parts
-        except ValueError:
-            del self.net_
-            raise
-        self._finish_training(data, loss)
+            job.run()
+        except KeyboardInterrupt:
+            self.net_.converged_ = True  # the user's verdict: no second warning
+            warn_interrupted(self, f"epoch {len(self.net_.history)}")
+
+    def _finish_fit(self, job, fresh=True):
+        """Do all that comes after training, or raise the error with which it failed."""
+        if job.error is not None and fresh:
+            del self.net_  # a fresh net without a single good weight is no fit
+        self._finish_training(job)
+        self.net_.workspace_.clear()
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
@@ -266,32 +271,23 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             callbacks.append(Progress(type(self).__name__))
         return callbacks
 
-    def _train(self, data, loss, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None):
-        """Run the net, keeping what it has learned when the user interrupts."""
-        training, held_out = self._prepare_net(data, loss, n_epochs, held_out_fraction)
-        with self._callbacks_of_this_fit(schedule, checkpoint):
-            try:
-                self.net_.partial_fit(training, held_out)
-            except KeyboardInterrupt:
-                self.net_.converged_ = True  # the user's verdict: no second warning
-                warn_interrupted(self, f"epoch {len(self.net_.history)}")
-        self._finish_training(data, loss)
+    def _make_job(self, data, loss, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None):
+        """Tell the net what to minimize and for how long; return the run of its training."""
+        self.net_.criterion_ = loss
+        self.net_.max_epochs = n_epochs
+        training, held_out = self._split(data, held_out_fraction)
+        return Job(self.net_, data, training, held_out, schedule, checkpoint)
 
-    @contextmanager
-    def _callbacks_of_this_fit(self, schedule, checkpoint=None):
-        """Give the net callbacks that it is not to keep; each may be None."""
-        callbacks = self.net_.callbacks_
-        all_of_them = [("schedule", schedule), *callbacks, ("checkpoint", checkpoint)]
-        self.net_.callbacks_ = [pair for pair in all_of_them if pair[1] is not None]
-        try:
-            yield
-        finally:
-            self.net_.callbacks_ = callbacks
+    def _finish_training(self, job):
+        if job.error is not None:
+            raise job.error
+        if job.net.criterion_.degree == 0:
+            self._match_scale(job.data)
 
     def _choose_loss(self, data, code_loss):
         """Return what training minimizes."""
         if data.codes_known:
-            return CodeRegressionLoss(check_code_loss(self, code_loss)).to(self._dictionary)
+            return CodeRegressionLoss(code_loss).to(self._dictionary)
         return self._make_weighted_loss(self._dictionary)
 
     def _make_weighted_loss(self, like):
@@ -299,17 +295,6 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         weights = self.feature_weights_
         weights = None if weights is None else torch.as_tensor(weights).to(like)
         return self._make_loss(weights).to(like)
-
-    def _prepare_net(self, data, loss, n_epochs, held_out_fraction):
-        """Tell the net what to minimize and for how long; return the rows to train on and those
-        held out, or None."""
-        self.net_.criterion_ = loss
-        self.net_.max_epochs = n_epochs
-        return self._split(data, held_out_fraction)
-
-    def _finish_training(self, data, loss):
-        if loss.degree == 0:
-            self._match_scale(data)
 
     def _passes(self, data, n_components):
         """Return the batches of a pass over the data whose codes fit in memory together."""
@@ -322,13 +307,15 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """
         if not fraction:
             return data, None
-        if len(data) < 2:
+        generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
+        return data.hold_out(fraction, generator)
+
+    def _check_can_split(self, data, fraction):
+        if fraction and len(data) < 2:
             raise ValueError(
                 f"{type(self).__name__}: early_stopping=True holds out rows of X, which has "
                 f"n_samples={len(data)}; give at least 2 rows, or set early_stopping=False."
             )
-        generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
-        return data.hold_out(fraction, generator)
 
     @torch.no_grad()
     def _match_scale(self, data):
@@ -480,12 +467,11 @@ def check_callbacks(owner):
 
 
 def check_code_loss(owner, code_loss):
-    """Return the argument `code_loss` of a fit, or refuse it."""
+    """Refuse an argument `code_loss` of a fit that is none."""
     if code_loss not in CODE_LOSSES:
         raise ValueError(
             f"{type(owner).__name__}: code_loss must be one of {CODE_LOSSES}, got {code_loss!r}."
         )
-    return code_loss
 
 
 def _told(value):

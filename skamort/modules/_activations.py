@@ -41,12 +41,17 @@ class Activation(nn.Module):
         Whether dZ/dA is 1 where a code is positive and 0 elsewhere. Others give `backward`.
     offers : frozenset of str
         What losses and callbacks may require of it, by name.
+    batched : tuple of str or None
+        Names of attributes that must be equal in activations for `training.batched` to train their
+        models together; None where it does not know the class. It speaks of this class alone: a
+        subclass, which may compute something else, is unknown until it says so itself.
     """
 
     n_kept: int | None = None
     competes: ClassVar[bool] = False
     is_masked: ClassVar[bool] = True
     offers: ClassVar[frozenset[str]] = frozenset()
+    batched: ClassVar[tuple[str, ...] | None] = None
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes >= 0 of the shape of `preactivations`."""
@@ -80,6 +85,8 @@ class Activation(nn.Module):
 class ReLU(Activation):
     """Clip pre-activations at zero."""
 
+    batched = ()
+
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
         return preactivations.relu()
@@ -101,6 +108,7 @@ class TopK(Activation):
     n_kept: int
     competes = True
     offers = frozenset({"n_kept"})
+    batched = ()
 
     def __init__(self, k: int):
         super().__init__()

@@ -35,9 +35,14 @@ class Encoder(nn.Module):
         What losses and callbacks may require of it, by name: "latent_rows", a last layer with a row
         for each latent (`LayeredEncoder`); "partial_gradients", a `backward` that may be called
         several times after one `trace`, and knows what follows from some latents alone.
+    batched : tuple of str or None
+        Names of attributes that must be equal in encoders for `training.batched` to train their
+        models together; None where it does not know the class, whose `layers` it takes to be linear
+        with ReLU between them. As `Activation.batched` it speaks of this class alone.
     """
 
     offers: ClassVar[frozenset[str]] = frozenset()
+    batched: ClassVar[tuple[str, ...] | None] = None
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (n, n_features) centered data to (n, n_components) pre-activations."""
@@ -169,6 +174,12 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
     """A = X W^T + b, with gradients by hand."""
 
     offers = frozenset({"latent_rows", "partial_gradients"})
+    batched = ()
+
+    @property
+    def layers(self) -> list[LinearEncoder]:
+        """The one layer."""
+        return [self]
 
     @property
     def output_layer(self) -> nn.Linear:
@@ -223,6 +234,8 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
 
 class MLP(nn.Sequential, LayeredEncoder):
     """Linear layers with ReLU between them."""
+
+    batched = ()
 
     @property
     def layers(self) -> list[LinearEncoder]:

@@ -1,4 +1,7 @@
-"""Training of encoders: the skorch net, batches, losses and callbacks."""
+"""Training of encoders: the skorch net, batches, losses and callbacks.
+
+`batched` is a second engine, which trains many small nets as one.
+"""
 
 from ._batches import TensorBatches
 from ._callback import Setting, Stateful
@@ -17,8 +20,8 @@ from ._code_regression_loss import CODE_LOSSES, CodeRegressionLoss
 from ._data import ChunkedData, InMemoryData, TrainingData
 from ._data_parallel import DataParallel
 from ._dead_latents import DeadLatents, LatentActivity, ResampleDead, TeachDead
+from ._job import Job
 from ._loss import Loss, Outcome, ReconstructionLoss
-from ._many import fit_many
 from ._net import SparseNet
 from ._plateau import Plateau
 from ._schedule import Schedule, ramp
@@ -36,6 +39,7 @@ __all__ = [
     "DataParallel",
     "DeadLatents",
     "InMemoryData",
+    "Job",
     "LatentActivity",
     "Loss",
     "Outcome",
@@ -54,6 +58,5 @@ __all__ = [
     "TrainingConverged",
     "TrainingData",
     "UnitNormAtoms",
-    "fit_many",
     "ramp",
 ]

@@ -1,4 +1,7 @@
-"""What happens around a training step: the decoder's constraint, stopping, progress."""
+"""What happens around a training step: the decoder's constraint, stopping, progress.
+
+Callbacks that `training.batched` knows say so by `batched`, as `Loss` does.
+"""
 
 from dataclasses import asdict
 
@@ -8,6 +11,7 @@ from skorch.callbacks import Callback
 from .._progress import progress_bar
 from ._callback import Setting, Stateful
 from ._plateau import Plateau
+from ._rules import clear_denormals, clipping_factor, normalize_atoms, project_on_sphere
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -26,18 +30,19 @@ class UnitNormAtoms(Callback):
     The gradient loses its part along each atom before the step, and each atom is rescaled after it.
     """
 
+    batched = ()
+
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Project the gradient on the sphere's tangent space."""
         dictionary = net.module_.decoder.dictionary
         for atoms, grad in zip(_row_blocks(dictionary), _row_blocks(dictionary.grad), strict=True):
-            along = torch.linalg.vecdot(grad, atoms).unsqueeze(1)
-            grad.addcmul_(along, atoms, value=-1)
+            project_on_sphere(grad, atoms)
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
         """Rescale the atoms."""
         if training:
             for atoms in _row_blocks(net.module_.decoder.dictionary):
-                atoms.div_(torch.linalg.vector_norm(atoms, dim=1, keepdim=True))
+                normalize_atoms(atoms)
 
 
 class ClipGradient(Setting):
@@ -52,6 +57,8 @@ class ClipGradient(Setting):
         The greatest length; longer gradients keep their direction.
     """
 
+    batched = ()
+
     def __init__(self, max_norm):
         self.max_norm = max_norm
 
@@ -59,10 +66,8 @@ class ClipGradient(Setting):
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Measure, and shorten."""
         learned = [p for p in net.module_.parameters() if p.grad is not None]
-        norms = torch.stack(
-            [torch.linalg.vector_norm(p.grad) / net.gradient_unit(p) for p in learned]
-        )
-        factor = (self.max_norm / torch.linalg.vector_norm(norms)).clamp(max=1)
+        lengths = [torch.linalg.vector_norm(p.grad) / net.gradient_unit(p) for p in learned]
+        factor = clipping_factor(torch.stack(lengths), self.max_norm)
         if factor.is_cuda or factor < 1:  # to look would make a GPU wait
             for parameter in learned:
                 parameter.grad.mul_(factor)
@@ -82,6 +87,7 @@ class ClearDenormals(Stateful):
     """
 
     state = ("n_steps_",)
+    batched = ("every",)
 
     def __init__(self, every=128):
         self.every = every
@@ -97,11 +103,6 @@ class ClearDenormals(Stateful):
             for state in net.optimizer_.state.values():
                 for moment in (state["exp_avg"], state["exp_avg_sq"]):
                     clear_denormals(moment)
-
-
-def clear_denormals(values):
-    """Set the denormal numbers of a tensor to zero."""
-    values.masked_fill_(values.abs() < torch.finfo(values.dtype).tiny, 0)
 
 
 def _row_blocks(matrix):
@@ -120,6 +121,7 @@ class BestWeights(Stateful):
     """
 
     state = ("lowest_", "weights_")
+    batched = ()
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start afresh."""
@@ -130,12 +132,19 @@ class BestWeights(Stateful):
         loss = net.history[-1].get("valid_loss")
         if loss is None:
             return
-        net.history.record("valid_loss_best", loss < self.lowest_)
-        if loss < self.lowest_:
-            self.lowest_ = loss
+        is_best = self.is_best(loss)
+        net.history.record("valid_loss_best", is_best)
+        if is_best:
             self.weights_ = {
                 name: value.clone() for name, value in net.module_.state_dict().items()
             }
+
+    def is_best(self, loss):
+        """Take note of the validation loss of one more epoch; tell whether it is the lowest."""
+        is_lower = loss < self.lowest_
+        if is_lower:
+            self.lowest_ = loss
+        return is_lower
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Put the best weights back."""
@@ -156,6 +165,8 @@ class StopOnPlateau(Stateful):
         Epochs without such a fall after which training has converged.
     """
 
+    batched = ()
+
     def __init__(self, tol, n_iter_no_change):
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
@@ -174,11 +185,14 @@ class StopOnPlateau(Stateful):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Raise `TrainingConverged` at the end of a plateau."""
-        epoch = net.history[-1]
-        if epoch.get("warming_up"):
-            return
-        if self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"])):
+        if self.has_converged(net.history[-1]):
             raise TrainingConverged
+
+    def has_converged(self, epoch):
+        """Take note of one more epoch, a row of the history; tell whether it ends a plateau."""
+        if epoch.get("warming_up"):
+            return False
+        return self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"]))
 
 
 class Progress(Callback):
@@ -189,6 +203,8 @@ class Progress(Callback):
     description : str
         Text in front of the bar.
     """
+
+    batched = ()
 
     def __init__(self, description):
         self.description = description

@@ -24,6 +24,7 @@ class CodeRegressionLoss(Loss):
     """
 
     decodes = False
+    batched = ("kind",)
 
     def __init__(self, kind: str = "cosine"):
         super().__init__()

@@ -5,6 +5,7 @@ from torch import nn
 
 from .._validation import check_integer, check_real
 from ._callback import Setting, Stateful
+from ._rules import count_silence
 
 _WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
@@ -24,6 +25,7 @@ class LatentActivity(Stateful):
     """
 
     state = ("frequency_", "silence_", "counts_", "n_samples_")
+    batched = ()
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start counting; a net that goes on training goes on counting."""
@@ -44,12 +46,16 @@ class LatentActivity(Stateful):
             n_rows = net.processes_.n_rows
             self.counts_.add_(counts)
             self.n_samples_ += n_rows
-            self.silence_.add_(n_rows).masked_fill_(counts > 0, 0)
+            count_silence(self.silence_, counts, n_rows)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""
         if net.history[-1].get("valid_loss_best", True):
             self.frequency_ = self.counts_ / self.n_samples_
+
+    def take_over(self, silence, frequency):
+        """Know what was counted elsewhere, see `silence_` and `frequency_`."""
+        self.silence_, self.frequency_ = silence.clone(), frequency.clone()
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Make do with what has been counted when the user interrupts the first epoch."""

@@ -47,6 +47,10 @@ class Loss(nn.Module):
         What `Encoder.offers` and `Activation.offers` must name for it to work.
     decodes : bool
         Whether the decoder takes part.
+    batched : tuple of str or None
+        Names of attributes that must be equal in losses for `training.batched` to train their
+        models together; None where it does not know the class. It speaks of this class alone: a
+        subclass, which may compute something else, is unknown until it says so itself.
     alpha_factor : float
         Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
     dead : Tensor of shape (n_dead,), int64, or None
@@ -58,6 +62,7 @@ class Loss(nn.Module):
     degree: int = 2
     requires: frozenset[str] = frozenset()
     decodes: ClassVar[bool] = True
+    batched: ClassVar[tuple[str, ...] | None] = None
     penalty_name: ClassVar[str] = "penalty"
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
 from ._loss import Loss
+from ._rules import mean_of_batches
 
 _EPS = 1e-8  # Adam's default
 
@@ -51,12 +52,9 @@ class Pass:
     def means(self) -> dict[str, float]:
         """Return the mean a sample of the loss, and of its terms by name."""
         return {
-            name: self._mean(values) for name, values in {"loss": self.losses, **self.terms}.items()
+            name: mean_of_batches(torch.stack(values).tolist(), self.sizes)
+            for name, values in {"loss": self.losses, **self.terms}.items()
         }
-
-    def _mean(self, values):
-        pairs = zip(torch.stack(values).tolist(), self.sizes, strict=True)
-        return sum(value * size for value, size in pairs) / sum(self.sizes)
 
 
 class SparseNet(NeuralNet):

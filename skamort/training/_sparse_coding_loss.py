@@ -52,6 +52,8 @@ class SparseCodingLoss(ReconstructionLoss):
     Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2 and section 5.4.
     """
 
+    batched = ()
+
     def __init__(
         self,
         alpha: float = 0.0,

@@ -11,8 +11,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skamort import SAEEncoder
+from skamort.estimators import fit_many
 from skamort.modules import Activation, Encoder
-from skamort.training import Checkpoint, ReconstructionLoss, Schedule, fit_many
+from skamort.training import Checkpoint, ReconstructionLoss, Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.default_rng(0).standard_normal((60, 6))

@@ -1,7 +1,7 @@
-"""Several networks of equal shapes as one, every product of theirs a batched one.
+"""The parameters of many nets of equal shapes in one tensor; every product a batched one.
 
-Symbols are those of `_losses`, with the models first and the samples last, a layout in which
-batched products of small matrices are several times faster:
+Symbols are those of `_loss`, with the models first and the samples last, a layout in which batched
+products of small matrices are several times faster:
 
     A = W X + b,  Z = activation(A)                (n_models, n_components, n)
     R = D^T Z - X                                  (n_models, n_features, n), X centered
@@ -9,14 +9,19 @@ batched products of small matrices are several times faster:
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Iterable
+from math import inf
+from typing import cast
 
-from .._numba import has_numba
-from ..modules import TopK, Workspace
-from ._callbacks import ClipGradient, clear_denormals
-from ._code_regression_loss import CodeRegressionLoss
-from ._net import SparseNet
+import torch
+from torch import Tensor
+
+from ..._numba import has_numba
+from ...modules import MLP, LinearEncoder, SparseAutoencoder, Workspace
+from .._callbacks import ClipGradient
+from .._loss import ReconstructionLoss
+from .._net import SparseNet
+from .._rules import clear_denormals, clipping_factor, normalize_atoms, project_on_sphere
 
 # Up to this k the largest codes are found by as many rounds of maxima, which vectorize.
 _MOST_ROUNDS = 8
@@ -24,26 +29,54 @@ _MOST_ROUNDS = 8
 _MOST_COMPILED = 32
 
 
-class NetStack:
-    """The parameters of several `SparseNet` in one tensor, and Adam's steps on it.
+class BatchedNet:
+    """Many `SparseNet` as one, and Adam's steps on all.
 
     Parameters
     ----------
     nets : list of SparseNet
-        Initialized and not yet trained, with modules of the same structure: a linear encoder or
-        one with ReLU layers between, ReLU or top-k codes, k not increasing along the list.
+        Initialized and not yet trained, with parts whose `batched` the engine knows, of the same
+        shapes, k not increasing along the list.
 
     Attributes
     ----------
     learned : Tensor of shape (n_models, n_parameters)
         All that is learned, a row a model.
+    layout : dict of str to tuple
+        Of each parameter that is learned: where its numbers start and stop in such a row, and its
+        shape.
+    fixed : dict of str to Tensor
+        Parameters that are not learned, models first.
+    values, grads : dict of str to Tensor
+        All parameters, and the gradients of those that are learned, models first: views.
+    settings : dict of str to Tensor
+        What may differ from model to model, a row each.
     """
 
     def __init__(self, nets: list[SparseNet]):
         module = nets[0].module_
-        self.layers = [n for n, part in module.named_modules() if isinstance(part, nn.Linear)]
-        self.layout, self.fixed, start = {}, {}, 0
-        for name, parameter in module.named_parameters():
+        self.loss = nets[0].criterion_
+        self.reconstructs = isinstance(self.loss, ReconstructionLoss)
+        self.trains_atoms = module.decoder.dictionary.requires_grad
+        self.is_topk = module.activation.n_kept is not None
+        self.activations = [net.module_.activation for net in nets]
+        self.layers = _names_of_layers(module)
+        self._read_parameters(nets)
+        self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
+        self.n_steps = 0
+        self.betas = nets[0].optimizer_.defaults["betas"]
+        self.rates = torch.stack([self._rates(net) for net in nets])
+        self.settings = self._read_settings(nets)
+        self.workspace = Workspace()
+        self.is_compiled = self._can_be_compiled()
+        self._make_views()
+
+    def _read_parameters(self, nets: list[SparseNet]) -> None:
+        """Copy all parameters, those that are learned into one tensor."""
+        self.layout: dict[str, tuple[int, int, torch.Size]] = {}
+        self.fixed: dict[str, Tensor] = {}
+        start = 0
+        for name, parameter in nets[0].module_.named_parameters():
             if parameter.requires_grad:
                 self.layout[name] = (start, start := start + parameter.numel(), parameter.shape)
             else:
@@ -52,43 +85,36 @@ class NetStack:
             torch.cat([net.module_.get_parameter(name).flatten() for name in self.layout])
             for net in nets
         )
-        self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
-        self.n_steps = 0
-        self.workspace = Workspace()
-        self._read_settings(nets)
-        self.is_compiled = self._can_be_compiled()
-        self._make_views()
 
-    def _read_settings(self, nets: list[SparseNet]) -> None:
-        """Take what may differ from model to model, a row each."""
-        like, module = self.learned, nets[0].module_
-        self.is_topk = isinstance(module.activation, TopK)
-        self.trains_atoms = module.decoder.dictionary.requires_grad
-        self.betas = nets[0].optimizer_.defaults["betas"]
-        self.rates = torch.empty_like(like)
-        for net, rates in zip(nets, self.rates, strict=True):
-            names = {parameter: name for name, parameter in net.module_.named_parameters()}
-            for group in net.optimizer_.param_groups:
-                for parameter in group["params"]:
-                    start, stop, _ = self.layout[names[parameter]]
-                    rates[start:stop] = group["lr"]
+    def _rates(self, net: SparseNet) -> Tensor:
+        """Return the step size of each number that a net learns."""
+        rates = torch.empty_like(self.learned[0])
+        names = {parameter: name for name, parameter in net.module_.named_parameters()}
+        for group in net.optimizer_.param_groups:
+            for parameter in group["params"]:
+                start, stop, _ = self.layout[names[parameter]]
+                rates[start:stop] = group["lr"]
+        return rates
+
+    def _read_settings(self, nets: list[SparseNet]) -> dict[str, Tensor]:
+        """Return what may differ from model to model, a row each."""
         losses = [net.criterion_ for net in nets]
-        columns = {"eps": [net.optimizer_.defaults["eps"] for net in nets]}
-        longest = [_max_norm(net) for net in nets]
-        if min(longest) < float("inf"):
-            columns["max_norm"] = longest
-            columns["units"] = [
-                [net.gradient_unit(net.module_.get_parameter(name)) for name in self.layout]
-                for net in nets
-            ]
+        columns: dict[str, list] = {"eps": [net.optimizer_.defaults["eps"] for net in nets]}
+        max_norms = [_max_norm(net) for net in nets]
+        if min(max_norms) < inf:
+            columns["max_norm"] = max_norms
+            columns["units"] = [self._gradient_units(net) for net in nets]
         if self.is_topk:
-            columns["k"] = [net.module_.activation.n_kept for net in nets]
-        self.regression = losses[0] if isinstance(losses[0], CodeRegressionLoss) else None
-        if self.regression is None:
+            columns["k"] = [activation.n_kept for activation in self.activations]
+        if self.reconstructs:
             columns["alpha"] = [loss.alpha for loss in losses]
-        self.settings = {name: like.new_tensor(column) for name, column in columns.items()}
-        if self.regression is None and losses[0].squared_weights is not None:
-            self.settings["squared_weights"] = _stacked(loss.squared_weights for loss in losses)
+        settings = {name: self.learned.new_tensor(column) for name, column in columns.items()}
+        if self.reconstructs and self.loss.squared_weights is not None:
+            settings["squared_weights"] = _stacked(loss.squared_weights for loss in losses)
+        return settings
+
+    def _gradient_units(self, net: SparseNet) -> list[float]:
+        return [net.gradient_unit(net.module_.get_parameter(name)) for name in self.layout]
 
     def _can_be_compiled(self) -> bool:
         """Tell whether the compiled step is there, and knows these models."""
@@ -96,7 +122,7 @@ class NetStack:
             has_numba()
             and self.learned.device.type == "cpu"
             and len(self.layers) == 1
-            and self.regression is None
+            and self.reconstructs
             and (not self.is_topk or self.settings["k"].max().item() <= _MOST_COMPILED)
         )
 
@@ -114,19 +140,20 @@ class NetStack:
         """Go on with some of the models."""
         for name in ("learned", "mean", "square", "rates"):
             setattr(self, name, getattr(self, name)[models])
+        self.activations = [self.activations[model] for model in models]
         self.fixed = {name: value[models] for name, value in self.fixed.items()}
         self.settings = {name: value[models] for name, value in self.settings.items()}
         self._make_views()
 
-    def backward(self, X: Tensor, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def backward(self, X: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the gradients of a batch.
 
         Parameters
         ----------
         X : Tensor of shape (n_models, n_features, n)
             A batch for each model.
-        target : Tensor of shape (n_models, n_components, n), optional
-            Its known codes.
+        *target : Tensor of shape (n_models, n_components, n)
+            Its known codes, where they are known.
 
         Returns
         -------
@@ -140,62 +167,54 @@ class NetStack:
         inputs, codes = self._encode(X)
         active = torch.sign(codes, out=self.workspace.take("active", codes))
         fired = active.sum(2)
-        if self.regression is None:
+        if self.reconstructs:
             weighted, loss = self._reconstruct(codes, inputs[0])
-            share = 1 / X.shape[2]
-            dictionary = self.values["decoder.dictionary"]
-            if self.trains_atoms:
-                grad = torch.bmm(weighted, codes.transpose(1, 2)).mul_(share)
-                self.grads["decoder.dictionary"].copy_(grad.transpose(1, 2))
-            penalty = self.settings["alpha"].view(-1, 1, 1) * share
-            space = self.workspace.take("code_grad", codes)
-            code_grad = torch.baddbmm(penalty, dictionary, weighted, alpha=share, out=space)
+            code_grad = self._decoder_backward(codes, weighted)
         else:
-            loss, code_grad = self._regress(codes, target)
+            loss, code_grad = self._compare(codes, *target)
         center_grad = self._encoder_backward(code_grad.mul_(active), inputs)
         if center_grad is not None:
-            if self.regression is None:
-                center_grad += weighted.sum(2).mul_(share)
+            if self.reconstructs:
+                center_grad += weighted.sum(2).mul_(1 / X.shape[2])
             self.grads["decoder.intercept"].copy_(center_grad)
         return loss, fired
 
-    def evaluate(self, X: Tensor, target: Tensor | None = None) -> Tensor:
+    def evaluate(self, X: Tensor, *target: Tensor) -> Tensor:
         """Return the losses of a batch, of shape (n_models,)."""
         if self.is_compiled:
             return self._compiled_step(X, self.grad[:, :0])[0]
         inputs, codes = self._encode(X)
-        if self.regression is None:
+        if self.reconstructs:
             return self._reconstruct(codes, inputs[0])[1]
-        return self._regress(codes, target)[0]
+        return self._compare(codes, *target)[0]
 
     def step(self) -> None:
         """Take a step of Adam, atoms staying on the unit sphere."""
-        self.n_steps += 1
         atoms = self.values["decoder.dictionary"]
         if self.trains_atoms:
-            atom_grad = self.grads["decoder.dictionary"]
-            along = torch.linalg.vecdot(atom_grad, atoms).unsqueeze(2)
-            atom_grad.addcmul_(along, atoms, value=-1)
+            project_on_sphere(self.grads["decoder.dictionary"], atoms)
         if "max_norm" in self.settings:
-            self._clip()
+            self.grad.mul_(self._clipping_factors().unsqueeze(1))
+        self._take_adam_step()
+        if self.trains_atoms:
+            normalize_atoms(atoms)
+
+    def _clipping_factors(self) -> Tensor:
+        norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in self.grads.values()]
+        lengths = torch.stack(norms, dim=1) / self.settings["units"]
+        return clipping_factor(lengths, self.settings["max_norm"])
+
+    def _take_adam_step(self) -> None:
+        self.n_steps += 1
         decays = self.betas
         self.mean.lerp_(self.grad, 1 - decays[0])
         self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
         shares = [1 - decay**self.n_steps for decay in decays]  # of a moment that has been seen
         scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.settings["eps"].unsqueeze(1))
         self.learned.addcmul_(self.mean / scale, self.rates, value=-1 / shares[0])
-        if self.trains_atoms:
-            atoms.div_(torch.linalg.vector_norm(atoms, dim=2, keepdim=True))
-
-    def _clip(self) -> None:
-        """Shorten the gradients that are too long, as `ClipGradient` does."""
-        norms = [torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in self.grads.values()]
-        norms = torch.stack(norms, dim=1) / self.settings["units"]
-        factors = self.settings["max_norm"] / torch.linalg.vector_norm(norms, dim=1)
-        self.grad.mul_(factors.clamp(max=1).unsqueeze(1))
 
     def clear_denormals(self) -> None:
-        """Set moments that have decayed to denormal numbers to zero, as `ClearDenormals` does."""
+        """Set moments that have decayed to denormal numbers to zero."""
         for moment in (self.mean, self.square):
             clear_denormals(moment)
 
@@ -213,7 +232,7 @@ class NetStack:
 
     def _compiled_step(self, X: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the losses, the gradients and on how many samples each latent is active."""
-        from ._stack_numba import compiled_step
+        from ._step_numba import compiled_step
 
         return compiled_step(X, self.learned, grad, self.layout, self.fixed, self.settings)
 
@@ -241,20 +260,24 @@ class NetStack:
         """Return what `TopK` makes of each model's pre-activations."""
         counts = [int(count) for count in self.settings["k"].tolist()]
         if counts[0] <= _MOST_ROUNDS:
-            names = ("codes", "rest", "below")
-            codes, rest, below = (self.workspace.take(name, preactivations) for name in names)
-            rest.copy_(torch.clamp(preactivations, min=0, out=codes))
-            for found in range(counts[0]):
-                n_models = sum(count > found for count in counts)
-                left = rest[:n_models]
-                torch.lt(left, left.amax(1, keepdim=True), out=below[:n_models])
-                left.mul_(below[:n_models])
-            codes.sub_(rest)
-            fired = torch.sign(codes, out=below).sum(1)
+            codes, fired = self._keep_maxima(preactivations, counts)
             if (fired <= self.settings["k"].unsqueeze(1)).all():  # else equals went in one round
                 return codes
-        pairs = zip(counts, preactivations, strict=True)
-        return torch.stack([TopK(k)(values.mT).mT for k, values in pairs])
+        pairs = zip(self.activations, preactivations, strict=True)
+        return torch.stack([activation(values.mT).mT for activation, values in pairs])
+
+    def _keep_maxima(self, preactivations: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
+        """Keep the largest of each sample round after round; return the codes and their number."""
+        names = ("codes", "rest", "below")
+        codes, rest, below = (self.workspace.take(name, preactivations) for name in names)
+        rest.copy_(torch.clamp(preactivations, min=0, out=codes))
+        for found in range(counts[0]):
+            n_models = sum(count > found for count in counts)
+            left = rest[:n_models]
+            torch.lt(left, left.amax(1, keepdim=True), out=below[:n_models])
+            left.mul_(below[:n_models])
+        codes.sub_(rest)
+        return codes, torch.sign(codes, out=below).sum(1)
 
     def _reconstruct(self, codes: Tensor, centered: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted residual and the loss."""
@@ -268,11 +291,22 @@ class NetStack:
         loss += 2 * self.settings["alpha"] * codes.sum((1, 2))
         return weighted, loss.mul_(0.5 / codes.shape[2])
 
-    def _regress(self, codes: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and its gradient with respect to the codes."""
+    def _decoder_backward(self, codes: Tensor, weighted: Tensor) -> Tensor:
+        """Leave the atoms' gradients; return those of the codes, all latents taken as active."""
+        share = 1 / codes.shape[2]
+        if self.trains_atoms:
+            grad = torch.bmm(weighted, codes.transpose(1, 2)).mul_(share)
+            self.grads["decoder.dictionary"].copy_(grad.transpose(1, 2))
+        penalty = self.settings["alpha"].view(-1, 1, 1) * share
+        space = self.workspace.take("code_grad", codes)
+        dictionary = self.values["decoder.dictionary"]
+        return torch.baddbmm(penalty, dictionary, weighted, alpha=share, out=space)
+
+    def _compare(self, codes: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of codes whose targets are known, and its gradient."""
         with torch.enable_grad():
             codes = codes.requires_grad_()
-            losses = torch.vmap(self.regression)(codes.mT, target.mT)
+            losses = torch.vmap(self.loss)(codes.mT, *(tensor.mT for tensor in target))
             (code_grad,) = torch.autograd.grad(losses.sum(), codes)
         return losses.detach(), code_grad
 
@@ -292,11 +326,17 @@ class NetStack:
         return None
 
 
-def _stacked(tensors) -> Tensor:
+def _names_of_layers(module: SparseAutoencoder) -> list[str]:
+    """Return the names of the encoder's linear layers in the module."""
+    names = {part: name for name, part in module.named_modules()}
+    return [names[layer] for layer in cast("LinearEncoder | MLP", module.encoder).layers]
+
+
+def _stacked(tensors: Iterable[Tensor]) -> Tensor:
     return torch.stack([tensor.detach() for tensor in tensors])
 
 
 def _max_norm(net: SparseNet) -> float:
     """Return the length to which a net's gradients are shortened."""
     clips = [callback for _, callback in net.callbacks_ if isinstance(callback, ClipGradient)]
-    return clips[0].max_norm if clips else float("inf")
+    return clips[0].max_norm if clips else inf

@@ -4,7 +4,7 @@ gradients a block of samples at a time, which stays in the processor's first cac
 A block is a flat array of rows, one for each latent or feature, of `_WIDTH` samples each. As that
 is a constant, the compiler knows that rows do not overlap, and vectorizes over the samples.
 Products take four rows by four, so that a number is loaded once for four uses; rows and columns of
-all matrices are filled up with zeros to multiples of four. Symbols are those of `_stack`.
+all matrices are filled up with zeros to multiples of four. Symbols are those of `_net`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._numba import ANY_ORDER, leaf
-from .._threads import run_in_threads
+from ..._numba import ANY_ORDER, leaf
+from ..._threads import run_in_threads
 
 _WIDTH = 128
 _PARAMETERS = ("encoder.weight", "encoder.bias", "decoder.dictionary", "decoder.intercept")
@@ -41,7 +41,7 @@ def compiled_step(
     grad : Tensor of shape (n_models, n_parameters) or (n_models, 0)
         Where the gradients go.
     layout, fixed, settings : dict
-        Attributes of `NetStack`.
+        Attributes of `BatchedNet`.
 
     Returns
     -------
@@ -60,19 +60,27 @@ def compiled_step(
     batch = X[:1] if X.stride(0) == 0 else X  # one for all is not copied
     tensors = batch.contiguous(), learned, dictionary.contiguous(), gamma, alpha, k
     arrays = [tensor.numpy() for tensor in (*tensors, loss, fired, grad)]
-    rows, columns = -(-n_components // 4) * 4, -(-n_features // 4) * 4
     n_spare = 5 + int(k.max()) if "k" in settings else 0
 
     def take(models: slice) -> None:
-        # Memory of torch begins where a cache line does: vectors across two take twice as long.
-        matrices = tuple(X.new_zeros(4, rows, columns).numpy())
-        totals = X.new_zeros(rows).numpy(), X.new_zeros(columns).numpy()
-        heights = columns, columns, rows, rows, n_spare
-        blocks = tuple(X.new_zeros(height * _WIDTH).numpy() for height in heights)
-        _step(models.start, models.stop, places, *arrays, matrices, totals, blocks)
+        memory = _memory(X, n_components, n_features, n_spare)
+        _step(models.start, models.stop, places, *arrays, *memory)
 
     run_in_threads(take, len(X), torch.get_num_threads())
     return loss, fired
+
+
+def _memory(X: Tensor, n_components: int, n_features: int, n_spare: int) -> tuple:
+    """Return zeros for the matrices, the totals and the blocks of a thread.
+
+    Memory of torch begins where a cache line does: vectors across two take twice as long.
+    """
+    rows, columns = -(-n_components // 4) * 4, -(-n_features // 4) * 4
+    matrices = tuple(X.new_zeros(4, rows, columns).numpy())
+    totals = X.new_zeros(rows).numpy(), X.new_zeros(columns).numpy()
+    heights = columns, columns, rows, rows, n_spare
+    blocks = tuple(X.new_zeros(height * _WIDTH).numpy() for height in heights)
+    return matrices, totals, blocks
 
 
 @_compiled

@@ -8,10 +8,10 @@ from torch import nn
 
 from skamort.modules import Decoder, LinearEncoder, ReLU, SparseAutoencoder, TopK
 from skamort.training import SparseCodingLoss, SparseNet
-from skamort.training._stack import NetStack
+from skamort.training.batched import BatchedNet
 
 
-def make_stack(
+def make_net(
     n_features,
     n_components,
     ks=(None, None),
@@ -23,7 +23,7 @@ def make_stack(
     weighted=False,
     copies=1,
 ):
-    """A stack of random models, the latents in groups of equal copies."""
+    """A batched net of random models, the latents in groups of equal copies."""
     random = torch.Generator().manual_seed(n_features * n_components)
 
     def draw(*shape):
@@ -41,23 +41,24 @@ def make_stack(
         decoder = Decoder(atoms.repeat(copies, 1), center, trainable)
         activation = ReLU() if k is None else TopK(k)
         loss = SparseCodingLoss(draw(1).abs().item(), draw(n_features) if weighted else None)
-        nets.append(SparseNet(SparseAutoencoder(encoder, activation, decoder), loss).initialize())
-    return NetStack(nets)
+        module = SparseAutoencoder(encoder, activation, decoder)
+        nets.append(SparseNet(module, loss, generator=random).initialize())
+    return BatchedNet(nets)
 
 
-def make_batch(stack, n, shared=False):
-    width = stack.values["decoder.dictionary"].shape[2]
-    shape = (1 if shared else len(stack), width, n)
-    X = torch.randn(shape, generator=torch.Generator().manual_seed(n), dtype=stack.learned.dtype)
-    return X.expand(len(stack), -1, -1)
+def make_batch(net, n, shared=False):
+    width = net.values["decoder.dictionary"].shape[2]
+    shape = (1 if shared else len(net), width, n)
+    X = torch.randn(shape, generator=torch.Generator().manual_seed(n), dtype=net.learned.dtype)
+    return X.expand(len(net), -1, -1)
 
 
-def outcome(stack, X, compiled):
+def outcome(net, X, compiled):
     """Losses, firing counts, gradients, and the losses of `evaluate`."""
-    stack.is_compiled = compiled
-    stack.grad.fill_(float("nan"))
-    loss, fired = stack.backward(X)
-    return loss, fired, stack.grad.clone(), stack.evaluate(X)
+    net.is_compiled = compiled
+    net.grad.fill_(float("nan"))
+    loss, fired = net.backward(X)
+    return loss, fired, net.grad.clone(), net.evaluate(X)
 
 
 @needs_numba
@@ -78,12 +79,12 @@ def test_compiled_step_equals_torch(n_features, n_components, n, with_k, shared,
     k = st.integers(1, n_components) if with_k else st.none()
     ks = data.draw(st.lists(k, min_size=1, max_size=3))
     ks.sort(key=lambda k: -(k or 0))
-    stack = make_stack(n_features, n_components, ks, **options)
-    assert stack.is_compiled
-    X = make_batch(stack, n, shared)
+    net = make_net(n_features, n_components, ks, **options)
+    assert net.is_compiled
+    X = make_batch(net, n, shared)
     close = {"rtol": 1e-3, "atol": 1e-3} if options["dtype"] == torch.float32 else {}
-    expected = outcome(stack, X, compiled=False)
-    for ours, theirs in zip(outcome(stack, X, compiled=True), expected, strict=True):
+    expected = outcome(net, X, compiled=False)
+    for ours, theirs in zip(outcome(net, X, compiled=True), expected, strict=True):
         torch.testing.assert_close(ours, theirs, **close)
 
 
@@ -99,14 +100,14 @@ def test_of_equal_codes_the_compiled_step_keeps_k(n_groups, copies, n, data):
     """Whichever of equal latents are kept, the loss and their gradients' sum are the same."""
     n_components = n_groups * copies
     ks = sorted(data.draw(st.lists(st.integers(1, n_components), min_size=1, max_size=3)))[::-1]
-    stack = make_stack(5, n_components, ks, copies=copies)
-    X = make_batch(stack, n)
-    ours, theirs = (outcome(stack, X, compiled) for compiled in (True, False))
+    net = make_net(5, n_components, ks, copies=copies)
+    X = make_batch(net, n)
+    ours, theirs = (outcome(net, X, compiled) for compiled in (True, False))
     torch.testing.assert_close(ours[0], theirs[0])
     torch.testing.assert_close(ours[3], theirs[3])
     by_group = (-1, copies, n_groups)
     torch.testing.assert_close(ours[1].view(by_group).sum(1), theirs[1].view(by_group).sum(1))
-    for name, (start, stop, shape) in stack.layout.items():
+    for name, (start, stop, shape) in net.layout.items():
         grads = [grad[:, start:stop].unflatten(1, shape) for grad in (ours[2], theirs[2])]
         if name != "decoder.intercept":
             grads = [grad.unflatten(1, (copies, n_groups)).sum(1) for grad in grads]
@@ -115,12 +116,12 @@ def test_of_equal_codes_the_compiled_step_keeps_k(n_groups, copies, n, data):
 
 @needs_numba
 def test_models_that_diverge_leave_the_others_alone():
-    stack = make_stack(5, 6, (2, 2, 2))
-    X = make_batch(stack, 100)
-    expected = outcome(stack, X, compiled=True)
+    net = make_net(5, 6, (2, 2, 2))
+    X = make_batch(net, 100)
+    expected = outcome(net, X, compiled=True)
     for bad in (float("nan"), float("inf"), 1e300):
-        stack.learned[1] = bad
-        loss, fired, grad, _ = outcome(stack, X, compiled=True)
+        net.learned[1] = bad
+        loss, fired, grad, _ = outcome(net, X, compiled=True)
         assert not loss[1].isfinite()
         for ours, theirs in zip((loss, fired, grad), expected[:3], strict=True):
             assert torch.equal(ours[[0, 2]], theirs[[0, 2]])
@@ -128,35 +129,35 @@ def test_models_that_diverge_leave_the_others_alone():
 
 @needs_numba
 def test_threads_share_the_models(monkeypatch):
-    stack = make_stack(5, 6, (3, 2, 1))
-    X = make_batch(stack, 300)
-    expected = outcome(stack, X, compiled=True)
+    net = make_net(5, 6, (3, 2, 1))
+    X = make_batch(net, 300)
+    expected = outcome(net, X, compiled=True)
     monkeypatch.setattr("torch.get_num_threads", lambda: 2)
-    for ours, theirs in zip(outcome(stack, X, compiled=True), expected, strict=True):
+    for ours, theirs in zip(outcome(net, X, compiled=True), expected, strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_torch_takes_what_the_compiled_step_does_not(monkeypatch):
-    assert not make_stack(4, 40, (33, 1)).is_compiled
-    monkeypatch.setattr("skamort.training._stack.has_numba", lambda: False)
-    assert not make_stack(4, 40).is_compiled
+    assert not make_net(4, 40, (33, 1)).is_compiled
+    monkeypatch.setattr("skamort.training.batched._net.has_numba", lambda: False)
+    assert not make_net(4, 40).is_compiled
 
 
 @pytest.mark.parametrize("k", [None, 2])
 def test_gradients_are_those_of_autograd(k):
-    stack = make_stack(5, 7, (k, k), weighted=True)
-    X = make_batch(stack, 30)
-    loss, fired = stack.backward(X)
-    for m in range(len(stack)):
-        values = {name: value[m].clone().requires_grad_() for name, value in stack.values.items()}
+    net = make_net(5, 7, (k, k), weighted=True)
+    X = make_batch(net, 30)
+    loss, fired = net.backward(X)
+    for m in range(len(net)):
+        values = {name: value[m].clone().requires_grad_() for name, value in net.values.items()}
         centered = X[m].T - values["decoder.intercept"]
         A = centered @ values["encoder.weight"].T + values["encoder.bias"]
         Z = A.relu() if k is None else TopK(k)(A)
         R = Z @ values["decoder.dictionary"] - centered
-        squared_weights, alpha = (stack.settings[s][m] for s in ("squared_weights", "alpha"))
+        squared_weights, alpha = (net.settings[s][m] for s in ("squared_weights", "alpha"))
         expected = ((R.square() * squared_weights).sum() / 2 + alpha * Z.sum()) / len(R)
         expected.backward()
         torch.testing.assert_close(loss[m], expected.detach())
         np.testing.assert_array_equal(fired[m], (Z > 0).sum(0))
         for name, value in values.items():
-            torch.testing.assert_close(stack.grads[name][m], value.grad)
+            torch.testing.assert_close(net.grads[name][m], value.grad)

@@ -14,7 +14,8 @@ from skorch.callbacks import GradientNormClipping
 from tqdm import tqdm
 
 from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.training import Schedule, SparseNet, StopOnPlateau, fit_many
+from skamort.estimators import fit_many
+from skamort.training import Checkpoint, Schedule, SparseNet, StopOnPlateau
 
 N_COMPONENTS = 12
 CASES = {
@@ -93,7 +94,7 @@ def no_fit_alone(monkeypatch):
 @each_engine
 def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_alone):
     if engine == "torch":
-        no_fit_alone.setattr("skamort.training._stack.has_numba", lambda: False)
+        no_fit_alone.setattr("skamort.training.batched._net.has_numba", lambda: False)
     estimator, grid = CASES[case]
     estimator = clone(estimator).set_params(
         max_iter=20, batch_size=batch_size, early_stopping=early_stopping
@@ -113,8 +114,8 @@ def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_a
 @pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
 def test_known_codes(code_loss, X, no_fit_alone):
     codes = np.abs(np.random.default_rng(1).standard_normal((len(X), N_COMPONENTS)))
-    sae = SAEEncoder(N_COMPONENTS, max_iter=10, fit_intercept=True)
     known = {"codes": codes, "code_loss": code_loss}
+    sae = SAEEncoder(N_COMPONENTS, max_iter=10, fit_intercept=True)
     models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e-2]}, [0, 1], **known)
     no_fit_alone.undo()
     for model in models:
@@ -207,7 +208,7 @@ def test_verbose_draws_one_bar(X, monkeypatch):
         bars.append((total, description, disable))
         return tqdm(disable=True)
 
-    monkeypatch.setattr("skamort.training._many.progress_bar", progress_bar)
+    monkeypatch.setattr("skamort.training.batched._loop.progress_bar", progress_bar)
     fit_quietly(fit_many, SAEEncoder(verbose=True), X, {"max_iter": [2, 3]}, range(3))
     assert bars == [(3, "6 models", False)]
 
@@ -217,7 +218,7 @@ def test_verbose_draws_one_bar(X, monkeypatch):
     [
         ({"alpha": [-1.0]}, "alpha"),
         ({"k": [3]}, "Invalid parameter 'k'"),
-        ({"checkpoint": ["runs"]}, "checkpoint=None"),
+        ({"checkpoint": ["runs", Checkpoint("runs")]}, "checkpoint=None"),
     ],
 )
 def test_refuses_before_any_work(grid, message, X):

@@ -1,0 +1,73 @@
+"""What training does to tensors, whether they are of one model or of many.
+
+Tensors of many models have a leading axis of models; the others are those of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def project_on_sphere(gradient: Tensor, atoms: Tensor) -> None:
+    """Take the part along each atom of unit norm from its gradient, in place.
+
+    Parameters
+    ----------
+    gradient, atoms : Tensor of shape ([n_models,] n_components, n_features)
+        The gradients and the atoms.
+    """
+    along = torch.linalg.vecdot(gradient, atoms).unsqueeze(-1)
+    gradient.addcmul_(along, atoms, value=-1)
+
+
+def normalize_atoms(atoms: Tensor) -> None:
+    """Rescale atoms to unit norm, in place; of shape ([n_models,] n_components, n_features)."""
+    atoms.div_(torch.linalg.vector_norm(atoms, dim=-1, keepdim=True))
+
+
+def clipping_factor(lengths: Tensor, max_norm: float | Tensor) -> Tensor:
+    """Return the factor, at most 1, that shortens gradients which as one vector are too long.
+
+    Parameters
+    ----------
+    lengths : Tensor of shape ([n_models,] n_parameters)
+        Length of the gradient of each parameter, in its unit.
+    max_norm : float or Tensor of shape (n_models,)
+        The greatest length of all together.
+
+    Returns
+    -------
+    factor : Tensor of shape () or (n_models,)
+        By what to multiply the gradients.
+    """
+    return (max_norm / torch.linalg.vector_norm(lengths, dim=-1)).clamp(max=1)
+
+
+def clear_denormals(values: Tensor) -> None:
+    """Set the denormal numbers of a tensor of any shape to zero, in place."""
+    values.masked_fill_(values.abs() < torch.finfo(values.dtype).tiny, 0)
+
+
+def count_silence(silence: Tensor, fired: Tensor, n_rows: int) -> None:
+    """Add a batch to the samples seen since each latent last fired, in place.
+
+    Parameters
+    ----------
+    silence : Tensor of shape ([n_models,] n_components), int64
+        The counts.
+    fired : Tensor of the same shape
+        On how many samples of the batch each latent fired.
+    n_rows : int
+        Samples of the batch; they count as one moment.
+    """
+    silence.add_(n_rows).masked_fill_(fired > 0, 0)
+
+
+def mean_of_batches(values: Sequence[Any], n_rows: Sequence[int]) -> Any:
+    """Return the mean a sample of numbers, or arrays of such, that are means of batches."""
+    pairs = zip(values, n_rows, strict=True)
+    return sum(value * size for value, size in pairs) / sum(n_rows)

@@ -1,0 +1,191 @@
+"""The training loop of many nets at once: what `SparseNet.partial_fit` does, a row a net.
+
+Losses, weights and counts of the nets are rows of tensors. When training stops, and which epoch was
+the best, the callbacks of each net tell, as when it is trained alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+from tqdm import tqdm
+
+from ..._progress import progress_bar
+from .._callbacks import BestWeights, ClearDenormals, StopOnPlateau
+from .._data import InMemoryData, TrainingData
+from .._dead_latents import LatentActivity
+from .._job import Job
+from .._net import SparseNet
+from .._rules import count_silence, mean_of_batches
+from ._batches import StackedBatches
+from ._net import BatchedNet
+from ._plan import plan
+
+Kind = TypeVar("Kind", bound=Callback)
+
+
+def train(jobs: Sequence[Job], verbose: bool = False) -> None:
+    """Train nets, together where they can be; `error` tells of each whether it failed.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What is to be trained.
+    verbose : bool, default=False
+        Whether to draw a bar of epochs for nets that are trained together.
+    """
+    for group in plan(jobs):
+        if len(group) == 1:
+            group[0].run()
+            continue
+        n_epochs = max(job.net.max_epochs for job in group)
+        with progress_bar(n_epochs, f"{len(group)} models", disable=not verbose) as bar:
+            BatchedTraining(group).run(bar)
+
+
+class BatchedTraining:
+    """Train nets together, each to the end that it would reach alone.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        A group of a `plan`. In the end each net holds its weights, its moments and its history,
+        but for those whose loss became infinite or NaN: they keep their first weights, and their
+        job tells the error.
+    """
+
+    def __init__(self, jobs: list[Job]):
+        self.jobs = jobs
+        self.models = list(range(len(jobs)))  # those still in training, as places in `jobs`
+        nets = [job.net for job in jobs]
+        self.net = BatchedNet(nets)
+        self.training, self.held_out = _batches(jobs)
+        self.kept = self.net.learned.clone()  # weights of the epoch that counts, a row a model...
+        n_components = nets[0].module_.decoder.dictionary.shape[0]
+        self.silence = self.kept.new_zeros(len(jobs), n_components, dtype=torch.int64)
+        self.frequency = torch.zeros(self.silence.shape, device=self.kept.device)  # ...and of it
+        self.history: list[list[dict]] = [[] for _ in jobs]
+        self.clear_every = _callback(nets[0], ClearDenormals).every
+        self.best_weights = [_callback(net, BestWeights) for net in nets]
+        self.stops = [_callback(net, StopOnPlateau) for net in nets]
+        for net, *callbacks in zip(nets, self.best_weights, self.stops, strict=True):
+            for callback in callbacks:
+                callback.on_train_begin(net)
+
+    @torch.no_grad()
+    def run(self, bar: tqdm) -> None:
+        """Train until the last model has converged or come to its last epoch."""
+        for epoch in range(1, 1 + max(job.net.max_epochs for job in self.jobs)):
+            self._train_epoch(epoch)
+            self._leave(epoch)
+            bar.update()
+            if not self.models:
+                break
+
+    def _train_epoch(self, epoch: int) -> None:
+        """Pass once over the data; record what each model's history holds of it."""
+        losses, sizes, counts = [], [], torch.zeros_like(self.silence)
+        generators = [self.jobs[model].net.generator for model in self.models]
+        for batch in self.training.batches(self.models, generators):
+            loss, fired = self.net.backward(*batch)
+            self.net.step()
+            losses.append(loss)
+            sizes.append(batch[0].shape[2])
+            counts += fired.long()
+            count_silence(self.silence, fired, sizes[-1])
+            if self.net.n_steps % self.clear_every == 0:
+                self.net.clear_denormals()
+        rows = [{"epoch": epoch} for _ in self.models]
+        _record(rows, "train", losses, sizes)
+        self._keep_best(rows, counts / self.training.n_rows)
+        for model, row in zip(self.models, rows, strict=True):
+            self.history[model].append(row)
+
+    def _keep_best(self, rows: list[dict], frequency: Tensor) -> None:
+        """Keep what was learned in an epoch by the models of which it is the best."""
+        if self.held_out is None:
+            self.kept, self.frequency = self.net.learned, frequency
+            return
+        better = self._validate(self.held_out, rows)
+        self.kept = torch.where(better, self.net.learned, self.kept)
+        self.frequency = torch.where(better, frequency, self.frequency)
+
+    def _validate(self, held_out: StackedBatches, rows: list[dict]) -> Tensor:
+        """Record the losses of the held-out rows; tell which are the lowest so far, in a column."""
+        losses, sizes = [], []
+        for batch in held_out.batches(self.models):
+            losses.append(self.net.evaluate(*batch))
+            sizes.append(batch[0].shape[2])
+        _record(rows, "valid", losses, sizes)
+        for model, row in zip(self.models, rows, strict=True):
+            row["valid_loss_best"] = self.best_weights[model].is_best(row["valid_loss"])
+        are_best = [row["valid_loss_best"] for row in rows]
+        return torch.tensor(are_best, device=self.kept.device).unsqueeze(1)
+
+    def _leave(self, epoch: int) -> None:
+        """Let the models go that have converged, diverged or come to their last epoch."""
+        staying = [
+            place
+            for place, model in enumerate(self.models)
+            if not self._has_ended(place, model, epoch)
+        ]
+        if len(staying) == len(self.models):
+            return
+        self.net.keep(staying)
+        self.models = [self.models[place] for place in staying]
+        self.kept, self.silence, self.frequency = (
+            value[staying] for value in (self.kept, self.silence, self.frequency)
+        )
+
+    def _has_ended(self, place: int, model: int, epoch: int) -> bool:
+        """Tell whether training ends here for a model; its net then takes over what is learned."""
+        job, row = self.jobs[model], self.history[model][-1]
+        losses = [row["train_loss"], row.get("valid_loss", 0.0)]
+        infinite = [loss for loss in losses if not math.isfinite(loss)]
+        if infinite:
+            job.error = job.net.divergence(infinite[0], epoch)
+            return True
+        converged = self.stops[model].has_converged(row)
+        if not converged and epoch < job.net.max_epochs:
+            return False
+        self._hand_over(place, model, converged)
+        return True
+
+    def _hand_over(self, place: int, model: int, converged: bool) -> None:
+        """Leave in the net what training alone would have left."""
+        net = self.jobs[model].net
+        net.converged_ = converged
+        self.net.store(place, net, self.kept[place])
+        _callback(net, LatentActivity).take_over(self.silence[place], self.frequency[place])
+        net.history.extend({**row, "batches": []} for row in self.history[model])
+
+
+def _batches(jobs: list[Job]) -> tuple[StackedBatches, StackedBatches | None]:
+    """Return the batches to train on, and those held out, or None."""
+    batch_size = jobs[0].net.batch_size
+    training = StackedBatches([_in_memory(job.training) for job in jobs], batch_size)
+    if jobs[0].held_out is None:
+        return training, None
+    return training, StackedBatches([_in_memory(job.held_out) for job in jobs], batch_size)
+
+
+def _in_memory(data: TrainingData | None) -> InMemoryData:
+    return cast(InMemoryData, data)  # `plan` leaves all else alone
+
+
+def _record(rows: list[dict], prefix: str, losses: list[Tensor], sizes: list[int]) -> None:
+    """Note each model's mean loss a sample in its row."""
+    values = torch.stack(losses).cpu().numpy().astype(np.float64)
+    means = mean_of_batches(list(values), sizes)
+    for row, mean in zip(rows, means.tolist(), strict=True):
+        row |= {f"{prefix}_loss": mean, f"{prefix}_batch_count": len(losses)}
+
+
+def _callback(net: SparseNet, kind: type[Kind]) -> Kind:
+    return next(callback for _, callback in net.callbacks_ if isinstance(callback, kind))
