@@ -28,7 +28,7 @@ def signal():
 
 def make_model(**options):
     """A model with thresholds of several heights, close to many pre-activations."""
-    module, X = make_problem(activation=JumpReLU(7, BANDWIDTH), **options)
+    module, X = make_problem(activation=JumpReLU(7, BANDWIDTH, 1.0), **options)
     with torch.no_grad():
         module.activation.log_threshold.add_(torch.linspace(-0.5, 0.5, 7))
     return module, X
@@ -114,31 +114,39 @@ def test_a_step_adds_to_gradients_that_are_there():
 
 
 def test_codes_are_what_lies_above_the_threshold_as_it_is():
-    activation = JumpReLU(3, 0.5)
+    activation = JumpReLU(3, 0.5, 1.0)
     A = torch.tensor([[0.4, 0.6, -3.0], [0.5, 7.0, 0.0]])
     assert activation(A).tolist() == [[0, pytest.approx(0.6), 0], [0, 7, 0]]
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, torch.tensor([0.5, 1.0, 4.0])])
 def test_thresholds_follow_pre_activations(scale):
-    activation = JumpReLU(3, 0.5)
+    activation = JumpReLU(3, 0.5, 1.0)
     A = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     before = activation(A)
     activation.rescale(scale)
     torch.testing.assert_close(activation(A * scale), before * scale)
-    assert activation.bandwidth.item() == pytest.approx(0.5 * float(torch.as_tensor(scale).mean()))
+    assert activation.start.item() == pytest.approx(0.5 * float(torch.as_tensor(scale).mean()))
 
 
-def test_bandwidth_is_relative_to_the_norm_of_the_centered_data(signal):
+@pytest.mark.parametrize("bandwidth", [0.5, 2.0])
+def test_the_window_is_as_wide_as_the_bandwidth_says(bandwidth):
+    activation = JumpReLU(1, 0.1, bandwidth)
+    near = 0.1 + 0.1 * bandwidth * torch.tensor([[-0.51], [-0.49], [0.49], [0.51]])
+    activation.charge(near, price=3.0)
+    expected = -2 * 3.0 * 0.1 / (0.1 * bandwidth)
+    assert activation.log_threshold.grad.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_thresholds_start_where_a_code_pays_for_itself_and_codes_reconstruct_best(signal):
     X = 5 * signal[0] + 100
-    sae = JumpReLUSAE(16, bandwidth=0.1, fit_intercept=True, max_iter=1, learning_rate=1e-12)
-    module = sae.fit(X).net_.module_
-    norm = np.sqrt(np.square(X - X.mean(axis=0)).sum(axis=1).mean())
-    # The encoder starts at the dictionary times the factor that reconstructs best.
-    factor = module.encoder.weight.norm(dim=1).mean().item()
-    assert module.activation.bandwidth.item() == pytest.approx(0.1 * norm * factor, rel=1e-6)
-    thresholds = module.activation.log_threshold.exp().detach()
-    assert_allclose(thresholds, module.activation.bandwidth.expand(16), rtol=1e-5)
+    sae = JumpReLUSAE(16, alpha=0.5, fit_intercept=True, max_iter=1, learning_rate=1e-12)
+    activation = sae.fit(X).net_.module_.activation
+    assert_allclose(activation.log_threshold.exp().detach(), 1.0, rtol=1e-5)
+    codes = sae.transform(X)
+    assert (codes > 0).any(axis=0).sum() > 8
+    decoded, centered = codes @ sae.components_, X - sae.intercept_
+    assert (decoded * centered).sum() / (decoded**2).sum() == pytest.approx(1, abs=0.1)
 
 
 # -- The estimator ---------------------------------------------------------------------------------
@@ -147,7 +155,7 @@ def test_bandwidth_is_relative_to_the_norm_of_the_centered_data(signal):
 def test_fewer_codes_are_active_as_they_cost_more(signal):
     X = signal[0]
     active = []
-    for alpha in (0.0, 0.003, 0.03, 0.3):
+    for alpha in (1e-4, 0.003, 0.03, 0.3):
         sae = JumpReLUSAE(16, alpha=alpha, learning_rate=3e-3, batch_size=64, random_state=0)
         sae.set_params(max_iter=100, n_iter_no_change=100)
         active.append((sae.fit_transform(X) > 0).sum(axis=1).mean())
