@@ -10,6 +10,8 @@ from ._fista import FISTA
 from ._flops import optimization_flops
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
+from ._ksparse import KSparseSolver
+from ._lasso import LassoSolver
 from ._lca import LCA
 from ._mp import MP
 from ._omp import OMP, ORMP
@@ -29,6 +31,8 @@ __all__ = [
     "CoordinateDescent",
     "EncodingPath",
     "GradientPursuit",
+    "KSparseSolver",
+    "LassoSolver",
     "SolverResult",
     "TopKRefined",
     "alpha_max",

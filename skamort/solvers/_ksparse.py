@@ -23,9 +23,21 @@ DEPENDENT = 64
 
 @dataclass(frozen=True)
 class KSparseSolver(Solver):
-    """Finds codes with at most ``n_nonzero_coefs`` non-zeros for every sample of a batch.
+    """Base of the solvers that find codes with few non-zeros, for every sample of a batch.
 
-    A subclass provides `_pursue_block`.
+    A subclass provides `_pursue_block`, and gets the scaling of the problem, warm starts, blocks of
+    samples and the residual.
+
+    Parameters
+    ----------
+    n_nonzero_coefs : int, default=None
+        Most non-zeros of a sample. None: a tenth of the features, at least one.
+
+    Examples
+    --------
+    >>> from skamort.solvers import SOLVERS, KSparseSolver
+    >>> [name for name, solver in SOLVERS.items() if issubclass(solver, KSparseSolver)]
+    ['gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
     """
 
     is_k_sparse: ClassVar[bool] = True

@@ -22,9 +22,23 @@ _STUCK = 64
 
 @dataclass(frozen=True)
 class LassoSolver(Solver):
-    """Minimizes 1/2 ||x - z D||^2 + alpha ||z||_1 over codes z, for every sample x of a batch.
+    """Base of the solvers of 1/2 ||x - z D||^2 + alpha ||z||_1 over codes z, for samples x.
 
-    A subclass provides `_solve_block`.
+    A subclass provides `_solve_block`, and gets the scaling of the problem, warm starts, blocks of
+    samples, the certificate and the last digits.
+
+    Parameters
+    ----------
+    max_iter : int, default=1000
+        Maximum number of iterations a sample.
+    tol : float, default=1e-4
+        Duality gap at which a sample is solved, relative to ``1/2 ||x||^2``.
+
+    Examples
+    --------
+    >>> from skamort.solvers import SOLVERS, LassoSolver
+    >>> [name for name, solver in SOLVERS.items() if issubclass(solver, LassoSolver)]
+    ['adam', 'cd', 'fista', 'lca']
     """
 
     is_k_sparse: ClassVar[bool] = False

@@ -63,7 +63,6 @@ class Loss(nn.Module):
     requires: frozenset[str] = frozenset()
     decodes: ClassVar[bool] = True
     batched: ClassVar[tuple[str, ...] | None] = None
-    penalty_name: ClassVar[str] = "penalty"
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,7 +101,7 @@ class Loss(nn.Module):
         """
         with torch.enable_grad():
             terms, codes = self.equation(module, X, *target)
-            factors = {self.penalty_name: self.alpha_factor}
+            factors = {"penalty": self.alpha_factor}
             weighted = [factors.get(name, 1.0) * term for name, term in terms.items()]
             torch.stack(weighted).sum().backward()
         return _outcome(terms, codes)
