@@ -235,7 +235,6 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         module = self._make_module(X, dictionary, trainable, generator)
         self.feature_weights_ = self._weigh_features(X, y)
         loss = self._make_weighted_loss(X)
-        scale = module.center(X).square().mean().sqrt().item() or 1.0
         if codes is None:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
             self._scale_codes(module, loss, rows)
@@ -243,7 +242,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             module,
             loss,
             learning_rate=self.learning_rate,
-            data_scale=scale,
+            data_scale=_unit(module.center(X)),
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,
@@ -256,7 +255,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         centered = X if intercept is None else X - intercept
         encoder = self._make_encoder(centered, dictionary, generator)
-        return SparseAutoencoder(encoder, self._make_activation(), decoder).to(X)
+        activation = self._make_activation(_unit(centered))
+        return SparseAutoencoder(encoder, activation, decoder).to(X)
 
     def _make_callbacks(self, module):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
@@ -349,8 +349,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Return the encoder as it starts, given centered data and the atoms."""
         raise NotImplementedError
 
-    def _make_activation(self):
-        """Return the activation as it starts."""
+    def _make_activation(self, unit):  # noqa: ARG002
+        """Return the activation as it starts, given the root mean square of centered data."""
         return ReLU()
 
     def _scale_codes(self, module, loss, rows):
@@ -472,6 +472,11 @@ def check_code_loss(owner, code_loss):
         raise ValueError(
             f"{type(owner).__name__}: code_loss must be one of {CODE_LOSSES}, got {code_loss!r}."
         )
+
+
+def _unit(centered):
+    """Return the root mean square of centered data; 1 where it is 0."""
+    return centered.square().mean().sqrt().item() or 1.0
 
 
 def _told(value):

@@ -70,7 +70,7 @@ class JumpReLUSAE(BaseSAE):
     alpha: float = parameter(POSITIVE, default=0.01)
     bandwidth: float = parameter(POSITIVE, default=1.0)
 
-    def _make_activation(self):
+    def _make_activation(self, unit):  # noqa: ARG002
         return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha), self.bandwidth)
 
     def _scale_codes(self, module, loss, rows):

@@ -66,7 +66,7 @@ class TopKSAE(BaseSAE):
         StrOptions({"auxk", "resample"}), TeachDead, ResampleDead, None, default=None
     )
 
-    def _make_activation(self):
+    def _make_activation(self, unit):  # noqa: ARG002
         _check_k(self, "transform_k", self.transform_k, resolve_n_components(self))
         return TopK(resolve_k(self))
 

@@ -35,7 +35,7 @@ class Jittery(Activation):
 class JitterySAE(SAEEncoder):
     """Has that activation."""
 
-    def _make_activation(self):
+    def _make_activation(self, unit):
         return Jittery()
 
 
