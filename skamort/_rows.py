@@ -188,7 +188,8 @@ class Rows:
                 f"{self._owner}: the {self._name} must be a matrix with at least one row and one "
                 f"column, got shape {tuple(shape)}."
             )
-        if np.isnan(shape).any():  # dask, after a step whose outcome is known when it is computed
+        # dask, after a step whose outcome is known when it is computed
+        if not self.in_memory and np.isnan(shape).any():
             raise ValueError(
                 f"{self._owner}: the {self._name} have unknown shape {tuple(shape)}; call "
                 "X.compute_chunk_sizes() first."

@@ -61,7 +61,7 @@ def solve_with_gram(
             codes[i, working[p]] = z[p]
 
 
-@kernel
+@kernel(inline="always")  # a call for each sample would cost a tenth of a small problem
 def _solve_row(
     x, dictionary, gram, cov, error, alpha, positive, tol, max_iter, size, work, block, factor
 ):

@@ -14,18 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import aligned_rows, argmax, squared_norm
+from ._numba_tools import aligned_rows, argmax
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(512)
-
-
-@leaf
-def _measure(gram, norms, least):
-    """Squared norm of every atom, and what of it is rounding where it depends on the support."""
-    for j in range(len(gram)):
-        norms[j] = gram[j, j]
-        least[j] = 64 * np.finfo(gram.dtype).eps * norms[j]
 
 
 @leaf
@@ -142,81 +134,69 @@ def _residual(X, s, dictionary, z, support, k, residual):
     return total
 
 
-@kernel
-def _keep_positive(
-    s, k, gram, cov, norms, least, c, left, fresh, rows, factor, y, support, z, old, recursive
-):  # fmt: skip
-    """Solve for coefficients >= 0, as in Lawson and Hanson's NNLS; how many atoms are left.
-
-    Atoms that would become negative leave, and the others join again one by one.
-    """
-    _solve(factor, y, k, z)
-    while k > 0 and z[:k].min() <= 0:
-        k = _drop_negative(old, z, support, k)
-        _start(s, cov, norms, c, left)
-        for i in range(k):
-            if i > 0:
-                _update(i - 1, gram, c, left, fresh, rows, factor, y, support, recursive)
-            _join(support[i], i, gram, least, c, rows, factor, y, support)
-        _solve(factor, y, k, z)
-    old[:k] = z[:k]
-    return k
-
-
-@kernel
-def _pursue_sample(s, floor, gram, cov, norms, least, positive, recursive, work, spent, z, old):
-    """Let atoms join until k_max have, or none is left whose correlation counts.
-
-    Returns the size of the support, and how many atoms joined.
-    """
-    c, left, fresh, score, rows, factor, y, support = work
-    _start(s, cov, norms, c, left)
-    k, k_max, n_spent, n_joined = 0, len(y), 0, 0
-    while k < k_max and n_joined < 2 * k_max:
-        j = _best_atom(c, left, least, positive, recursive, score)
-        if j < 0 or c[j] * c[j] <= floor * norms[j]:
-            break
-        if not _join(j, k, gram, least, c, rows, factor, y, support):
-            spent[n_spent] = j
-            n_spent += 1
-            c[j] = 0
-            continue
-        n_joined += 1
-        old[k] = 0
-        k += 1
-        if positive:
-            k = _keep_positive(
-                s, k, gram, cov, norms, least, c, left, fresh, rows, factor, y, support, z, old,
-                recursive,
-            )  # fmt: skip
-        # After the last atom nothing is chosen.
-        if 0 < k < k_max:
-            _update(k - 1, gram, c, left, fresh, rows, factor, y, support, recursive)
-        for i in range(n_spent):
-            c[spent[i]] = 0
-    return k, n_joined
+@leaf
+def _energy(X, s):
+    """||x||^2 of sample s in float64."""
+    total = 0.0
+    for f in range(X.shape[1]):
+        total += np.float64(X[s, f]) ** 2
+    return total
 
 
 @kernel
 def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, residuals):
     """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2."""
     n_samples, n_components = cov.shape
-    dtype, eps = cov.dtype, np.finfo(cov.dtype).eps
-    state = aligned_rows(3, n_components, dtype)
+    dtype = cov.dtype
+    eps = np.finfo(dtype).eps
     rows = aligned_rows(k_max, n_components, dtype)
+    state = aligned_rows(3, n_components, dtype)
+    c, left, fresh = state[0], state[1], state[2]
     factor, y = np.zeros((k_max, k_max), dtype), np.empty(k_max, dtype)
     z, old = np.empty(k_max, dtype), np.empty(k_max, dtype)
     support, spent = np.empty(k_max, dtype=np.int64), np.empty(n_components, dtype=np.int64)
-    score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
-    work = (state[0], state[1], state[2], score, rows, factor, y, support)
     norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
-    _measure(gram, norms, least)
+    score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
+    for j in range(n_components):
+        norms[j] = gram[j, j]
+        # What is left of an atom that depends on the support is rounding.
+        least[j] = 64 * eps * norms[j]
     for s in range(n_samples):
-        floor = dtype.type(16 * eps * eps * squared_norm(X[s]))
-        k, n_iter[s] = _pursue_sample(
-            s, floor, gram, cov, norms, least, positive, recursive, work, spent, z, old
-        )
+        _start(s, cov, norms, c, left)
+        floor = dtype.type(16 * eps * eps * _energy(X, s))
+        k, n_spent, n_joined = 0, 0, 0
+        while k < k_max and n_joined < 2 * k_max:
+            j = _best_atom(c, left, least, positive, recursive, score)
+            if j < 0 or c[j] * c[j] <= floor * norms[j]:
+                break
+            if not _join(j, k, gram, least, c, rows, factor, y, support):
+                spent[n_spent] = j
+                n_spent += 1
+                c[j] = 0
+                continue
+            n_joined += 1
+            old[k] = 0
+            k += 1
+            if positive:
+                _solve(factor, y, k, z)
+                while k > 0 and z[:k].min() <= 0:
+                    k = _drop_negative(old, z, support, k)
+                    _start(s, cov, norms, c, left)
+                    for i in range(k):
+                        if i > 0:
+                            _update(
+                                i - 1, gram, c, left, fresh, rows, factor, y, support, recursive
+                            )
+                        _join(support[i], i, gram, least, c, rows, factor, y, support)
+                    _solve(factor, y, k, z)
+                old[:k] = z[:k]
+            # After the last atom nothing is chosen.
+            if 0 < k < k_max:
+                _update(k - 1, gram, c, left, fresh, rows, factor, y, support, recursive)
+            for i in range(n_spent):
+                c[spent[i]] = 0
         _solve(factor, y, k, z)
         for i in range(k):
             codes[s, support[i]] = z[i]
+        n_iter[s] = n_joined
         residuals[s] = _residual(X, s, dictionary, z, support, k, residual)

@@ -137,7 +137,7 @@ def test_a_sample_is_a_buffer_of_whole_chunks(monkeypatch):
     np.testing.assert_array_equal(numbers.flatten(), rows)
 
 
-@pytest.mark.parametrize("codes", [None, np.eye(6), sparse.eye_array(6, format="csr")])
+@pytest.mark.parametrize("codes", [None, np.eye(6), sparse.csr_array(np.eye(6))])
 @pytest.mark.parametrize("lazy", [False, True])
 def test_the_data_say_what_they_are(codes, lazy):
     X = np.arange(12.0).reshape(6, 2)
