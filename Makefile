@@ -107,19 +107,20 @@ browser:
 		--no-install-recommends chromium chromium-driver; } >/dev/null
 
 suite: $(TOOLS) browser
-	$(VENV)/bin/pytest -n $(WORKERS)
+	$(VENV)/bin/pytest -n $(WORKERS) --dist worksteal
 
 # What is quick: without compiled kernels some of the other tests take a minute each.
 suite-minimal: $(TOOLS)
 	$(VENV)/bin/python -m pytest -p tests.without_extras -n $(WORKERS) \
-		tests/datasets tests/metrics tests/modules tests/test_public_api.py \
+		tests/datasets tests/modules tests/test_public_api.py \
 		$(foreach name,SAEEncoder TopKSAE ITOCoder,"tests/estimators/test_common.py::test_check_estimator[$(name)]")
 
+# All tests; the examples of docstrings run on the newest dependencies alone.
 suite-oldest: $(OLDEST_TOOLS) browser
-	$(OLDEST)/bin/pytest -n $(WORKERS)
+	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests
 
 run-oldest-torch: $(OLDEST_TORCH_TOOLS) browser
-	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS)
+	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS) --dist worksteal tests
 
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)

@@ -30,7 +30,7 @@ class SAEEncoder(L1Parameters, BaseSAE):
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skamort import SAEEncoder
     >>> X = StandardScaler().fit_transform(load_digits().data)
-    >>> sae = SAEEncoder(n_components=128, random_state=0).fit(X)
+    >>> sae = SAEEncoder(n_components=128, tol=0.01, random_state=0).fit(X)
     >>> sae.transform(X).shape
     (1797, 128)
     >>> sae.score(X) > 0.8
