@@ -27,7 +27,7 @@ class BaseSparseCoder(
     # Where scikit-learn's HTML repr leads to; without it the repr shows no words of a parameter.
     _doc_link_module = "skamort"
     _doc_link_template = (
-        "https://skamort.readthedocs.io/en/stable/generated/skamort.{estimator_name}.html"
+        "https://skamort.readthedocs.io/en/stable/generated/api/skamort.{estimator_name}.html"
     )
 
     def set_params(self, **params):
