@@ -1,5 +1,6 @@
 """The estimators, and the fit of many at once."""
 
+from .._compat import HasMethods, Interval, StrOptions
 from ._amortized import AmortizedCoder
 from ._base_sae import BaseSAE
 from ._base_trained import BaseTrainedEncoder
@@ -24,12 +25,15 @@ __all__ = [
     "BaseSAE",
     "BaseTrainedEncoder",
     "GradSparseCoder",
+    "HasMethods",
     "ITOCoder",
+    "Interval",
     "JumpReLUSAE",
     "L1Parameters",
     "LISTAEncoder",
     "MLPEncoder",
     "SAEEncoder",
+    "StrOptions",
     "TopKSAE",
     "WeightedSAE",
     "fit_many",

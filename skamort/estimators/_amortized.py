@@ -128,6 +128,8 @@ class AmortizedCoder(BaseSparseCoder):
             If the data or the parameters break a rule, or the teacher gives negative codes.
         """
         resolve_device(self.device, self)
+        if self.encoder is not None:
+            self.encoder._validate_params()  # before the teacher's work
         rows = self._check_rows(X, reset=True)
         rng = check_random_state(self.random_state)
         teacher = self._find_teacher(rows.source, y, rng)

@@ -27,6 +27,7 @@ from ..training import (
     Job,
     LatentActivity,
     Progress,
+    Schedule,
     SparseNet,
     StopOnPlateau,
     TrainingData,
@@ -281,7 +282,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _finish_training(self, job):
         if job.error is not None:
             raise job.error
-        if job.net.criterion_.degree == 0:
+        if job.data.codes_known and job.net.criterion_.degree == 0:
             self._match_scale(job.data)
 
     def _choose_loss(self, data, code_loss):
@@ -458,6 +459,11 @@ def check_callbacks(owner):
     for entry in callbacks:
         callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
         kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, Checkpoint | Schedule):
+            raise TypeError(
+                f"{type(owner).__name__}: {kind.__name__} is no callback to add, it belongs to a "
+                f"whole fit; pass it as {kind.__name__.lower()}=."
+            )
         if not issubclass(kind, Callback):
             raise TypeError(
                 f"{type(owner).__name__}: callbacks must hold skorch callbacks or pairs of a name "
@@ -481,6 +487,7 @@ def _unit(centered):
 
 def _told(value):
     """Return a value as a checkpoint can hold it."""
+    value = value.item() if isinstance(value, np.generic) else value
     return value if isinstance(value, int | float | str | None) else joblib.hash(value)
 
 

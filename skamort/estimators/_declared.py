@@ -64,26 +64,42 @@ class Declared:
     """Base of classes that declare their parameters; type checkers take them for dataclasses."""
 
     _declared: ClassVar[dict[str, Parameter]] = {}
+    _declared_here: ClassVar[dict[str, Parameter]] = {}
+    _words_here: ClassVar[str] = ""
     _parameter_constraints: ClassVar[dict[str, list]] = {}
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        cls._declared_here = _take_out(cls)
         cls._declared = _collect(cls)
         cls._parameter_constraints = {n: list(p.rule) for n, p in cls._declared.items()}
-        if "__init__" not in vars(cls):
+        if not _has_init_by_hand(cls):
             setattr(cls, "__init__", _make_init(cls))  # noqa: B010  # type checkers know their own
+        cls._words_here = cleandoc(vars(cls).get("__doc__") or "") + "\n"
         cls.__doc__ = _compose_docstring(cls)
+
+
+def _take_out(cls: type) -> dict[str, Parameter]:
+    """The parameters of a class's own, which leaves an instance without it none."""
+    own = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
+    for name in own:
+        delattr(cls, name)
+    return own
 
 
 def _collect(cls: type) -> dict[str, Parameter]:
     """All parameters: positional ones, the class's own, then those of one base after the other."""
-    found = {name: value for name, value in vars(cls).items() if isinstance(value, Parameter)}
-    for name in found:
-        delattr(cls, name)  # an instance without it has none
-    for base in cls.__mro__[1:]:
-        for name, value in vars(base).get("_declared", {}).items():
+    found: dict[str, Parameter] = {}
+    for base in cls.__mro__:
+        for name, value in vars(base).get("_declared_here", {}).items():
             found.setdefault(name, value)
     return dict(sorted(found.items(), key=lambda item: item[1].kw_only))
+
+
+def _has_init_by_hand(cls: type) -> bool:
+    """Whether the `__init__` that counts was written in a class that declares parameters."""
+    nearest = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return issubclass(nearest, Declared) and not hasattr(vars(nearest)["__init__"], "is_generated")
 
 
 def _make_init(cls: type[Declared]) -> Any:
@@ -94,6 +110,7 @@ def _make_init(cls: type[Declared]) -> Any:
     init = vars(make_dataclass(cls.__name__, fields))["__init__"]
     init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     init.__annotations__ = {}  # types stand in the docstring, with shapes
+    init.is_generated = True
     return init
 
 
@@ -102,11 +119,11 @@ def _make_init(cls: type[Declared]) -> Any:
 
 def _compose_docstring(cls: type[Declared]) -> str:
     """The class's docstring with the entries that it inherits."""
-    own = cleandoc(vars(cls).get("__doc__") or "") + "\n"
-    docs = [own, *(base.__doc__ or "" for base in cls.__mro__[1:] if "_declared" in vars(base))]
+    docs = [vars(base).get("_words_here", "") for base in cls.__mro__]
     words = _merged(docs, "Parameters")
-    entries = [_with_default(words[n], p) for n, p in cls._declared.items() if n in words]
-    own = _put(own, "Parameters", entries, after=())
+    entries = [_with_default(words.pop(n), p) for n, p in cls._declared.items() if n in words]
+    entries += words.values()  # of an `__init__` written by hand
+    own = _put(docs[0], "Parameters", entries, after=())
     return _put(own, "Attributes", _merged(docs, "Attributes").values(), after=("Parameters",))
 
 

@@ -94,8 +94,8 @@ def fit_many(
         raise ValueError(
             "fit_many: models that are trained together save no checkpoints; set checkpoint=None."
         )
-    if not isinstance(estimator, BaseTrainedEncoder):
-        known = {} if codes is None else {"codes": codes, "code_loss": code_loss}
+    if getattr(type(estimator), "fit", None) is not BaseTrainedEncoder.fit:
+        known = {} if codes is None else {"codes": codes}
         return [model.fit(X, y, **known) for model in models]
     jobs = _prepare(models, X, y, codes, code_loss)
     train(jobs, verbose=bool(estimator.verbose))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..modules import LISTA
-from ..training import SparseCodingLoss
 from ._base_trained import BaseTrainedEncoder
 from ._declared import parameter
-from ._parameters import COUNT, L1Parameters
+from ._l1_encoder import L1Encoder
+from ._parameters import COUNT
 
 
-class LISTAEncoder(L1Parameters, BaseTrainedEncoder):
+class LISTAEncoder(L1Encoder, BaseTrainedEncoder):
     """Sparse coding amortized by learned iterations of shrinkage, with an L1 penalty.
 
     The encoder is an optimization of `n_layers` proximal gradient steps with all of its weights
@@ -52,6 +52,3 @@ class LISTAEncoder(L1Parameters, BaseTrainedEncoder):
 
     def _make_encoder(self, centered, dictionary, generator):  # noqa: ARG002
         return LISTA(dictionary, self.alpha, self.n_layers)
-
-    def _make_loss(self, feature_weights):
-        return SparseCodingLoss(self.alpha, feature_weights)

@@ -7,13 +7,13 @@ from numbers import Integral
 
 import numpy as np
 
-from ..training import SparseCodingLoss
 from ._base_sae import BaseSAE
 from ._declared import parameter
-from ._parameters import COUNT, L1Parameters
+from ._l1_encoder import L1Encoder
+from ._parameters import COUNT
 
 
-class MLPEncoder(L1Parameters, BaseSAE):
+class MLPEncoder(L1Encoder, BaseSAE):
     """Sparse coding amortized by a multilayer perceptron, with an L1 penalty.
 
     Codes are ``relu(MLP(x - c))``, reconstructions ``z D + c``, and training minimizes the
@@ -57,6 +57,3 @@ class MLPEncoder(L1Parameters, BaseSAE):
                 f"{self.hidden_layer_sizes!r}; use SAEEncoder for no hidden layer."
             )
         return sizes
-
-    def _make_loss(self, feature_weights):
-        return SparseCodingLoss(self.alpha, feature_weights)

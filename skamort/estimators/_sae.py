@@ -1,11 +1,10 @@
 """SAEEncoder: the sparse autoencoder with an L1 penalty."""
 
-from ..training import SparseCodingLoss
 from ._base_sae import BaseSAE
-from ._parameters import L1Parameters
+from ._l1_encoder import L1Encoder
 
 
-class SAEEncoder(L1Parameters, BaseSAE):
+class SAEEncoder(L1Encoder, BaseSAE):
     """Sparse autoencoder: ReLU codes, linear in the data before the ReLU, with an L1 penalty.
 
     Codes are ``relu((x - c) W + b)``, reconstructions ``z D + c``, and training minimizes the mean
@@ -36,6 +35,3 @@ class SAEEncoder(L1Parameters, BaseSAE):
     >>> sae.score(X) > 0.8
     True
     """
-
-    def _make_loss(self, feature_weights):
-        return SparseCodingLoss(self.alpha, feature_weights)

@@ -43,8 +43,8 @@ class Activation(nn.Module):
         What losses and callbacks may require of it, by name.
     batched : tuple of str or None
         Names of attributes that must be equal in activations for `training.batched` to train their
-        models together; None where it does not know the class. It speaks of this class alone: a
-        subclass, which may compute something else, is unknown until it says so itself.
+        models together; None, as for all of other packages, where its maths is not in there. It
+        speaks of this class alone, for a subclass may compute something else.
     """
 
     n_kept: int | None = None

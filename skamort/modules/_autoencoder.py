@@ -86,7 +86,10 @@ class SparseAutoencoder(nn.Module):
 
     def encode(self, X: Tensor) -> Tensor:
         """Encode (n, n_features) data to (n, n_components) codes."""
-        return self.activation(self.encoder(self.center(X)))
+        preactivations = self.encoder(self.center(X))
+        if self.activation.is_masked or not torch.is_grad_enabled():
+            return self.activation(preactivations)
+        return _ByHand.apply(preactivations, self.activation)
 
     def encode_compactly(self, X: Tensor) -> DenseCodes | SparseCodes:
         """Encode (n, n_features) data to codes in the layout that costs the least."""
@@ -120,3 +123,18 @@ class SparseAutoencoder(nn.Module):
         """Return the reconstruction of `X` and its codes."""
         codes = self.encode(X)
         return self.decoder(codes), codes
+
+
+class _ByHand(torch.autograd.Function):
+    """An activation whose own `backward` autograd is to call."""
+
+    @staticmethod
+    def forward(ctx, preactivations, activation):
+        codes = activation(preactivations)
+        ctx.save_for_backward(preactivations, codes)
+        ctx.activation = activation
+        return codes
+
+    @staticmethod
+    def backward(ctx, code_grad):
+        return ctx.activation.backward(*ctx.saved_tensors, code_grad), None

@@ -165,9 +165,9 @@ class Checkpoint(Setting):
         self.last_ = time.monotonic()
 
     def _save(self, net: SparseNet) -> None:
-        weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
-        if not all(value.isfinite().all() for value in weights.values()):
+        if not all(value.isfinite().all() for value in net.module_.parameters()):
             return  # a run that has diverged is not to be taken up
+        weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
         tensors: dict[str, Tensor] = {}
         state = _pack(_state_of(net), "state", tensors)
         name = f"epoch-{len(state['history']):06d}"
@@ -234,6 +234,7 @@ class Checkpoint(Setting):
         for index, moments in state["moments"].items():
             parameter = parameters[int(index)]
             net.optimizer_.state[parameter] = _moved(moments, parameter.device)
+        net.criterion_.load_state_dict(_moved(state["loss"], net.device))
         if state["dead"] is not None:
             net.criterion_.dead = state["dead"].to(parameters[0].device)
         _load_states(net, self.found_["state"]["callbacks"])
@@ -266,25 +267,40 @@ def _state_of(net):
             if parameter in optimizer.state
         },
         "dead": net.criterion_.dead,
+        "loss": net.criterion_.state_dict(),
         "callbacks": _states(net),
     }
 
 
 def _states(net):
-    """Return the states of the callbacks that have one, by name."""
-    callbacks = ((name, callback) for name, callback in net.callbacks_ if _has_state(callback))
-    return {name: callback.state_dict() for name, callback in callbacks}
+    """Return the states of the callbacks by name: their own, or those of parts that have one, such
+    as a scheduler of torch."""
+    return {
+        name: callback.state_dict()
+        if _has_state(callback)
+        else {key: part.state_dict() for key, part in _parts(callback).items()}
+        for name, callback in net.callbacks_
+    }
 
 
 def _load_states(net, states):
     """Give callbacks their states; those that came since then begin without."""
     for name, callback in net.callbacks_:
-        if name in states and _has_state(callback):
-            callback.load_state_dict(_moved(states[name], net.device))
+        state = _moved(states.get(name, {}), net.device)
+        if state and _has_state(callback):
+            callback.load_state_dict(state)
+        elif state:
+            for key, part in _parts(callback).items():
+                part.load_state_dict(state[key])
 
 
-def _has_state(callback):
-    return hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict")
+def _parts(callback):
+    return {key: part for key, part in vars(callback).items() if _has_state(part)}
+
+
+def _has_state(part):
+    has_both = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+    return has_both and not isinstance(part, type)
 
 
 def _state_of_pass(so_far):
@@ -305,7 +321,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[name] = _portable(value)
         return {"__tensor__": name}
-    if isinstance(value, dict):
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _pack(item, f"{name}.{key}", tensors) for key, item in value.items()}
     if isinstance(value, list):
         return [_pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
@@ -315,7 +331,7 @@ def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
         return value
     raise TypeError(
         f"Checkpoint: {name} is a {type(value).__name__}; the state of a callback holds tensors, "
-        "numbers, texts, None, and lists and dicts of these."
+        "numbers, texts, None, lists of these, and dicts of these by texts."
     )
 
 
@@ -340,7 +356,7 @@ def _moved(value: Any, device: torch.device | str) -> Any:
 
 
 def _portable(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous()
+    return tensor.detach().cpu().clone().contiguous()  # two views may not share a file's memory
 
 
 def _write_tensors(folder, *dicts):

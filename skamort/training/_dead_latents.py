@@ -134,10 +134,11 @@ class TeachDead(DeadLatents):
     Parameters
     ----------
     window : int, default=None
-        As in `DeadLatents`.
+        Samples without firing after which a latent is dead. None: as many as five passes over the
+        training data have, at most 10 million.
     """
 
-    requires = frozenset({"partial_gradients"})
+    requires = frozenset({"partial_gradients", "dead"})
 
     def revive(self, net, dead, X, codes):  # noqa: ARG002
         """Tell the loss which latents are dead."""
@@ -158,7 +159,8 @@ class ResampleDead(DeadLatents):
     Parameters
     ----------
     window : int, default=None
-        As in `DeadLatents`.
+        Samples without firing after which a latent is dead. None: as many as five passes over the
+        training data have, at most 10 million.
     scale : float, default=0.3
         Length of the new rows of the encoder, relative to the mean of the living: as long as these,
         they would displace latents that have learned.

@@ -45,12 +45,14 @@ class Loss(nn.Module):
         The value grows with this power of the data's scale; one of degree 0 is blind to it.
     requires : frozenset of str
         What `Encoder.offers` and `Activation.offers` must name for it to work.
+    offers : frozenset of str
+        What callbacks may require of it, by name: "dead", that `dead` makes a difference.
     decodes : bool
         Whether the decoder takes part.
     batched : tuple of str or None
         Names of attributes that must be equal in losses for `training.batched` to train their
-        models together; None where it does not know the class. It speaks of this class alone: a
-        subclass, which may compute something else, is unknown until it says so itself.
+        models together; None, as for all of other packages, where its maths is not in there. It
+        speaks of this class alone, for a subclass may compute something else.
     alpha_factor : float
         Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
     dead : Tensor of shape (n_dead,), int64, or None
@@ -61,6 +63,7 @@ class Loss(nn.Module):
 
     degree: int = 2
     requires: frozenset[str] = frozenset()
+    offers: ClassVar[frozenset[str]] = frozenset()
     decodes: ClassVar[bool] = True
     batched: ClassVar[tuple[str, ...] | None] = None
 
@@ -111,6 +114,10 @@ class Loss(nn.Module):
         """Return the loss of a batch without gradients."""
         return _outcome(*self.equation(module, X, *target))
 
+    def best_scale(self, module: SparseAutoencoder, X: Tensor) -> float:  # noqa: ARG002
+        """Return the positive factor of a batch's first codes that suits the loss best."""
+        return 1.0
+
 
 class ReconstructionLoss(Loss):
     """Base of the losses that measure the residual, feature by feature.
@@ -154,6 +161,8 @@ class ReconstructionLoss(Loss):
 
 
 def _outcome(terms: dict[str, Tensor], codes: Tensor) -> Outcome:
+    if "loss" in terms:
+        raise ValueError("A term of a loss cannot be called 'loss', which is their sum; rename it.")
     told = {name: term.detach() for name, term in terms.items()}
     loss = torch.stack(list(told.values())).sum()
     return Outcome(loss, DenseCodes(codes.detach()), told if len(told) > 1 else {})

@@ -140,14 +140,14 @@ class SparseNet(NeuralNet):
     def initialize(self):
         """Make all parts ready; refuse those that do not go together."""
         super().initialize()
-        offered = self.module_.offers
+        offered = self.module_.offers | self.criterion_.offers
         for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
             missing = getattr(part, "requires", frozenset()) - offered
             if missing:
                 raise ValueError(
-                    f"{type(part).__name__} requires {' and '.join(sorted(missing))} of the model, "
-                    f"which offers {', '.join(sorted(offered)) or 'nothing'}; choose another "
-                    "encoder or activation, or leave it out."
+                    f"{type(part).__name__} requires {' and '.join(sorted(missing))} of the model "
+                    f"and its loss, which offer {', '.join(sorted(offered)) or 'nothing'}; choose "
+                    "another encoder, activation or loss, or leave it out."
                 )
         return self
 
@@ -212,6 +212,7 @@ class SparseNet(NeuralNet):
         if iterator is None:
             return
         self.module_.train(training)
+        self.criterion_.train(training)
         so_far = (self.resumed_ if training else None) or Pass(self.generator.get_state())
         self.pass_, self.resumed_ = so_far, None
         for whole in self._rest_of(iterator, so_far):

@@ -54,6 +54,8 @@ class SparseCodingLoss(ReconstructionLoss):
 
     batched = ()
 
+    offers = frozenset({"dead"})
+
     def __init__(
         self,
         alpha: float = 0.0,

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pickle
+import re
 from inspect import Parameter, cleandoc
 from itertools import pairwise
 
@@ -142,6 +143,50 @@ def test_an_init_written_by_hand_is_kept_but_not_inherited_by_name():
     assert (toy.n_parts, toy.weight, toy.hue) == (7, 2.0, "red")
     assert list(inspect.signature(OwnInit).parameters) == ["weight"]
     assert list(OwnInit._declared) == list(Toy._declared)
+
+
+class Diamond(Toy):
+    """A toy."""
+
+
+class Corner(Diamond, BlueToy):
+    """Its bases have one base."""
+
+
+def test_a_diamond_of_bases_follows_pythons_order():
+    """Corner, Diamond, BlueToy, Toy: what BlueToy says of a parameter comes before Toy's word."""
+    assert Corner.__mro__[:4] == (Corner, Diamond, BlueToy, Toy)
+    assert Corner().get_params() == BlueToy().get_params()
+    assert Corner._parameter_constraints == BlueToy._parameter_constraints
+    changed = [n for n in Toy().get_params() if BlueToy().get_params()[n] != Toy().get_params()[n]]
+    assert changed
+    for name in changed:
+        words = re.search(rf"^{name} : .*\n(    .*\n)+", BlueToy.__doc__, re.MULTILINE)[0]
+        assert words in Corner.__doc__
+
+
+class ByHand(Toy):
+    """A toy.
+
+    Parameters
+    ----------
+    extra : int, default=3
+        Not declared.
+    """
+
+    def __init__(self, n_parts=None, *, extra=3):
+        super().__init__(n_parts)
+        self.extra = extra
+
+
+class Heir(ByHand):
+    """A toy whose base has an `__init__` written by hand."""
+
+
+def test_an_init_written_by_hand_is_inherited_as_python_does():
+    assert Heir(extra=5).extra == 5
+    assert "extra : int, default=3\n    Not declared." in ByHand.__doc__
+    assert "extra : int, default=3\n    Not declared." in Heir.__doc__
 
 
 def test_what_is_declared_again_replaces_the_whole():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from engines import each_engine
+from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
@@ -13,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import GradientNormClipping
 from tqdm import tqdm
 
-from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.estimators import fit_many
 from skamort.training import Checkpoint, Schedule, SparseNet, StopOnPlateau
 
@@ -224,3 +225,27 @@ def test_verbose_draws_one_bar(X, monkeypatch):
 def test_refuses_before_any_work(grid, message, X):
     with pytest.raises(ValueError, match=message):
         fit_many(SAEEncoder(), X, grid, [0])
+
+
+class Doubling(SAEEncoder):
+    """Fits to twice the data."""
+
+    def fit(self, X, y=None):
+        return super().fit(2 * X, y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_fit_of_its_own_is_called():
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    doubling = Doubling(6, max_iter=3, tol=0.5, n_iter_no_change=3, random_state=0)
+    (model,) = fit_many(doubling, X, {})
+    assert_allclose(model.components_, clone(doubling).fit(X).components_)
+
+
+def test_codes_are_known_to_estimators_without_a_loss_of_codes():
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    codes = np.abs(np.random.default_rng(1).standard_normal((40, 6)))
+    (model,) = fit_many(GradSparseCoder(6, random_state=0), X, {}, codes=codes)
+    assert_allclose(
+        model.components_, GradSparseCoder(6, random_state=0).fit(X, codes=codes).components_
+    )

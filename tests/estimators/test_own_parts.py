@@ -10,10 +10,10 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
-from skamort import SAEEncoder
+from skamort import SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
-from skamort.modules import Activation, Encoder
-from skamort.training import Checkpoint, ReconstructionLoss, Schedule
+from skamort.modules import Activation, Encoder, add_gradient
+from skamort.training import Checkpoint, Loss, ReconstructionLoss, Schedule, SparseCodingLoss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.default_rng(0).standard_normal((60, 6))
@@ -231,3 +231,115 @@ def test_an_encoder_with_forward_and_rescale_is_enough():
     assert_allclose((found * (found - 5 * codes)).sum(axis=0), 0, atol=1e-8 * (found**2).sum())
     with pytest.raises(ValueError, match="ResampleDead requires latent_rows of the model"):
         sae.set_params(dead_latents="resample").fit(X)
+
+
+# -- Parts that meet -------------------------------------------------------------------------------
+
+
+class Shift(Activation):
+    """Z = A + t where A > 0, with a learned t > 0 for each latent and a backward of its own."""
+
+    is_masked = False
+
+    def __init__(self, n_components):
+        super().__init__()
+        self.shift = nn.Parameter(torch.full((n_components,), 0.1))
+
+    def forward(self, preactivations):
+        return (preactivations + self.shift) * (preactivations > 0)
+
+    def backward(self, preactivations, codes, code_grad):
+        passed = code_grad * (preactivations > 0)
+        add_gradient(self.shift, passed.sum(0))
+        return passed
+
+
+class Plain(ReconstructionLoss):
+    """1/2 ||r||^2 and nothing else, by autograd."""
+
+    def equation(self, module, X):
+        codes = module.encode(X)
+        return {"error": self.error(module.decoder(codes) - X)}, codes
+
+
+class ShiftSAE(SAEEncoder):
+    """Has that activation, and that loss or the one by hand."""
+
+    plain = True
+
+    def _make_activation(self, unit):
+        return Shift(12)
+
+    def _make_loss(self, feature_weights):
+        loss = Plain if self.plain else SparseCodingLoss
+        return loss(feature_weights=feature_weights)
+
+
+class ShiftByHandSAE(ShiftSAE):
+    """Has the loss by hand."""
+
+    plain = False
+
+
+def test_an_activations_own_gradient_counts_in_every_loss():
+    by_autograd, by_hand = (cls(**QUICK).fit(X) for cls in (ShiftSAE, ShiftByHandSAE))
+    assert_allclose(by_autograd.loss_curve_, by_hand.loss_curve_, rtol=1e-6)
+    shifts = [sae.net_.module_.activation.shift.detach() for sae in (by_autograd, by_hand)]
+    assert shifts[0].std() > 1e-4
+    assert_allclose(*shifts, rtol=1e-4)
+    codes = np.abs(X @ np.random.default_rng(2).standard_normal((6, 12)))
+    taught = ShiftSAE(**QUICK).fit(X, codes=codes, code_loss="squared_error")
+    assert taught.net_.module_.activation.shift.std() > 1e-4
+
+
+class Bare(Loss):
+    """A loss that is an equation and no more, blind to the scale of the data."""
+
+    degree = 0
+
+    def equation(self, module, X):
+        codes = module.encode(X)
+        error = (module.decoder(codes) - X).square().sum()
+        return {"error": error / module.center(X).square().sum()}, codes
+
+
+class BareSAE(SAEEncoder):
+    """Has that loss."""
+
+    def _make_loss(self, feature_weights):
+        return Bare()
+
+
+def test_an_equation_is_enough_for_a_loss():
+    sae = BareSAE(learning_rate=0.01, **QUICK).fit(X)
+    assert sae.loss_curve_[-1] < sae.loss_curve_[0]
+    bigger = clone(sae).fit(1000 * X)
+    assert_allclose(bigger.loss_curve_, sae.loss_curve_, rtol=1e-3)
+
+
+def test_a_term_cannot_take_the_name_of_the_sum(monkeypatch):
+    def equation(self, module, X):
+        codes = module.encode(X)
+        return {"loss": codes.sum(), "penalty": codes.sum()}, codes
+
+    monkeypatch.setattr(Bare, "equation", equation)
+    with pytest.raises(ValueError, match="cannot be called 'loss'"):
+        BareSAE(**QUICK).fit(X)
+
+
+class BareTopKSAE(TopKSAE):
+    """Has a loss that knows nothing of dead latents."""
+
+    def _make_loss(self, feature_weights):
+        return Bare()
+
+
+def test_dead_latents_are_taught_only_by_a_loss_that_can():
+    with pytest.raises(ValueError, match="TeachDead requires dead of the model and its loss"):
+        BareTopKSAE(k=2, dead_latents="auxk", **QUICK).fit(X)
+
+
+@pytest.mark.parametrize("callback", [Checkpoint("x"), Schedule(decay=0.1)], ids=str)
+def test_what_belongs_to_a_whole_fit_is_refused_among_the_callbacks(callback):
+    with pytest.raises(TypeError, match=rf"pass it as {type(callback).__name__.lower()}="):
+        SAEEncoder(callbacks=[callback], **QUICK).fit(X)

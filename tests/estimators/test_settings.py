@@ -221,11 +221,11 @@ def test_a_penalty_that_is_not_there_cannot_warm_up():
 @pytest.mark.parametrize(
     ("encoder", "callback", "told"),
     [
-        (LISTAEncoder(), ResampleDead(), "ResampleDead requires latent_rows of the model, which "),
+        (LISTAEncoder(), ResampleDead(), "ResampleDead requires latent_rows of the model and "),
         (
             LISTAEncoder(),
             TeachDead(),
-            "TeachDead requires partial_gradients of the model, which of",
+            "TeachDead requires partial_gradients of the model and",
         ),
     ],
     ids=["ResampleDead", "TeachDead"],

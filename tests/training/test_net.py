@@ -278,7 +278,7 @@ LACKING = {
             "encoder": make_encoder(4, 6, (5,), generator=torch.Generator()),
             "callbacks": [TeachDead()],
         },
-        "TeachDead requires partial_gradients of the model, which offers latent_rows; choose",
+        "TeachDead requires partial_gradients of the model and its loss, which offer dead, latent_rows",
     ),
     "n_kept": (
         {"criterion": SparseCodingLoss(multi_topk=True)},
@@ -286,11 +286,11 @@ LACKING = {
     ),
     "both": (
         {"encoder": LISTA(torch.eye(6, 4), 0.1, 2), "criterion": SparseCodingLoss(multi_topk=True)},
-        "requires n_kept and partial_gradients of the model, which offers nothing; choose another",
+        "requires n_kept and partial_gradients of the model and its loss, which offer dead;",
     ),
     "one of two": (
         {"encoder": DeepEncoder(torch.eye(6, 4), 0.1, 2), "callbacks": [("deep", NeedsDepth())]},
-        "NeedsDepth requires latent_rows of the model, which offers depth",
+        "NeedsDepth requires latent_rows of the model and its loss, which offer dead, depth;",
     ),
 }
 
