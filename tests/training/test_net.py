@@ -278,7 +278,7 @@ LACKING = {
             "encoder": make_encoder(4, 6, (5,), generator=torch.Generator()),
             "callbacks": [TeachDead()],
         },
-        "TeachDead requires partial_gradients of the model and its loss, which offer dead, latent_rows",
+        "TeachDead requires partial_gradients of the model and its loss, which offer dead, lat",
     ),
     "n_kept": (
         {"criterion": SparseCodingLoss(multi_topk=True)},
