@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from ._unit import times
 from ._validation import as_tensor
 
 # Numbers that are read, or computed for the rows read, at once: 64 MB of float32. Smaller blocks
@@ -77,6 +78,7 @@ class Rows:
         self.in_memory = not is_lazy(source)
         self.shape = self._find_shape()
         self.chunk_rows = 1 if self.in_memory else _stored_rows(source)
+        self._factor = 1.0
         self.dtype, self.device = self._float_type(), torch.device("cpu")
         if self.in_memory and not sparse.issparse(source):
             self._check_finite(source, 0)
@@ -111,6 +113,12 @@ class Rows:
         rows.dtype, rows.device = dtype, device
         return rows
 
+    def divided_by(self, unit: float) -> Rows:
+        """Return the same rows, divided by a power of two when they are read."""
+        rows = copy(self)
+        rows._factor = self._factor / unit
+        return rows
+
     def hold(self) -> Rows:
         """Return the same rows, as one tensor on the device where they are to be held as a whole.
 
@@ -120,7 +128,7 @@ class Rows:
         if not (self._is_dense_and_writeable() if self.in_memory else self._fits_in_a_block()):
             return self
         rows = copy(self)
-        rows.source, rows.in_memory, rows.chunk_rows = self[:], True, 1
+        rows.source, rows.in_memory, rows.chunk_rows, rows._factor = self[:], True, 1, 1.0
         return rows
 
     # -- What has been read ------------------------------------------------------------------------
@@ -174,7 +182,7 @@ class Rows:
             )
 
     def _as_asked(self, rows: Tensor) -> Tensor:
-        return rows.to(device=self.device, dtype=self.dtype)
+        return times(rows, self._factor).to(device=self.device, dtype=self.dtype)
 
     # -- What the source says of itself ------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 
 from .._compat import fit_context
 from .._rows import rows_within
+from .._unit import times, unit_of
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
     CODE_LOSSES,
@@ -118,6 +119,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
+        data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         job = self._make_job(data, loss, 1)
         self._run(job)
@@ -141,6 +143,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
+        data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
 
@@ -222,19 +225,21 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         return identity
 
     def _initialize(self, data, y, seed=None):
-        """Build the net, its weights and its random stream."""
+        """Build the net, its weights and its random stream, for data divided by their unit."""
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         generator = torch.Generator().manual_seed(seed)
         rows, X, codes = data.sample(generator)
         if y is not None and rows is not None:
             y = np.asarray(y)[rows]
+        self.feature_weights_ = self._weigh_features(X, y)
+        self._unit = unit_of(X, centered=bool(self.fit_intercept))
+        X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
         dictionary = initial_dictionary(self, X, generator)
         if codes is not None and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         trainable = self.dictionary is None and not data.codes_known
         module = self._make_module(X, dictionary, trainable, generator)
-        self.feature_weights_ = self._weigh_features(X, y)
         loss = self._make_weighted_loss(X)
         if codes is None:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
@@ -243,7 +248,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             module,
             loss,
             learning_rate=self.learning_rate,
-            data_scale=_unit(module.center(X)),
+            data_scale=_size(module.center(X)),
+            unit=self._unit,
             batch_size=self.batch_size,
             generator=generator,
             device=X.device,
@@ -256,7 +262,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         centered = X if intercept is None else X - intercept
         encoder = self._make_encoder(centered, dictionary, generator)
-        activation = self._make_activation(_unit(centered))
+        activation = self._make_activation(self._unit * _size(centered))
+        if self._unit != 1:
+            activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(X)
 
     def _make_callbacks(self, module):
@@ -295,7 +303,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Return the loss that learns a dictionary, on the device and of the dtype of a tensor."""
         weights = self.feature_weights_
         weights = None if weights is None else torch.as_tensor(weights).to(like)
-        return self._make_loss(weights).to(like)
+        loss = self._make_loss(weights).to(like)
+        loss.divide_by(self._unit)
+        return loss
 
     def _passes(self, data, n_components):
         """Return the batches of a pass over the data whose codes fit in memory together."""
@@ -376,11 +386,13 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     @torch.no_grad()
     def _encode_block(self, X):
-        return self._transforming_module().encode(X)
+        codes = self._transforming_module().encode(times(X, 1 / self._unit))
+        return times(codes, self._unit)
 
     @torch.no_grad()
     def _encode_block_to_csr(self, X):
-        return self._transforming_module().encode_compactly(X).to_csr()
+        codes = self._transforming_module().encode_compactly(times(X, 1 / self._unit))
+        return times(codes.to_csr(), self._unit)
 
     def _transforming_module(self):
         return self.net_.module_
@@ -403,7 +415,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         decoder = self.net_.module_.decoder
         if decoder.intercept is None:
             return np.zeros(decoder.dictionary.shape[1], dtype=self.components_.dtype)
-        return _to_numpy(decoder.intercept)
+        return times(_to_numpy(decoder.intercept), self._unit)
 
     @property
     def loss_curve_(self):
@@ -480,7 +492,7 @@ def check_code_loss(owner, code_loss):
         )
 
 
-def _unit(centered):
+def _size(centered):
     """Return the root mean square of centered data; 1 where it is 0."""
     return centered.square().mean().sqrt().item() or 1.0
 

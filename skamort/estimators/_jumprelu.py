@@ -140,6 +140,8 @@ class JumpReLU(Activation):
 class JumpReLULoss(SparseCodingLoss):
     """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_0."""
 
+    penalty_degree = 0
+
     def penalty(self, codes):
         """Return the number of active codes in a batch."""
         return codes.firing_counts().sum()

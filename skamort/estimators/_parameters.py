@@ -199,7 +199,8 @@ class TrainingParameters(Declared):
     dead_fraction_ : float
         Share of the latents that fired on no sample of the last epoch.
     net_ : SparseNet
-        The skorch net; ``net_.module_`` is the torch module.
+        The skorch net; ``net_.module_`` is the torch module, for data divided by ``net_.unit``: 1,
+        or a power of two where their root mean square is below 1e-5 or above 1e5.
     """
 
     fit_intercept: bool | str = parameter(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .._rows import Rows, rows_within
+from .._unit import times
 from ._batches import TensorBatches
 from ._chunks import ChunkBatches, concatenated
 
@@ -75,6 +76,10 @@ class TrainingData(ABC):
         """Split data of at least two rows, or chunks, at random in a part to train on and a part
         that holds about ``fraction`` of them, at least one row or chunk."""
 
+    @abstractmethod
+    def divided_by(self, unit: float) -> TrainingData:
+        """Return rows and codes divided by a power of two; the data themselves where that is 1."""
+
     @property
     @abstractmethod
     def n_stored(self) -> int:
@@ -117,6 +122,7 @@ class InMemoryData(TrainingData):
         self.tensors = (X,) if codes is None else (X, codes)
         self.codes_known = codes is not None
         self.dtype, self.device = X.dtype, X.device
+        self._divided: dict[float, InMemoryData] = {1.0: self}
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -141,6 +147,11 @@ class InMemoryData(TrainingData):
         parts = _split(len(self), fraction, generator)
         training, held_out = (InMemoryData(*self.values(part.to(self.device))) for part in parts)
         return training, held_out
+
+    def divided_by(self, unit: float) -> TrainingData:
+        if unit not in self._divided:  # once: fits of the same rows share them
+            self._divided[unit] = InMemoryData(*(times(t, 1 / unit) for t in self.tensors))
+        return self._divided[unit]
 
 
 class ChunkedData(TrainingData):
@@ -215,6 +226,10 @@ class ChunkedData(TrainingData):
         chunks = [[self.chunks[index] for index in part] for part in parts]
         training, held_out = (ChunkedData(self._rows, self._codes, part) for part in chunks)
         return training, held_out
+
+    def divided_by(self, unit: float) -> TrainingData:
+        codes = None if self._codes is None else self._codes.divided_by(unit)
+        return ChunkedData(self._rows.divided_by(unit), codes, self.chunks)
 
 
 def _split(n_units: int, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

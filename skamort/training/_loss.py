@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, Workspace
 from ._data_parallel import OneProcess
 
+# Data are of size 1: a larger weight leaves no code either, and its product might be infinite.
+_LARGEST_ALPHA = 1e15
+
 
 class Outcome(NamedTuple):
     """What a loss says of a batch.
@@ -109,6 +112,9 @@ class Loss(nn.Module):
             torch.stack(weighted).sum().backward()
         return _outcome(terms, codes)
 
+    def divide_by(self, unit: float) -> None:
+        """Follow data and codes that are divided by a unit, where there are weights with one."""
+
     @torch.no_grad()
     def evaluate(self, module: SparseAutoencoder, X: Tensor, *target: Tensor) -> Outcome:
         """Return the loss of a batch without gradients."""
@@ -128,15 +134,26 @@ class ReconstructionLoss(Loss):
         Weight of the penalty on the codes.
     feature_weights : Tensor of shape (n_features,), optional
         gamma; all ones when absent.
+
+    Attributes
+    ----------
+    penalty_degree : int
+        What alpha weighs grows with this power of the codes' scale.
     """
 
     squared_weights: Tensor | None
+    penalty_degree: ClassVar[int] = 1
 
     def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
         super().__init__()
         self.alpha = alpha
         weights = None if feature_weights is None else feature_weights.square()
         self.register_buffer("squared_weights", weights)
+
+    def divide_by(self, unit: float) -> None:
+        """Give alpha the weight beside the error that it has in the data's own unit."""
+        alpha = self.alpha / unit ** (self.degree - self.penalty_degree)
+        self.alpha = min(alpha, _LARGEST_ALPHA)
 
     def weigh(self, residual: Tensor) -> Tensor:
         """Return gamma^2 R."""

@@ -79,6 +79,9 @@ class SparseNet(NeuralNet):
         Root mean square of the centered data, the unit of the parameters that `module.units` names:
         their step size is ``learning_rate * data_scale``. The weights learned are then those that
         data scaled to unit mean square would give.
+    unit : float, default=1.0
+        What the data given to `partial_fit` were divided by. The history tells losses in the unit
+        that they had before.
     batch_size : int
         Rows a step.
     device : torch.device or str
@@ -109,6 +112,7 @@ class SparseNet(NeuralNet):
         generator: torch.Generator,
         learning_rate: float = 1e-3,
         data_scale: float = 1.0,
+        unit: float = 1.0,
         batch_size: int = 256,
         device: torch.device | str = "cpu",
         product_dtype: torch.dtype | None = None,
@@ -117,6 +121,7 @@ class SparseNet(NeuralNet):
     ):
         self.learning_rate = learning_rate
         self.data_scale = data_scale
+        self.unit = unit
         self.generator = generator
         self.product_dtype = product_dtype
         self.pass_ = self.resumed_ = None
@@ -177,6 +182,11 @@ class SparseNet(NeuralNet):
         """Return the unit of a parameter's gradient: 1 if the data had unit mean square."""
         return self.data_scale ** (self.criterion_.degree - self.unit_power(parameter))
 
+    @property
+    def loss_unit(self):
+        """What a loss of the data as they are given is to be multiplied by for the history."""
+        return self.unit**self.criterion_.degree
+
     def get_iterator(self, dataset: TrainingData, training=False):
         """Return batches of `dataset`, shuffled in training."""
         return dataset.batches(self.batch_size, self.generator if training else None)
@@ -226,7 +236,7 @@ class SparseNet(NeuralNet):
             raise self.divergence(means["loss"], len(self.history))
         self.pass_ = None
         for name, mean in means.items():
-            self.history.record(f"{prefix}_{name}", mean)
+            self.history.record(f"{prefix}_{name}", mean * self.loss_unit)
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _rest_of(self, iterator, so_far):

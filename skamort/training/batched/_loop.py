@@ -102,7 +102,7 @@ class BatchedTraining:
             if self.net.n_steps % self.clear_every == 0:
                 self.net.clear_denormals()
         rows = [{"epoch": epoch} for _ in self.models]
-        _record(rows, "train", losses, sizes)
+        self._record(rows, "train", losses, sizes)
         self._keep_best(rows, counts / self.training.n_rows)
         for model, row in zip(self.models, rows, strict=True):
             self.history[model].append(row)
@@ -122,11 +122,21 @@ class BatchedTraining:
         for batch in held_out.batches(self.models):
             losses.append(self.net.evaluate(*batch))
             sizes.append(batch[0].shape[2])
-        _record(rows, "valid", losses, sizes)
+        self._record(rows, "valid", losses, sizes)
         for model, row in zip(self.models, rows, strict=True):
             row["valid_loss_best"] = self.best_weights[model].is_best(row["valid_loss"])
         are_best = [row["valid_loss_best"] for row in rows]
         return torch.tensor(are_best, device=self.kept.device).unsqueeze(1)
+
+    def _record(
+        self, rows: list[dict], prefix: str, losses: list[Tensor], sizes: list[int]
+    ) -> None:
+        """Note each model's mean loss a sample, in the data's own unit, in its row."""
+        values = torch.stack(losses).cpu().numpy().astype(np.float64)
+        means = mean_of_batches(list(values), sizes).tolist()
+        for model, row, mean in zip(self.models, rows, means, strict=True):
+            loss = mean * self.jobs[model].net.loss_unit
+            row |= {f"{prefix}_loss": loss, f"{prefix}_batch_count": len(losses)}
 
     def _leave(self, epoch: int) -> None:
         """Let the models go that have converged, diverged or come to their last epoch."""
@@ -177,14 +187,6 @@ def _batches(jobs: list[Job]) -> tuple[StackedBatches, StackedBatches | None]:
 
 def _in_memory(data: TrainingData | None) -> InMemoryData:
     return cast(InMemoryData, data)  # `plan` leaves all else alone
-
-
-def _record(rows: list[dict], prefix: str, losses: list[Tensor], sizes: list[int]) -> None:
-    """Note each model's mean loss a sample in its row."""
-    values = torch.stack(losses).cpu().numpy().astype(np.float64)
-    means = mean_of_batches(list(values), sizes)
-    for row, mean in zip(rows, means.tolist(), strict=True):
-        row |= {f"{prefix}_loss": mean, f"{prefix}_batch_count": len(losses)}
 
 
 def _callback(net: SparseNet, kind: type[Kind]) -> Kind:

@@ -1,0 +1,44 @@
+"""The unit of data: a power of two near their size, by which training divides them.
+
+Squares of float32 numbers beyond 1e19 overflow and those below 1e-23 vanish. Data of ordinary size
+have the unit 1 and stay as they are; others are divided, which by a power of two is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Data whose root mean square lies within 2^-16 and 2^16 are as well served by the unit 1.
+_ORDINARY = 16
+# Rows from which it is estimated.
+_ROWS = 4096
+# Exponents that a type's numbers can be divided by, and the squares of which are floats.
+_MOST = {torch.float32: 120, torch.float64: 500}
+
+
+def unit_of(X: Tensor, centered: bool) -> float:
+    """Return the unit of data (n_samples, n_features), to be centered or not."""
+    X = X[:: -(-len(X) // _ROWS)]
+    size = root_mean_square(X - X.mean(0) if centered else X)
+    exponent = round(math.log2(size))
+    if abs(exponent) <= _ORDINARY:
+        return 1.0
+    most = _MOST[X.dtype]
+    return 2.0 ** max(-most, min(exponent, most))
+
+
+def root_mean_square(X: Tensor) -> float:
+    """Return the root mean square of numbers of any size; 1 where it is 0."""
+    peak = X.abs().max().item()
+    if peak == 0:
+        return 1.0
+    return peak * (X.double() / peak).square_().mean().sqrt().item()
+
+
+def times(values: Any, factor: float) -> Any:
+    """Return a tensor, an array or a sparse matrix times a power of two; itself where that is 1."""
+    return values if factor == 1 else values * factor

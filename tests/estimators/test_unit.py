@@ -1,0 +1,125 @@
+"""Data of any size, in float32 too, are fitted as those of size 1 are."""
+
+import numpy as np
+import pytest
+from discovery import fast_estimators
+from numpy.testing import assert_allclose, assert_array_equal
+from on_disk import OnDisk
+from sklearn.base import clone
+
+from skamort import JumpReLUSAE, TopKSAE, _rows
+from skamort.datasets import make_sparse_coded_signal
+from skamort.estimators import fit_many
+from skamort.estimators._base_trained import BaseTrainedEncoder
+
+ENCODERS = [e for e in fast_estimators() if isinstance(e, BaseTrainedEncoder)]
+UNITS = [1e-30, 3e12]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(params=ENCODERS, ids=lambda e: type(e).__name__)
+def encoder(request):
+    return clone(request.param).set_params(n_components=12, max_iter=3, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def signal():
+    shape = {"n_samples": 150, "n_components": 12, "n_features": 6, "n_nonzero_coefs": 2}
+    X, _, codes = make_sparse_coded_signal(**shape, positive=True, random_state=0)
+    return (X + 0.2).astype("f4"), codes.astype("f4")
+
+
+def in_unit(encoder, unit):
+    """Return an encoder whose penalty, if it has one, is for data times a unit."""
+    if not hasattr(encoder, "alpha"):
+        return clone(encoder)
+    power = 2 if isinstance(encoder, JumpReLUSAE) else 1
+    return clone(encoder).set_params(alpha=unit**power * encoder.alpha)
+
+
+def fit(encoder, X, codes):
+    return encoder.fit(X)
+
+
+def fit_with_a_center(encoder, X, codes):
+    return encoder.set_params(fit_intercept=True, early_stopping=True).fit(X)
+
+
+def fit_in_parts(encoder, X, codes):
+    for part in np.array_split(X, 2):
+        encoder.partial_fit(part)
+    return encoder
+
+
+def fit_again(encoder, X, codes):
+    return encoder.set_params(warm_start=True).fit(X).fit(X)
+
+
+def fit_to_codes(encoder, X, codes):
+    return encoder.fit(X, codes=codes, code_loss="squared_error")
+
+
+def fit_together(encoder, X, codes):
+    return fit_many(encoder, X, {}, random_states=range(2))[1]
+
+
+FITS = [fit, fit_with_a_center, fit_in_parts, fit_again, fit_to_codes, fit_together]
+
+
+@pytest.mark.parametrize("how", FITS, ids=lambda how: how.__name__)
+def test_the_size_of_the_data_changes_nothing_but_the_unit(encoder, signal, how):
+    X, codes = signal
+    found = how(clone(encoder), X, codes)
+    for unit in map(np.float32, UNITS):
+        other = how(in_unit(encoder, float(unit)), unit * X, unit * codes)
+        assert_allclose(other.components_, found.components_, atol=2e-4)
+        assert_allclose(other.intercept_ / unit, found.intercept_, atol=2e-4)
+        assert other.score(unit * X) == pytest.approx(found.score(X), abs=1e-3)
+        assert_allclose(other.transform(unit * X) / unit, found.transform(X), atol=2e-3)
+        losses = np.array(other.loss_curve_) / float(unit) ** 2
+        assert_allclose(losses, found.loss_curve_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [2.0**-90, 2.0**70])
+def test_sparse_codes_have_the_unit_too(signal, unit):
+    X = np.float32(unit) * signal[0]
+    sae = TopKSAE(12, k=2, max_iter=3, random_state=0).fit(X)
+    codes = sae.transform(X)
+    assert_array_equal(sae.set_params(sparse_output=True).transform(X).toarray(), codes)
+
+
+@pytest.mark.parametrize("unit", [2.0**-90, 2.0**70])
+def test_data_on_disk_may_have_any_size(monkeypatch, signal, unit):
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 50 * 12)
+    sae = TopKSAE(12, k=2, max_iter=3, random_state=0)
+    disks = [OnDisk(np.float32(factor) * signal[0]) for factor in (1, unit)]
+    one, other = (clone(sae).fit(disk) for disk in disks)
+    assert_allclose(other.components_, one.components_, atol=1e-5)
+    assert other.score(disks[1]) == pytest.approx(one.score(disks[0]), abs=1e-5)
+
+
+@pytest.mark.parametrize("remedy", ["resample", "auxk"])
+def test_dead_latents_are_looked_after_at_any_size(signal, remedy):
+    sae = TopKSAE(60, k=2, max_iter=20, dead_latents=remedy, random_state=0)
+    unit = np.float32(1e-15)
+    expected = clone(sae).fit(signal[0]).score(signal[0])
+    X = unit * signal[0]
+    assert sae.fit(X).score(X) == pytest.approx(expected, abs=0.02)
+
+
+def test_feature_weights_are_asked_for_in_the_unit_of_the_data(signal):
+    unit = np.float32(1e-12)
+    seen = []
+
+    def weights(X, y):
+        seen.append(X)
+        return np.ones(X.shape[1])
+
+    TopKSAE(12, k=2, max_iter=1, feature_weights=weights, random_state=0).fit(unit * signal[0])
+    assert_array_equal(seen[0], unit * signal[0])
+
+
+def test_data_of_ordinary_size_are_not_copied(signal):
+    sae = TopKSAE(12, k=2, max_iter=1, random_state=0)
+    data = sae._prepare_fit(signal[0], None, None, "cosine").data
+    assert np.shares_memory(data.tensors[0].numpy(), signal[0])
