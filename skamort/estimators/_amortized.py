@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions, fit_context
+from .._decoder import alpha_of
 from .._fitted import configured, fitted, is_fitted
 from .._rows import Rows
 from .._validation import check_dictionary
@@ -47,7 +48,8 @@ class AmortizedCoder(BaseSparseCoder):
         it is used as it is (in a `FrozenEstimator` it survives `clone`), otherwise a clone is
         fitted. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
-        A clone of it learns the teacher's codes. None: a `LISTAEncoder` with ``tol=1e-2``.
+        A clone of it learns the teacher's codes; the `alpha` of a `LISTAEncoder` says where it
+        starts. None: one with ``tol=1e-2`` and the teacher's `alpha`.
     code_loss : {"cosine", "squared_error"}
         What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
         of each latent with the teacher's, averaged over latents, and their scale in the end.
@@ -141,7 +143,7 @@ class AmortizedCoder(BaseSparseCoder):
             codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
         lessons = CenteredRows(samples, self.intercept_)
         lessons = lessons[:] if rows.in_memory else lessons
-        encoder = self.encoder or LISTAEncoder(tol=1e-2)
+        encoder = self.encoder or LISTAEncoder(alpha=_penalty_of(teacher), tol=1e-2)
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
         self.encoder_ = encoder.fit(lessons, codes=codes, code_loss=self.code_loss)
@@ -249,3 +251,11 @@ class AmortizedCoder(BaseSparseCoder):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "encoder_")
+
+
+def _penalty_of(teacher):
+    """Return the weight of the L1 norm in a teacher's objective; 0 where there is no such norm."""
+    try:
+        return alpha_of(teacher)
+    except ValueError:
+        return 0.0

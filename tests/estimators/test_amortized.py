@@ -7,7 +7,15 @@ from sklearn.decomposition import PCA, DictionaryLearning
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import StandardScaler
 
-from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, LISTAEncoder, MLPEncoder, SAEEncoder
+from skamort import (
+    AmortizedCoder,
+    GradSparseCoder,
+    ITOCoder,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+)
 from skamort._rows import Rows
 from skamort.datasets import make_published_signal
 from skamort.metrics import amortization_gap, latent_mcc
@@ -89,6 +97,29 @@ def test_alpha_is_the_teachers(signal, teacher):
     X = signal[0][:200]
     coder = AmortizedCoder(teacher=teacher, encoder=SAEEncoder(max_iter=5)).fit(X)
     assert amortization_gap(coder, X).alpha == 0.03
+
+
+@pytest.mark.parametrize("unit", [1e-20, 3e-3, 1e5])
+def test_the_student_starts_from_the_penalty_of_the_teacher(signal, unit):
+    X = unit * signal[0][:200]
+    teacher = GradSparseCoder(12, alpha=0.05 * unit, max_iter=20, random_state=0).fit(X)
+    coder = AmortizedCoder(teacher=teacher, random_state=0).fit(X)
+    assert coder.encoder_.alpha == teacher.alpha
+    assert coder.score(X) > teacher.score(X) - 0.1
+
+
+def test_a_teacher_without_a_penalty_passes_on_none(signal):
+    X = 1e-3 * signal[0][:200]
+    teacher = TopKSAE(12, k=3, max_iter=50, random_state=0).fit(X)
+    coder = AmortizedCoder(teacher=teacher, random_state=0).fit(X)
+    assert coder.encoder_.alpha == 0
+    assert coder.score(X) > teacher.score(X) - 0.1
+
+
+def test_a_student_that_is_given_keeps_its_own_penalty(signal, teacher):
+    student = LISTAEncoder(alpha=0.07, max_iter=2)
+    coder = AmortizedCoder(teacher=teacher, encoder=student, random_state=0).fit(signal[0][:50])
+    assert coder.encoder_.alpha == 0.07
 
 
 def test_known_dictionary_and_shared_parameters(signal):
