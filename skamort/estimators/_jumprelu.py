@@ -101,8 +101,9 @@ class JumpReLU(Activation):
     def __init__(self, n_components: int, start: float, bandwidth: float):
         super().__init__()
         self.bandwidth = bandwidth
-        self.register_buffer("start", torch.tensor(start))
-        self.log_threshold = nn.Parameter(torch.full((n_components,), math.log(start)))
+        self.register_buffer("start", torch.tensor(start, dtype=torch.float32))
+        thresholds = torch.full((n_components,), math.log(start), dtype=torch.float32)
+        self.log_threshold = nn.Parameter(thresholds)
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
@@ -127,8 +128,9 @@ class JumpReLU(Activation):
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
-        scale = torch.as_tensor(scale).to(self.log_threshold)
-        self.log_threshold.add_(scale.log())
+        log = self.log_threshold
+        scale = torch.as_tensor(scale, dtype=log.dtype, device=log.device)
+        log.add_(scale.log())
         self.start.mul_(scale.mean())
 
     @torch.no_grad()

@@ -164,8 +164,9 @@ class LayeredEncoder(Encoder):
     def rescale(self, scale: Tensor | float) -> None:
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
         layer = self.output_layer
-        factor = torch.as_tensor(scale, device=layer.weight.device)
-        layer.weight.mul_(factor.reshape(-1, 1))
+        weight = layer.weight
+        factor = torch.as_tensor(scale, dtype=weight.dtype, device=weight.device)
+        weight.mul_(factor.reshape(-1, 1))
         if layer.bias is not None:
             layer.bias.mul_(scale)
 
@@ -294,7 +295,7 @@ def make_encoder(
 
 def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> LinearEncoder:
     # skip_init: nn.Linear would draw from torch's global generator, which belongs to the user.
-    layer = nn.utils.skip_init(LinearEncoder, n_in, n_out, bias=bias)
+    layer = nn.utils.skip_init(LinearEncoder, n_in, n_out, bias=bias, dtype=torch.float32)
     bound = (6 / n_in) ** 0.5  # He et al. (2015), uniform: keeps the variance through ReLU layers
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -64,8 +64,9 @@ class LISTA(Encoder):
     def rescale(self, scale: Tensor | float) -> None:
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
         last = self.steps[-1]
-        factor = torch.as_tensor(scale, device=last.weight.device)
-        last.weight.mul_(factor.reshape(-1, 1))
+        weight = last.weight
+        factor = torch.as_tensor(scale, dtype=weight.dtype, device=weight.device)
+        weight.mul_(factor.reshape(-1, 1))
         last.bias.mul_(scale)
         if last.gain is not None:
             last.gain.mul_(scale)

@@ -51,7 +51,7 @@ class LatentActivity(Stateful):
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""
         if net.history[-1].get("valid_loss_best", True):
-            self.frequency_ = self.counts_ / self.n_samples_
+            self.frequency_ = self.counts_.float() / self.n_samples_
 
     def take_over(self, silence, frequency):
         """Know what was counted elsewhere, see `silence_` and `frequency_`."""
@@ -60,7 +60,7 @@ class LatentActivity(Stateful):
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Make do with what has been counted when the user interrupts the first epoch."""
         if not hasattr(self, "frequency_"):
-            self.frequency_ = self.counts_ / self.n_samples_
+            self.frequency_ = self.counts_.float() / self.n_samples_
 
 
 class DeadLatents(Setting):

@@ -69,7 +69,7 @@ class BatchedTraining:
         self.kept = self.net.learned.clone()  # weights of the epoch that counts, a row a model...
         n_components = nets[0].module_.decoder.dictionary.shape[0]
         self.silence = self.kept.new_zeros(len(jobs), n_components, dtype=torch.int64)
-        self.frequency = torch.zeros(self.silence.shape, device=self.kept.device)  # ...and of it
+        self.frequency = torch.zeros_like(self.silence, dtype=torch.float32)  # ...and of it
         self.history: list[list[dict]] = [[] for _ in jobs]
         self.clear_every = _callback(nets[0], ClearDenormals).every
         self.best_weights = [_callback(net, BestWeights) for net in nets]
@@ -103,7 +103,7 @@ class BatchedTraining:
                 self.net.clear_denormals()
         rows = [{"epoch": epoch} for _ in self.models]
         self._record(rows, "train", losses, sizes)
-        self._keep_best(rows, counts / self.training.n_rows)
+        self._keep_best(rows, counts.float() / self.training.n_rows)
         for model, row in zip(self.models, rows, strict=True):
             self.history[model].append(row)
 

@@ -225,7 +225,7 @@ class BatchedNet:
             parameter = net.module_.get_parameter(name)
             parameter.copy_(learned[start:stop].view(shape))
             net.optimizer_.state[parameter] = {
-                "step": torch.tensor(float(self.n_steps), device=parameter.device),
+                "step": parameter.new_tensor(self.n_steps, dtype=torch.float32),
                 "exp_avg": self.mean[model, start:stop].view(shape).clone(),
                 "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
             }
