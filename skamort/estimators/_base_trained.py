@@ -39,6 +39,7 @@ from ._center import initial_intercept
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
 from ._parameters import DictionaryParameters, TrainingParameters
+from ._usefulness import warn_if_useless
 
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
@@ -90,6 +91,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
             self._warn_not_converged()
+        warn_if_useless([job], type(self).__name__)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)

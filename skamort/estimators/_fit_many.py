@@ -13,6 +13,7 @@ from sklearn.model_selection import ParameterGrid
 from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
+from ._usefulness import warn_if_useless
 
 
 def fit_many(
@@ -102,6 +103,7 @@ def fit_many(
     for model, job in zip(models, jobs, strict=True):
         _finish(model, job)
     _warn_not_converged(jobs)
+    warn_if_useless(jobs, "fit_many")
     return models
 
 

@@ -6,6 +6,7 @@ from discovery import fast_estimators
 from numpy.testing import assert_allclose, assert_array_equal
 from on_disk import OnDisk
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skamort import JumpReLUSAE, TopKSAE, _rows
 from skamort.datasets import make_sparse_coded_signal
@@ -123,3 +124,24 @@ def test_data_of_ordinary_size_are_not_copied(signal):
     sae = TopKSAE(12, k=2, max_iter=1, random_state=0)
     data = sae._prepare_fit(signal[0], None, None, "cosine").data
     assert np.shares_memory(data.tensors[0].numpy(), signal[0])
+
+
+FAR = np.random.RandomState(0).randn(80, 6).astype("f4") + 20
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fit_worse_than_the_mean_of_its_rows_warns():
+    sae = TopKSAE(4, k=1, max_iter=500, tol=0.5, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="TopKSAE: the fit explains less of X than"):
+        assert sae.fit(FAR).score(FAR) < 0
+    with pytest.warns(ConvergenceWarning, match="fit_many: 2 of 2 models explain less"):
+        fit_many(sae, FAR, {}, random_states=range(2))
+    with pytest.warns(ConvergenceWarning, match="explains less"):
+        clone(sae).fit(OnDisk(FAR))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("X", [FAR, np.ones((5, 3)), FAR[:1]], ids=["centered", "constant", "one"])
+def test_a_fit_no_worse_does_not(X):
+    sae = TopKSAE(4, k=1, max_iter=500, tol=0.5, fit_intercept=True, random_state=0)
+    assert sae.fit(X).score(X) >= 0

@@ -1,0 +1,44 @@
+"""Whether a fit is of any use: whether it explains rows that it was trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from .._rows import rows_within
+from ..training import Job
+
+# Rows that are looked at: many where they are in memory, a few where each has to be read.
+_ROWS = {True: 1024, False: 32}
+# Codes of zero and the mean as intercept explain nothing either, up to what training moves it.
+_TOLERANCE = 1e-3
+
+
+def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
+    """Warn of fits that reconstruct their own rows worse than the mean of these does."""
+    useless = sum(job.error is None and is_useless(job) for job in jobs)
+    if not useless:
+        return
+    which = "the fit explains" if len(jobs) == 1 else f"{useless} of {len(jobs)} models explain"
+    warnings.warn(
+        f"{owner}: {which} less of X than its mean does, score < 0; set fit_intercept=True, or "
+        "center X, where the mean is far from 0, else lower alpha or raise learning_rate or "
+        "max_iter.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+@torch.no_grad()
+def is_useless(job: Job) -> bool:
+    """Tell whether a trained net reconstructs rows of its data worse than their mean does."""
+    data, module = job.data, job.net.module_
+    dictionary = module.decoder.dictionary
+    count = min(len(data), _ROWS[data.in_memory], rows_within(len(dictionary)))
+    X = data.values(torch.linspace(0, data.n_stored - 1, count).long())[0]
+    residual = module.encode_compactly(X).residual(dictionary, module.center(X))
+    unexplained, total = (part.square().sum().item() for part in (residual, X - X.mean(0)))
+    return total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use either
