@@ -12,7 +12,7 @@ from .._rows import rows_within
 from ..training import Job
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
-_ROWS = {True: 1024, False: 32}
+_ROWS = {True: 256, False: 32}
 # Codes of zero and the mean as intercept explain nothing either, up to what training moves it.
 _TOLERANCE = 1e-3
 
