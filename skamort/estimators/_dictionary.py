@@ -79,8 +79,7 @@ def initial_dictionary(estimator, X, generator):
     given = given_dictionary(estimator)
     if given is not None:
         return nn.functional.normalize(check_dictionary(given, like), dim=1)
-    shape = (n_components, X.shape[1])  # in one dtype: a seed gives the same atoms in each
-    atoms = torch.randn(shape, generator=generator, dtype=torch.float32).to(like.dtype)
+    atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=like.dtype)
     if estimator.dict_init is not None:
         directions = _sampled_directions(X, _CANDIDATES_PER_ATOM * n_components, generator)
         if estimator.dict_init == "k-means++":
