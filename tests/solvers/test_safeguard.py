@@ -1,0 +1,132 @@
+"""The contract of every solver, on problems made to break it: no codes are worse than zero or than
+their start, a certificate is never above the truth, and what is solved is said to be."""
+
+import warnings
+
+import numpy as np
+import pytest
+from engines import ENGINES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort.solvers import duality_gap, sparse_encode
+
+LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
+each_solver = pytest.mark.parametrize("solver", [s for s in LASSO if s[0] in ("cd", "fista")])
+KINDS = ["plain", "antipodal", "near-parallel", "lengths", "low rank"]
+DTYPES = [np.float32, np.float64]
+
+
+def make_dictionary(rng, kind):
+    n_components, n_features = rng.integers(2, 12), rng.integers(1, 9)
+    atoms = rng.standard_normal((n_components, n_features))
+    if kind == "antipodal":
+        return np.vstack([atoms, -atoms])
+    if kind == "near-parallel":
+        nearness = 10.0 ** rng.integers(-7, -1)
+        return np.vstack([atoms, atoms + nearness * rng.standard_normal(atoms.shape)])
+    if kind == "lengths":
+        return atoms * 10.0 ** rng.integers(-6, 7, (n_components, 1))
+    if kind == "low rank":
+        return rng.standard_normal((n_components, 1)) @ atoms[:1] + atoms[1] * 1.5
+    return atoms
+
+
+def objective(X, codes, dictionary, alpha):
+    X, codes, dictionary = (np.asarray(a, np.float64) for a in (X, codes, dictionary))
+    return 0.5 * ((X - codes @ dictionary) ** 2).sum(axis=1) + alpha * np.abs(codes).sum(axis=1)
+
+
+def best_objective(X, dictionary, alpha, positive):
+    """What rivals reach: SciPy's where alpha is 0."""
+    X, atoms = X.astype(np.float64), dictionary.astype(np.float64)
+    atoms = atoms if positive else np.vstack([atoms, -atoms])
+    if not alpha:
+        atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+        return np.array([0.5 * nnls(atoms.T, x, maxiter=10_000)[1] ** 2 for x in X])
+    codes, _ = encode(X, atoms, ("cd", "auto"), alpha=alpha, positive=True, tol=1e-12)
+    return objective(X, codes, atoms, alpha)
+
+
+def encode(X, dictionary, solver, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return sparse_encode(
+            X, dictionary, algorithm=solver[0], engine=solver[1], return_info=True, **options
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(KINDS),
+    st.sampled_from(LASSO),
+    st.sampled_from(DTYPES),
+    st.sampled_from([0, 1e-6, 0.1, 0.99]),
+    st.booleans(),
+    st.sampled_from([None, 1, 1e6, 1e30]),
+    st.sampled_from([3, 200]),
+)
+def test_lasso_codes_are_no_worse_than_zero_and_their_gap_is_true(
+    seed, kind, solver, dtype, share, positive, far, max_iter
+):
+    rng = np.random.default_rng(seed)
+    dictionary = make_dictionary(rng, kind).astype(dtype)
+    X = rng.standard_normal((3, dictionary.shape[1])).astype(dtype)
+    alpha = float(dtype(share) * np.abs(X @ dictionary.T).max())
+    start = np.zeros((3, len(dictionary)), dtype)
+    if far:
+        start += (far * rng.standard_normal(start.shape)).astype(dtype)
+        start = abs(start) if positive else start
+    options = {"alpha": alpha, "positive": positive, "max_iter": max_iter}
+    codes, info = encode(X, dictionary, solver, init=start if far else None, **options)
+    found, energy = objective(X, codes, dictionary, alpha), objective(X, 0 * codes, dictionary, 0)
+    assert (found <= energy * (1 + 1e-12)).all()
+    # A compiled solver stops as soon as the tolerance is met.
+    assert (found <= objective(X, start, dictionary, alpha) + 1e-4 * energy).all()
+    excess = found - best_objective(X, dictionary, alpha, positive)
+    # Atoms that depend on each other but for rounding leave no more digits.
+    assert (info.gap >= excess - 1e-7 * energy).all()
+    assert (info.converged == (info.gap <= 1e-4 * energy)).all()
+
+
+@each_solver
+def test_least_squares_with_antipodal_atoms(solver):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        atoms, X = rng.standard_normal((10, 8)), rng.standard_normal((2, 8))
+        dictionary = np.vstack([atoms, -atoms])
+        codes, info = encode(X, dictionary, solver, alpha=0.0)
+        assert info.converged.all()
+        assert np.abs(codes).max() < 1e3
+        assert (
+            objective(X, codes, dictionary, 0) <= 1e-4 * objective(X, 0 * codes, dictionary, 0)
+        ).all()
+
+
+@each_solver
+@pytest.mark.parametrize("length", [1e-15, 1e-7, 1e9])
+def test_least_squares_with_an_atom_of_another_length(solver, length):
+    dictionary, X = np.diag([1.0, length]), np.array([[0.0, 1.0], [3.0, 2.0]])
+    np.testing.assert_allclose(duality_gap(X, 0 * X, dictionary, 0), [0.5, 6.5])
+    np.testing.assert_allclose(duality_gap(X, 0 * X, dictionary, 0, positive=True), [0.5, 6.5])
+    codes, info = encode(X, dictionary, solver, alpha=0.0)
+    assert info.converged.all()
+    np.testing.assert_allclose(codes * [1, length], X, atol=0.03)
+
+
+@pytest.mark.parametrize("solver", [s for s in LASSO if s[0] == "cd"])
+@pytest.mark.parametrize("share", [0.0, 1e-6])
+def test_what_float32_solves_is_said_to_be_solved(solver, share):
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        dictionary, X = (rng.standard_normal(s).astype(np.float32) for s in ((20, 30), (3, 30)))
+        alpha = share * float((X @ dictionary.T).max())
+        codes, info = encode(X, dictionary, solver, alpha=alpha, positive=True)
+        assert info.converged.all()
+        assert codes.dtype == np.float32
+        excess = objective(X, codes, dictionary, alpha)
+        excess -= best_objective(X, dictionary, alpha, positive=True)
+        assert (info.gap >= excess - 1e-12).all()
