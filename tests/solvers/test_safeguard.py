@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import duality_gap, sparse_encode
+from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
+K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
+K_SPARSE += [("omp", "torch"), ("ormp", "torch")]
 each_solver = pytest.mark.parametrize("solver", [s for s in LASSO if s[0] in ("cd", "fista")])
 KINDS = ["plain", "antipodal", "near-parallel", "lengths", "low rank"]
 DTYPES = [np.float32, np.float64]
@@ -121,7 +123,7 @@ def test_least_squares_with_an_atom_of_another_length(solver, length):
 @pytest.mark.parametrize("share", [0.0, 1e-6])
 def test_what_float32_solves_is_said_to_be_solved(solver, share):
     rng = np.random.default_rng(0)
-    for _ in range(8):
+    for _ in range(4):
         dictionary, X = (rng.standard_normal(s).astype(np.float32) for s in ((20, 30), (3, 30)))
         alpha = share * float((X @ dictionary.T).max())
         codes, info = encode(X, dictionary, solver, alpha=alpha, positive=True)
@@ -130,3 +132,52 @@ def test_what_float32_solves_is_said_to_be_solved(solver, share):
         excess = objective(X, codes, dictionary, alpha)
         excess -= best_objective(X, dictionary, alpha, positive=True)
         assert (info.gap >= excess - 1e-12).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(KINDS),
+    st.sampled_from(K_SPARSE),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+    st.sampled_from([None, 1, 1e6, 1e30]),
+)
+def test_k_sparse_codes_are_no_worse_than_zero_or_their_start(
+    seed, kind, solver, dtype, positive, far
+):
+    rng = np.random.default_rng(seed)
+    dictionary = make_dictionary(rng, kind).astype(dtype)
+    X = rng.standard_normal((3, dictionary.shape[1])).astype(dtype)
+    X[1] = 0
+    k, start = min(3, len(dictionary)), None
+    if far:
+        start = (far * rng.standard_normal((3, len(dictionary)))).astype(dtype)
+        start *= rng.random(start.shape).argsort(axis=1) < k
+        start = abs(start) if positive else start
+    codes, info = encode(X, dictionary, solver, init=start, n_nonzero_coefs=k, positive=positive)
+    found = objective(X, codes, dictionary, 0)
+    np.testing.assert_allclose(2 * found, info.residual, atol=1e-3)
+    assert (found <= objective(X, 0 * codes, dictionary, 0) * (1 + 1e-6)).all()
+    assert not codes[1].any()
+    if far and solver[0] in ("iht", "topk_refined"):
+        assert (found <= objective(X, start, dictionary, 0) + 1e-5 * (X**2).sum(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nearness", "tolerance"),
+    [(np.float32, 1e-2, 1e-4), (np.float32, 1e-3, 1e-3), (np.float64, 1e-6, 1e-7)],
+)
+@pytest.mark.parametrize("positive", [False, True])
+def test_topk_refined_is_least_squares_on_nearly_parallel_atoms(
+    dtype, nearness, tolerance, positive
+):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        atoms = rng.standard_normal((2, 5))
+        dictionary = np.vstack([atoms, atoms + nearness * rng.standard_normal(atoms.shape)])
+        dictionary, X = dictionary.astype(dtype), rng.standard_normal((3, 5)).astype(dtype)
+        options = {"n_nonzero_coefs": 4, "init": np.ones((3, 4)), "positive": positive}
+        _, info = encode(X, dictionary, ("topk_refined", "auto"), **options)
+        excess = info.residual - 2 * best_objective(X, dictionary, 0, positive)
+        assert (excess <= tolerance * (X**2).sum(axis=1)).all()
