@@ -5,13 +5,14 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import SOLVERS, duality_gap, sparse_encode
+from skamort.solvers import SOLVERS, KSparseSolver, duality_gap, sparse_encode
 
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
 K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
@@ -181,3 +182,16 @@ def test_topk_refined_is_least_squares_on_nearly_parallel_atoms(
         _, info = encode(X, dictionary, ("topk_refined", "auto"), **options)
         excess = info.residual - 2 * best_objective(X, dictionary, 0, positive)
         assert (excess <= tolerance * (X**2).sum(axis=1)).all()
+
+
+class Careless(KSparseSolver):
+    def _pursue_block(self, X, problem, k, codes):
+        codes[:, 0] = torch.tensor([1.0, 9.0, torch.nan])
+        residual = X - codes @ problem.dictionary
+        return torch.zeros(len(X), dtype=torch.int64), residual.double().square().sum(dim=1)
+
+
+def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
+    result = Careless(1).solve(torch.ones(3, 2), torch.eye(2), positive=False)
+    assert result.codes.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    assert result.residual.tolist() == [1.0, 2.0, 2.0]
