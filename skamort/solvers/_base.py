@@ -76,7 +76,7 @@ class Problem:
     dictionary : Tensor of shape (n_components, n_features)
         Atoms, one a row, divided by ``unit``.
     unit : Tensor
-        A power of two.
+        A power of two, or one for each atom.
     basis : Tensor of shape (n_features, n_components) or None
         Orthonormal basis of the space that is solved in; None for that of the features.
     atoms : Tensor of shape (n_components, n_features) or (n_components, n_components)
@@ -151,8 +151,9 @@ class Solver(ABC):
             Never warns: see its ``converged``.
         """
         n_samples, device = len(X), X.device
-        problem = self._pose(n_samples, dictionary, gram, positive)
         alpha = torch.as_tensor(alpha, dtype=torch.float64, device=device).expand(n_samples)
+        unit = self._unit(dictionary, alpha)
+        problem = self._pose(n_samples, dictionary, unit, gram, positive)
         codes = X.new_zeros(n_samples, len(dictionary))
         n_iter = torch.zeros(n_samples, dtype=torch.int64, device=device)
         error = torch.zeros(n_samples, dtype=torch.float64, device=device)
@@ -162,15 +163,25 @@ class Solver(ABC):
             n_iter[rows], error[rows], converged[rows] = self._solve_rows(
                 X[rows], problem, alpha[rows], start, codes[rows]
             )
-        return self._report(codes, error, n_iter, converged, self._engine_for(problem))
+        result = self._report(codes, error, n_iter, converged, self._engine_for(problem))
+        return self._look_again(result, X, dictionary, alpha, positive)
+
+    def _unit(self, dictionary: Tensor, alpha: Tensor) -> Tensor:  # noqa: ARG002  (some solvers look)
+        """Powers of two to divide the atoms by: one for all, or one each."""
+        return power_of_two(magnitude(dictionary).amax())
 
     def _pose(
-        self, n_samples: int, dictionary: Tensor, gram: Tensor | None, positive: bool
+        self,
+        n_samples: int,
+        dictionary: Tensor,
+        unit: Tensor,
+        gram: Tensor | None,
+        positive: bool,
     ) -> Problem:
         """Scale the dictionary, and compute what all blocks need of it."""
-        unit = power_of_two(magnitude(dictionary).amax())
-        if unit != 1:
-            dictionary, gram = dictionary / unit, None if gram is None else gram / unit / unit
+        if (unit != 1).any():
+            dictionary = dictionary / unit[..., None]
+            gram = None if gram is None else gram / unit[..., None] / unit
         basis = self._basis(dictionary)
         atoms = dictionary if basis is None else dictionary @ basis
         if gram is None and self._gram_pays(n_samples, atoms):
@@ -190,16 +201,16 @@ class Solver(ABC):
         Returns what `_solve_scaled` returns, in the unit of ``X``.
         """
         size, unit = power_of_two(magnitude(X)), problem.unit
-        is_scaled = bool((size != 1).any()) or bool(unit != 1)
+        is_scaled = bool((size != 1).any()) or bool((unit != 1).any())
         if is_scaled:
             X = X / size[:, None]
         if init is not None:
             codes.copy_(init / size[:, None] * unit)
             if problem.positive:
                 codes.clamp_(min=0)
-        n_iter, error, converged = self._solve_scaled(X, problem, alpha / size / unit, codes)
+        n_iter, error, converged = self._solve_scaled(X, problem, alpha / size / unit.amax(), codes)
         if is_scaled:
-            codes.mul_((size / unit)[:, None])
+            codes.mul_(size[:, None] / unit)
         return n_iter, error * size.double().square(), converged
 
     @abstractmethod
@@ -218,6 +229,17 @@ class Solver(ABC):
         self, codes: Tensor, error: Tensor, n_iter: Tensor, converged: Tensor, engine: str
     ) -> SolverResult:
         """The result, with ``error`` what `_solve_scaled` found of it."""
+
+    def _look_again(
+        self,
+        result: SolverResult,
+        X: Tensor,  # noqa: ARG002  (some solvers look)
+        dictionary: Tensor,  # noqa: ARG002
+        alpha: Tensor,  # noqa: ARG002
+        positive: bool,  # noqa: ARG002
+    ) -> SolverResult:
+        """The result, or a better one where the dtype was too coarse."""
+        return result
 
     def _basis(self, dictionary: Tensor) -> Tensor | None:  # noqa: ARG002  (some solvers look)
         """Orthonormal basis of the space to solve in; None for that of the features."""

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ._blocks import row_blocks
+from ._scale import magnitude
 
 
 def gap_from_residual(
@@ -116,11 +117,47 @@ def certified_gap(
         x, z = X[rows].double(), codes[rows].double()
         if basis is not None:
             x = x @ basis
-        residual = x - z @ atoms
-        weight = alpha[rows].double()
-        # Where alpha is 0 no scaling brings a rounding error of the correlations below it.
-        rounding = 16 * torch.finfo(x.dtype).eps * sum(atoms.shape) ** 0.5
-        rounding = rounding * (x.norm(dim=1) + z.abs().sum(dim=1))
-        weight = torch.where(weight > 0, weight, rounding)
-        gap[rows] = gap_from_residual(x, z, residual, residual @ atoms.T, weight, positive)
+        residual, weight = x - z @ atoms, alpha[rows].double()
+        correlations = residual @ atoms.T
+        gap[rows] = gap_from_residual(x, z, residual, correlations, weight, positive)
+    free = alpha == 0
+    if free.any():
+        gap[free] = _gap_of_least_squares(X[free], codes[free], dictionary, positive)
     return gap
+
+
+def _gap_of_least_squares(X: Tensor, codes: Tensor, dictionary: Tensor, positive: bool) -> Tensor:
+    """Duality gap where alpha is 0, and no scaling makes a residual feasible for its rounding.
+
+    Atoms have any length then: with that of 1 all are rounded alike. Signed codes are above the
+    best by what of the residual lies in the span of the atoms. Else a correlation is taken for 0
+    where it cannot be told from it.
+    """
+    size = magnitude(dictionary)[:, None]
+    lengths = size * (dictionary / size).norm(dim=1, keepdim=True)
+    atoms = dictionary / lengths
+    x, z = X.double(), codes.double()
+    residual, z = x - z @ dictionary, z * lengths.T
+    basis = _directions(atoms)
+    inside = residual @ basis
+    if not positive:
+        return 0.5 * inside.square().sum(dim=1)
+    atoms = atoms @ basis
+    rounding = 16 * torch.finfo(x.dtype).eps * sum(atoms.shape) ** 0.5
+    weight = rounding * (x.norm(dim=1) + z.abs().sum(dim=1))
+    return gap_from_residual(x @ basis, z, inside, inside @ atoms.T, weight, positive)
+
+
+def _directions(atoms: Tensor) -> Tensor:
+    """Orthonormal basis of the atoms' span to rounding, (n_features, rank)."""
+    triangle = torch.linalg.qr(atoms, mode="r").R
+    _, values, directions = torch.linalg.svd(triangle, full_matrices=False)
+    rounding = torch.finfo(atoms.dtype).eps * max(atoms.shape)
+    return directions[values > rounding * values[0]].T
+
+
+def objective(X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor) -> Tensor:
+    """1/2 ||x - z D||^2 + alpha ||z||_1 of every sample, in float64."""
+    codes = codes.double()
+    error = (X.double() - codes @ dictionary.double()).square().sum(dim=1)
+    return 0.5 * error + alpha.double() * codes.abs().sum(dim=1)

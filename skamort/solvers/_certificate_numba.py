@@ -45,7 +45,7 @@ def certify(
     gap = 0.5 * (1 - scale) ** 2 * energy
     for p in range(size):
         if z[p] != 0:
-            slack = alpha - scale * (exact[p] if z[p] > 0 else -exact[p])
+            slack = limit - scale * (exact[p] if z[p] > 0 else -exact[p])
             gap += abs(np.float64(z[p])) * max(slack, 0.0)
     return gap
 

@@ -13,17 +13,19 @@ atoms, which its own updates then correct by rank one.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._engine import resolve_engine
+from .._validation import as_tensor
 
 _BLOCK = 64
 
 
-def update_dictionary(
-    dictionary: Tensor, gram_codes: Tensor, cross: Tensor, *, engine: str = "auto"
-) -> Tensor:
+def update_dictionary(dictionary: Any, gram_codes: Any, cross: Any, *, engine: str = "auto") -> Any:
     """Update every atom once, in place, to the best unit vector given the codes and the other
     atoms.
 
@@ -31,11 +33,11 @@ def update_dictionary(
 
     Parameters
     ----------
-    dictionary : Tensor of shape (n_components, n_features)
-        Atoms, one a row, of unit norm; overwritten.
-    gram_codes : Tensor of shape (n_components, n_components)
+    dictionary : ndarray or Tensor of shape (n_components, n_features)
+        Atoms, one a row, of unit norm, float32 or float64; overwritten.
+    gram_codes : array-like or Tensor of shape (n_components, n_components)
         ``codes.T @ codes``, or any positive multiple if ``cross`` has it too.
-    cross : Tensor of shape (n_components, n_features)
+    cross : array-like or Tensor of shape (n_components, n_features)
         ``codes.T @ X``.
     engine : {"auto", "numba", "torch"}, default="auto"
         Compiled kernel on the CPU, or torch. "auto" takes numba where it is installed and the
@@ -43,8 +45,15 @@ def update_dictionary(
 
     Returns
     -------
-    unused : Tensor of shape (n_unused,)
+    unused : ndarray or Tensor of shape (n_unused,)
         Indices, int64, of the atoms that no code uses; they are left as they were.
+
+    Raises
+    ------
+    TypeError
+        A dictionary that cannot be overwritten, such as a list or integers.
+    ValueError
+        NaN, infinity, or shapes that do not fit.
 
     Examples
     --------
@@ -58,6 +67,40 @@ def update_dictionary(
     tensor([[0., 1.],
             [0., 1.]])
     """
+    atoms = _overwritable(dictionary)
+    gram_codes = _like(gram_codes, "gram_codes", atoms, (len(atoms), len(atoms)))
+    cross = _like(cross, "cross", atoms, tuple(atoms.shape))
+    unused = _update(atoms, gram_codes, cross, engine)
+    return unused if isinstance(dictionary, Tensor) else unused.numpy()
+
+
+def _overwritable(dictionary: Any) -> Tensor:
+    """The dictionary as a tensor that shares its memory."""
+    if isinstance(dictionary, Tensor):
+        return dictionary
+    is_array = isinstance(dictionary, np.ndarray) and dictionary.ndim == 2
+    if is_array and dictionary.dtype in (np.float32, np.float64) and dictionary.flags.writeable:
+        return torch.from_numpy(dictionary)
+    raise TypeError(
+        "update_dictionary: dictionary is updated in place and must be a writeable matrix, a NumPy "
+        f"array or a tensor of float32 or float64, got {type(dictionary).__name__}; pass "
+        "np.array(dictionary, dtype=float)."
+    )
+
+
+def _like(values: Any, name: str, dictionary: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A finite matrix of the given shape, of the dictionary's dtype and device."""
+    tensor = as_tensor(values, name, like=dictionary)
+    if tuple(tensor.shape) != shape:
+        raise ValueError(
+            f"update_dictionary: {name} must have shape {shape}, as the dictionary has "
+            f"{tuple(dictionary.shape)}, got {tuple(tensor.shape)}."
+        )
+    return tensor
+
+
+def _update(dictionary: Tensor, gram_codes: Tensor, cross: Tensor, engine: str) -> Tensor:
+    """Update in place, block by block; the atoms that no code uses."""
     update_block = _update_block
     if resolve_engine(engine, dictionary) == "numba" and dictionary.is_contiguous():
         update_block = _update_block_compiled

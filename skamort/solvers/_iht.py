@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ._base import Problem
 from ._ksparse import KSparseSolver
+from ._safeguard import shrink_start
 
 _HALVINGS = 30
 
@@ -57,6 +58,7 @@ class IHT(KSparseSolver):
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
         codes.copy_(keep_largest(codes, k, positive))
+        shrink_start(X, dictionary, torch.zeros_like(X[:, 0]), codes)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X - codes @ dictionary
         loss = residual.square().sum(dim=1)

@@ -58,6 +58,10 @@ class KSparseSolver(Solver):
     ) -> tuple[Tensor, Tensor, Tensor]:
         k = self._limit(problem.atoms)
         n_iter, residual = self._pursue_block(X, problem, k, codes)
+        energy = X.double().square().sum(dim=1)
+        worse = ~(residual <= energy)
+        if worse.any():
+            codes[worse], residual[worse] = 0, energy[worse]
         return n_iter, residual, torch.ones(len(X), dtype=torch.bool, device=X.device)
 
     def _report(
@@ -113,6 +117,7 @@ def refit(
         matrix = matrix + torch.diag_embed(torch.where(active, jitter, 1))
         factor = torch.linalg.cholesky_ex(matrix).L
         new = torch.cholesky_solve(torch.where(active[:, :, None], target, 0), factor)[:, :, 0]
+        _mend(new, factor, matrix, atoms * active[:, :, None], X)
         negative = active & (new <= 0) if positive else torch.zeros_like(active)
         if not negative.any():
             return torch.where(active, new, 0), active
@@ -121,3 +126,20 @@ def refit(
         start = torch.where(active, start + length * (new - start), 0).clamp_(min=0)
         active = active & ~(negative & (limit <= length))
         start = torch.where(active, start, 0)
+
+
+def _mend(z: Tensor, factor: Tensor, matrix: Tensor, atoms: Tensor, X: Tensor) -> None:
+    """Solve again, in place, where the normal equations have lost half of the digits: nearly
+    dependent atoms, zero rows among ``atoms`` left out."""
+    eps = torch.finfo(X.dtype).eps
+    pivots = factor.diagonal(dim1=1, dim2=2).square()
+    lost = ~(pivots > eps**0.5 * matrix.diagonal(dim1=1, dim2=2)).all(dim=1)
+    if lost.any():
+        columns, x = atoms[lost].mT.double(), X[lost, :, None].double()
+        inverse = torch.linalg.pinv(columns, rtol=eps * max(columns.shape[1:]))
+        found = (inverse @ x).to(X.dtype)
+        errors = [
+            (x - columns @ new.double()).square().sum(dim=1) for new in (found, z[lost, :, None])
+        ]
+        # What is large in float32 may be rounded too far.
+        z[lost] = torch.where(errors[0] <= errors[1], found[:, :, 0], z[lost])

@@ -54,7 +54,7 @@ class TopKRefined(KSparseSolver):
         z = torch.where(active & ~unguided, start.gather(1, support), 0)
         z, residual, rounds = _least_squares(atoms, X, z, active, positive)
         codes.zero_().scatter_(1, support, z)
-        return rounds, residual.double().square().sum(dim=1)
+        return rounds, residual.square().sum(dim=1)
 
 
 def _least_squares(
@@ -75,4 +75,6 @@ def _least_squares(
         candidate = active | torch.zeros_like(active).scatter_(1, index, best > 0)
         z, active = refit(atoms, X, z, candidate, positive)
         rounds += (best > 0)[:, 0]
-    return z, X - torch.bmm(z[:, None, :], atoms)[:, 0], rounds
+    # In float64: codes of nearly parallel atoms are large and cancel.
+    image = torch.bmm(z[:, None, :].double(), atoms.double())[:, 0]
+    return z, X.double() - image, rounds

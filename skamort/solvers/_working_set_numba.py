@@ -182,6 +182,7 @@ def _direction(z, u, block, size, alpha, support, factor, step):
             support[k] = p
             k += 1
     tiny = 100 * np.finfo(z.dtype).eps
+    doubtful = np.sqrt(tiny)
     for i in range(k):
         row = block[support[i]]
         for j in range(i + 1):
@@ -190,7 +191,10 @@ def _direction(z, u, block, size, alpha, support, factor, step):
                 total -= factor[i, m] * factor[j, m]
             if i > j:
                 factor[i, j] = total * factor[j, j]
-            elif total > tiny * row[support[i]]:
+            elif total > doubtful * row[support[i]] or (
+                total > tiny * row[support[i]]
+                and total > tiny * _cancelled(block, support, factor, i)
+            ):
                 # The inverse of the diagonal spares divisions.
                 factor[i, i] = z.dtype.type(1) / np.sqrt(total)
             else:
@@ -198,11 +202,7 @@ def _direction(z, u, block, size, alpha, support, factor, step):
                     step[m] = -factor[i, m]
                 _back_substitute(factor, step, i)
                 step[i] = 1
-                slope = 0.0
-                for m in range(i + 1):
-                    p = support[m]
-                    slope += step[m] * ((alpha if z[p] > 0 else -alpha) - u[p])
-                if slope > 0:
+                if _leads_away(z, u, alpha, support, step, i + 1, doubtful):
                     for m in range(i + 1):
                         step[m] = -step[m]
                 return i + 1, False
@@ -213,6 +213,40 @@ def _direction(z, u, block, size, alpha, support, factor, step):
         step[i] = total * factor[i, i]
     _back_substitute(factor, step, k)
     return k, True
+
+
+@leaf
+def _leads_away(z, u, alpha, support, step, k, doubtful):
+    """Whether the L1 norm falls the other way along a combination of atoms that is zero.
+
+    Where the norm costs next to nothing its slope is rounding, and may lead to where a rounding
+    error of the step is all that stops it: the way that is stopped soon is taken then.
+    """
+    slope, fall, rise = 0.0, 0.0, 0.0
+    for m in range(k):
+        p = support[m]
+        slope += step[m] * ((alpha if z[p] > 0 else -alpha) - u[p])
+        rate = np.float64(step[m]) / np.float64(z[p])
+        fall, rise = max(fall, -rate), max(rise, rate)
+    return fall < doubtful * rise or (slope > 0 and rise >= doubtful * fall)
+
+
+@leaf
+def _cancelled(block, support, factor, i):
+    """||d_i||^2 + sum w_m^2 ||d_m||^2 for the combination w of the m < i that is closest to atom i.
+
+    What is left of the atom is rounded relative to that, which is large where the others nearly
+    depend on each other. The combination lies in column i, above the diagonal.
+    """
+    for m in range(i):
+        factor[m, i] = factor[i, m]
+    total = block[support[i], support[i]]
+    for m in range(i - 1, -1, -1):
+        factor[m, i] *= factor[m, m]
+        for n in range(m):
+            factor[n, i] -= factor[m, n] * factor[m, i]
+        total += factor[m, i] * factor[m, i] * block[support[m], support[m]]
+    return total
 
 
 @leaf

@@ -1,5 +1,6 @@
 """The update of the atoms: each is the best unit vector, the objective never rises."""
 
+import numpy as np
 import pytest
 import torch
 from engines import ENGINES, each_engine
@@ -82,3 +83,28 @@ def test_survives_data_without_content(engine):
     )
     assert dictionary.isfinite().all()
     torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(6, dtype=X.dtype))
+
+
+def test_takes_arrays():
+    dictionary, codes, X = problem(0, 6, 4)
+    codes[:, 2] = 0
+    array = np.asfortranarray(dictionary.numpy())
+    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X)
+    Z, data = codes.numpy(), X.numpy()
+    found = update_dictionary(array, (Z.T @ Z).tolist(), (Z.T @ data).astype(np.float64))
+    assert isinstance(found, np.ndarray)
+    assert found.tolist() == unused.tolist() == [2]
+    np.testing.assert_allclose(array, dictionary)
+
+
+@pytest.mark.parametrize("dictionary", [[[1.0, 0.0]], np.eye(2, dtype=int), np.ones(3)])
+def test_refuses_a_dictionary_that_it_cannot_overwrite(dictionary):
+    with pytest.raises(TypeError, match="updated in place"):
+        update_dictionary(dictionary, np.eye(1), np.ones((1, 2)))
+
+
+def test_refuses_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"gram_codes must have shape \(2, 2\)"):
+        update_dictionary(np.eye(2, 3), np.eye(3), np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"cross must have shape \(2, 3\)"):
+        update_dictionary(np.eye(2, 3), np.eye(2), np.ones((3, 3)))

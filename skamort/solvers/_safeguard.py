@@ -1,0 +1,72 @@
+"""What holds whatever a solver of the lasso does: no codes are worse than zero or than their start.
+
+And no codes are called inaccurate where only their rounding to float32 is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ._base import Problem, SolverResult
+from ._certificate import certified_gap, objective
+
+
+def shrink_start(X: Tensor, dictionary: Tensor, alpha: Tensor, codes: Tensor) -> None:
+    """Multiply, in place, every start that is worse than zero by what makes it best; 0 at the
+    worst."""
+    image = codes @ dictionary
+    energy = image.square().sum(dim=1)
+    fit = (X * image).sum(dim=1) - alpha * codes.abs().sum(dim=1)
+    worse = ~(0.5 * energy <= fit)
+    if worse.any():
+        factor = (fit / energy).nan_to_num(0, 0, 0).clamp(min=0)[worse, None]
+        codes[worse] = torch.where(factor > 0, factor * codes[worse], 0)
+
+
+def keep_better(
+    X: Tensor, problem: Problem, alpha: Tensor, start: Tensor, codes: Tensor, gap: Tensor
+) -> None:
+    """Take the start, in place, where the codes are worse or not finite.
+
+    ``start`` is not worse than zero. ``gap`` follows.
+    """
+    found, before = (objective(X, z, problem.exact_dictionary, alpha) for z in (codes, start))
+    worse = ~(found <= before)
+    if worse.any():
+        codes[worse] = start[worse]
+        gap[worse] = certified_gap(
+            X[worse], start[worse], problem.exact_dictionary, alpha[worse], problem.positive
+        )
+
+
+def round_exact(
+    rough: SolverResult,
+    exact: SolverResult,
+    left: Tensor,
+    X: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    tol: float,
+) -> SolverResult:
+    """``rough`` with codes, or with gaps, from what was solved in float64 for the rows ``left``.
+
+    Rounded codes have a residual that is no good dual point where alpha is small. That of the codes
+    before rounding is, and what rounding adds to the objective adds to the gap.
+
+    ``X``, ``dictionary`` and ``alpha`` are those of the rows, in float64.
+    """
+    least = objective(X, exact.codes, dictionary, alpha)
+    kept, rounded = rough.codes[left], exact.codes.to(rough.codes.dtype)
+    before, after = (objective(X, z, dictionary, alpha) for z in (kept, rounded))
+    better = after < before
+    bound = exact.gap + (torch.where(better, after, before) - least).clamp(min=0)
+    codes, gap, n_iter = rough.codes.clone(), rough.gap.clone(), rough.n_iter.clone()
+    codes[left] = torch.where(better[:, None], rounded, kept)
+    gap[left] = torch.where(better, bound, torch.minimum(bound, gap[left]))
+    n_iter[left] += exact.n_iter
+    converged = rough.converged.clone()
+    converged[left] = gap[left] <= tol * 0.5 * X.square().sum(dim=1)
+    return replace(rough, codes=codes, gap=gap, n_iter=n_iter, converged=converged)

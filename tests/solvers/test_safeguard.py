@@ -1,0 +1,197 @@
+"""The contract of every solver, on problems made to break it: no codes are worse than zero or than
+their start, a certificate is never above the truth, and what is solved is said to be."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from engines import ENGINES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort.solvers import SOLVERS, KSparseSolver, duality_gap, sparse_encode
+
+LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
+K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
+K_SPARSE += [("omp", "torch"), ("ormp", "torch")]
+each_solver = pytest.mark.parametrize("solver", [s for s in LASSO if s[0] in ("cd", "fista")])
+KINDS = ["plain", "antipodal", "near-parallel", "lengths", "low rank"]
+DTYPES = [np.float32, np.float64]
+
+
+def make_dictionary(rng, kind):
+    n_components, n_features = rng.integers(2, 12), rng.integers(1, 9)
+    atoms = rng.standard_normal((n_components, n_features))
+    if kind == "antipodal":
+        return np.vstack([atoms, -atoms])
+    if kind == "near-parallel":
+        nearness = 10.0 ** rng.integers(-7, -1)
+        return np.vstack([atoms, atoms + nearness * rng.standard_normal(atoms.shape)])
+    if kind == "lengths":
+        return atoms * 10.0 ** rng.integers(-6, 7, (n_components, 1))
+    if kind == "low rank":
+        return rng.standard_normal((n_components, 1)) @ atoms[:1] + atoms[1] * 1.5
+    return atoms
+
+
+def objective(X, codes, dictionary, alpha):
+    X, codes, dictionary = (np.asarray(a, np.float64) for a in (X, codes, dictionary))
+    return 0.5 * ((X - codes @ dictionary) ** 2).sum(axis=1) + alpha * np.abs(codes).sum(axis=1)
+
+
+def best_objective(X, dictionary, alpha, positive):
+    """What rivals reach: SciPy's where alpha is 0."""
+    X, atoms = X.astype(np.float64), dictionary.astype(np.float64)
+    atoms = atoms if positive else np.vstack([atoms, -atoms])
+    if not alpha:
+        atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+        return np.array([0.5 * nnls(atoms.T, x, maxiter=10_000)[1] ** 2 for x in X])
+    codes, _ = encode(X, atoms, ("cd", "auto"), alpha=alpha, positive=True, tol=1e-12)
+    return objective(X, codes, atoms, alpha)
+
+
+def encode(X, dictionary, solver, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return sparse_encode(
+            X, dictionary, algorithm=solver[0], engine=solver[1], return_info=True, **options
+        )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(KINDS),
+    st.sampled_from(LASSO),
+    st.sampled_from(DTYPES),
+    st.sampled_from([0, 1e-6, 0.1, 0.99]),
+    st.booleans(),
+    st.sampled_from([None, 1, 1e6, 1e30]),
+    st.sampled_from([3, 200]),
+)
+def test_lasso_codes_are_no_worse_than_zero_and_their_gap_is_true(
+    seed, kind, solver, dtype, share, positive, far, max_iter
+):
+    rng = np.random.default_rng(seed)
+    dictionary = make_dictionary(rng, kind).astype(dtype)
+    X = rng.standard_normal((3, dictionary.shape[1])).astype(dtype)
+    alpha = float(dtype(share) * np.abs(X @ dictionary.T).max())
+    start = np.zeros((3, len(dictionary)), dtype)
+    if far:
+        start += (far * rng.standard_normal(start.shape)).astype(dtype)
+        start = abs(start) if positive else start
+    options = {"alpha": alpha, "positive": positive, "max_iter": max_iter}
+    codes, info = encode(X, dictionary, solver, init=start if far else None, **options)
+    found, energy = objective(X, codes, dictionary, alpha), objective(X, 0 * codes, dictionary, 0)
+    assert (found <= energy * (1 + 1e-12)).all()
+    # A compiled solver stops as soon as the tolerance is met.
+    assert (found <= objective(X, start, dictionary, alpha) + 1e-4 * energy).all()
+    excess = found - best_objective(X, dictionary, alpha, positive)
+    # Atoms that depend on each other but for rounding leave no more digits.
+    assert (info.gap >= excess - 1e-7 * energy).all()
+    assert (info.converged == (info.gap <= 1e-4 * energy)).all()
+
+
+@each_solver
+def test_least_squares_with_antipodal_atoms(solver):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        atoms, X = rng.standard_normal((10, 8)), rng.standard_normal((2, 8))
+        dictionary = np.vstack([atoms, -atoms])
+        codes, info = encode(X, dictionary, solver, alpha=0.0)
+        assert info.converged.all()
+        assert np.abs(codes).max() < 1e3
+        assert (
+            objective(X, codes, dictionary, 0) <= 1e-4 * objective(X, 0 * codes, dictionary, 0)
+        ).all()
+
+
+@each_solver
+@pytest.mark.parametrize("length", [1e-15, 1e-7, 1e9])
+def test_least_squares_with_an_atom_of_another_length(solver, length):
+    dictionary, X = np.diag([1.0, length]), np.array([[0.0, 1.0], [3.0, 2.0]])
+    np.testing.assert_allclose(duality_gap(X, 0 * X, dictionary, 0), [0.5, 6.5])
+    np.testing.assert_allclose(duality_gap(X, 0 * X, dictionary, 0, positive=True), [0.5, 6.5])
+    codes, info = encode(X, dictionary, solver, alpha=0.0)
+    assert info.converged.all()
+    np.testing.assert_allclose(codes * [1, length], X, atol=0.03)
+
+
+@pytest.mark.parametrize("solver", [s for s in LASSO if s[0] == "cd"])
+@pytest.mark.parametrize("share", [0.0, 1e-6])
+def test_what_float32_solves_is_said_to_be_solved(solver, share):
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        dictionary, X = (rng.standard_normal(s).astype(np.float32) for s in ((20, 30), (3, 30)))
+        alpha = share * float((X @ dictionary.T).max())
+        codes, info = encode(X, dictionary, solver, alpha=alpha, positive=True)
+        assert info.converged.all()
+        assert codes.dtype == np.float32
+        excess = objective(X, codes, dictionary, alpha)
+        excess -= best_objective(X, dictionary, alpha, positive=True)
+        assert (info.gap >= excess - 1e-12).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from(KINDS),
+    st.sampled_from(K_SPARSE),
+    st.sampled_from(DTYPES),
+    st.booleans(),
+    st.sampled_from([None, 1, 1e6, 1e30]),
+)
+def test_k_sparse_codes_are_no_worse_than_zero_or_their_start(
+    seed, kind, solver, dtype, positive, far
+):
+    rng = np.random.default_rng(seed)
+    dictionary = make_dictionary(rng, kind).astype(dtype)
+    X = rng.standard_normal((3, dictionary.shape[1])).astype(dtype)
+    X[1] = 0
+    k, start = min(3, len(dictionary)), None
+    if far:
+        start = (far * rng.standard_normal((3, len(dictionary)))).astype(dtype)
+        start *= rng.random(start.shape).argsort(axis=1) < k
+        start = abs(start) if positive else start
+    codes, info = encode(X, dictionary, solver, init=start, n_nonzero_coefs=k, positive=positive)
+    found = objective(X, codes, dictionary, 0)
+    np.testing.assert_allclose(2 * found, info.residual, atol=1e-2)
+    assert (found <= objective(X, 0 * codes, dictionary, 0) * (1 + 1e-6)).all()
+    assert not codes[1].any()
+    if far and solver[0] in ("iht", "topk_refined"):
+        assert (found <= objective(X, start, dictionary, 0) + 1e-5 * (X**2).sum(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nearness", "tolerance"),
+    [(np.float32, 1e-2, 1e-4), (np.float32, 1e-3, 1e-3), (np.float64, 1e-6, 1e-7)],
+)
+@pytest.mark.parametrize("positive", [False, True])
+def test_topk_refined_is_least_squares_on_nearly_parallel_atoms(
+    dtype, nearness, tolerance, positive
+):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        atoms = rng.standard_normal((2, 5))
+        dictionary = np.vstack([atoms, atoms + nearness * rng.standard_normal(atoms.shape)])
+        dictionary, X = dictionary.astype(dtype), rng.standard_normal((3, 5)).astype(dtype)
+        options = {"n_nonzero_coefs": 4, "init": np.ones((3, 4)), "positive": positive}
+        _, info = encode(X, dictionary, ("topk_refined", "auto"), **options)
+        excess = info.residual - 2 * best_objective(X, dictionary, 0, positive)
+        assert (excess <= tolerance * (X**2).sum(axis=1)).all()
+
+
+class Careless(KSparseSolver):
+    def _pursue_block(self, X, problem, k, codes):
+        codes[:, 0] = torch.tensor([1.0, 9.0, torch.nan])
+        residual = X - codes @ problem.dictionary
+        return torch.zeros(len(X), dtype=torch.int64), residual.double().square().sum(dim=1)
+
+
+def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
+    result = Careless(1).solve(torch.ones(3, 2), torch.eye(2), positive=False)
+    assert result.codes.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
+    assert result.residual.tolist() == [1.0, 2.0, 2.0]
