@@ -30,11 +30,20 @@ from ._statistics import Statistics
 
 # Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
 # win more time an iteration than they lose in the objective's fall.
-_INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(max_iter=10, tol=1e-5)}
+_INFERENCE = {
+    "cd": CoordinateDescent(tol=1e-3, is_guarded=False),
+    "fista": FISTA(max_iter=10, tol=1e-5, is_guarded=False),
+}
 # Where codes do not start from the last ones, a few steps would end far from the best.
-_COLD_INFERENCE = {"cd": CoordinateDescent(tol=1e-3), "fista": FISTA(tol=1e-3)}
+_COLD_INFERENCE = {
+    "cd": CoordinateDescent(tol=1e-3, is_guarded=False),
+    "fista": FISTA(tol=1e-3, is_guarded=False),
+}
 # Online there is no warm start. Much looser gaps are faster still, but they bias the dictionary.
-_ONLINE_INFERENCE = {"cd": CoordinateDescent(tol=3e-3), "fista": FISTA(max_iter=100, tol=3e-3)}
+_ONLINE_INFERENCE = {
+    "cd": CoordinateDescent(tol=3e-3, is_guarded=False),
+    "fista": FISTA(max_iter=100, tol=3e-3, is_guarded=False),
+}
 _MOST_MOMENTUM = 0.9
 # Iterations over which the objective must fall by `tol` of itself to go on.
 _PATIENCE = 10

@@ -6,7 +6,7 @@ min_z  1/2 ||x - z D||^2 + alpha ||z||_1      (z >= 0 where positive)
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -35,6 +35,10 @@ class LassoSolver(Solver):
         Maximum number of iterations a sample.
     tol : float, default=1e-4
         Duality gap at which a sample is solved, relative to ``1/2 ||x||^2``.
+    is_guarded : bool, default=True
+        Whether codes are made no worse than zero or their start whatever happens, and float32
+        samples that miss `tol` are solved again in float64. Inside a loop that comes back to them
+        codes need no such care, which takes time.
 
     Examples
     --------
@@ -46,6 +50,7 @@ class LassoSolver(Solver):
     is_k_sparse: ClassVar[bool] = False
     max_iter: int = 1000
     tol: float = 1e-4
+    is_guarded: bool = field(default=True, kw_only=True)
 
     def _basis(self, dictionary: Tensor) -> Tensor | None:
         return span_of_atoms(dictionary)
@@ -54,7 +59,7 @@ class LassoSolver(Solver):
         self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         weight = alpha.clamp(max=torch.finfo(X.dtype).max).to(X.dtype)
-        start = self._start(X, problem, weight, codes)
+        start = self._start(X, problem, weight, codes) if self.is_guarded else None
         inside = X if problem.basis is None else X @ problem.basis
         n_iter, gap = self._solve_block(inside, problem, weight, codes)
         energy = X.double().square().sum(dim=1)
@@ -63,7 +68,7 @@ class LassoSolver(Solver):
         doubtful = gap is None or not (gap <= limit).all()
         if gap is None or problem.basis is not None or not weight.all():
             gap = certified_gap(X, codes, problem.exact_dictionary, weight, problem.positive)
-        if doubtful:
+        if doubtful and start is not None:
             keep_better(X, problem, weight, start, codes, gap)
         stuck = (gap > limit) & (gap <= _STUCK * torch.finfo(X.dtype).eps * energy)
         if stuck.any():
@@ -87,7 +92,7 @@ class LassoSolver(Solver):
         positive: bool,
     ) -> SolverResult:
         left = ~result.converged
-        if X.dtype == torch.float64 or not left.any():
+        if not self.is_guarded or X.dtype == torch.float64 or not left.any():
             return result
         x, atoms, weight = X[left].double(), dictionary.double(), alpha[left]
         start = result.codes[left].double()
