@@ -154,7 +154,7 @@ def test_one_sample_and_constant_columns(estimator, X):
         (lambda X: X[0], "1D array"),
         (lambda X: X[None], "3"),
         (lambda X: X.astype(complex), "[Cc]omplex"),
-        (lambda X: np.full(X.shape, "word"), "could not convert"),
+        (lambda X: np.full(X.shape, "word"), "must hold numbers"),
         (lambda X: sparse.csr_array(X), "[Ss]parse"),
     ],
     ids=["nan", "inf", "no rows", "no columns", "1d", "3d", "complex", "text", "sparse"],
