@@ -150,11 +150,18 @@ class BaseSparseCoder(
         """Validate X; return its rows. Float32 and float64 stay, half precision becomes float32,
         all else float64. What is not in memory is checked when it is read."""
         name = type(self).__name__
+        if reset:
+            self._forget()
         if not is_lazy(X):
             return Rows(self._check_array(X, reset), name)
         rows = Rows(X, name)
         self._check_array(rows[:1].numpy(), reset)
         return rows
+
+    def _forget(self):
+        """Drop what an earlier fit left, so that one that fails leaves no half of each."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
 
     def _check_array(self, X, reset):
         is_named = is_frame(X)
@@ -194,6 +201,9 @@ class BaseSparseCoder(
                 f"{(n_samples, n_components)}, got {rows.shape}; set n_components to their width."
             )
         return rows
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "components_")
 
     def __sklearn_tags__(self):
         """Declare that float32 and float64 are kept."""

@@ -155,7 +155,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             job.run()
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
-            warn_interrupted(self, f"epoch {len(self.net_.history)}")
+            warn_interrupted(self, f"epoch {self.n_iter_ + 1}")
 
     def _finish_fit(self, job, fresh=True):
         """Do all that comes after training, or raise the error with which it failed."""
@@ -422,7 +422,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     @property
     def loss_curve_(self):
         """Mean training loss a sample in each epoch, list of float."""
-        return self.net_.history[:, "train_loss"]
+        return [row["train_loss"] for row in self.net_.history]
 
     @property
     def validation_loss_curve_(self):

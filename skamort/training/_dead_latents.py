@@ -61,6 +61,7 @@ class LatentActivity(Stateful):
         """Make do with what has been counted when the user interrupts the first epoch."""
         if not hasattr(self, "frequency_"):
             self.frequency_ = self.counts_.float() / self.n_samples_
+            self.frequency_ = self.counts_ / max(1, self.n_samples_)
 
 
 class DeadLatents(Setting):

@@ -278,15 +278,17 @@ class SparseNet(NeuralNet):
             self.fit_loop(X, y, **fit_params)
         except TrainingConverged:
             self.converged_ = True
-        except Exception:
-            if self.pass_ is not None:  # an epoch that came to no end
-                self.history.pop()
-            raise
         finally:
+            self._drop_unfinished_epoch()
             self.pass_ = None
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _drop_unfinished_epoch(self):
+        """Leave in the history only the epochs that came to their end."""
+        if self.history and (self.pass_ is not None or "train_loss" not in self.history[-1]):
+            self.history.pop()
 
     def callback(self, name):
         """Return the callback of this name."""

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -98,6 +99,20 @@ def test_pickled_estimator_gives_the_same_codes(estimator, X):
     estimator.fit(X)
     copy = pickle.loads(pickle.dumps(estimator))
     assert_array_equal(copy.transform(X), estimator.transform(X))
+
+
+@pytest.mark.parametrize("spoil", ["data", "atoms"])
+def test_a_refit_that_fails_leaves_no_half_of_a_fit(estimator, X, spoil):
+    estimator.fit(X)
+    bad = {
+        "data": lambda: estimator.fit(np.full((9, 4), np.nan)),
+        "atoms": lambda: estimator.set_params(n_components=None, dictionary=np.ones((5, 3))).fit(X),
+    }
+    with pytest.raises((ValueError, TypeError, RuntimeError)):
+        bad[spoil]()
+    for width in (4, 6):
+        with pytest.raises(NotFittedError):
+            estimator.transform(X[:, :width])
 
 
 def test_data_frames_in_and_out(estimator, X):
