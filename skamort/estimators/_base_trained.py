@@ -36,6 +36,7 @@ from ..training import (
 )
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
+from ._changes import changed_since, parameters_of
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
 from ._parameters import DictionaryParameters, TrainingParameters
@@ -122,6 +123,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if fresh:
             self._initialize(data, y)
         data = data.divided_by(self._unit)
+        else:
+            self._take_changes()
         loss = self._choose_loss(data, code_loss)
         job = self._make_job(data, loss, 1)
         self._run(job)
@@ -146,6 +149,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
         data = data.divided_by(self._unit)
+        else:
+            self._take_changes()
         loss = self._choose_loss(data, code_loss)
         return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
 
@@ -211,7 +216,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def _identity(self, data, schedule):
         """Return by name what must be the same in a run that takes this one up."""
-        fixed = {name for name, declared in self._declared.items() if not declared.may_change}
+        fixed = {
+            name for name, declared in self._declared.items() if declared.may_change != "always"
+        }
         identity = {
             name: _told(value)
             for name, value in self.get_params().items()
@@ -253,11 +260,29 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             data_scale=_size(module.center(X)),
             unit=self._unit,
             batch_size=self.batch_size,
+            data_scale=_unit(module.center(X)),
             generator=generator,
             device=X.device,
-            product_dtype=torch.bfloat16 if self.precision == "bfloat16" else None,
-            callbacks=self._make_callbacks(module),
+            **self._make_settings(module, LatentActivity()),
         ).initialize()
+        self._made_with = parameters_of(self)
+
+    def _take_changes(self):
+        """Go on with the parameters as they are now."""
+        if changed_since(self._made_with, self):
+            net = self.net_
+            self._renew_activation(net.module_)
+            net.renew(**self._make_settings(net.module_, net.callback("activity")))
+            self._made_with = parameters_of(self)
+
+    def _make_settings(self, module, activity):
+        """Return by name what the net takes of the parameters."""
+        return {
+            "learning_rate": self.learning_rate,
+            "batch_size": self.batch_size,
+            "product_dtype": torch.bfloat16 if self.precision == "bfloat16" else None,
+            "callbacks": self._make_callbacks(module, activity),
+        }
 
     def _make_module(self, X, dictionary, trainable, generator):
         intercept = initial_intercept(self, X) if self.fit_intercept else None
@@ -269,10 +294,10 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(X)
 
-    def _make_callbacks(self, module):
+    def _make_callbacks(self, module, activity):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
-        callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
+        callbacks += [ClearDenormals(), BestWeights(), ("activity", activity)]
         callbacks += self._make_dead_latents()
         if self.max_grad_norm is not None:
             callbacks.append(ClipGradient(self.max_grad_norm))
@@ -365,6 +390,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _make_activation(self, unit):  # noqa: ARG002
         """Return the activation as it starts, given the root mean square of centered data."""
         return ReLU()
+
+    def _renew_activation(self, module):
+        """Give the activation of a model that goes on learning the parameters as they are now."""
 
     def _scale_codes(self, module, loss, rows):
         """Give the first codes the scale that reconstructs a few rows best."""

@@ -146,6 +146,21 @@ class SparseNet(NeuralNet):
         """Make all parts ready; refuse those that do not go together."""
         super().initialize()
         offered = self.module_.offers | self.criterion_.offers
+        self._check_parts()
+        return self
+
+    def renew(self, **settings: Any) -> None:
+        """Go on with other settings, parameters of the net by name, but with the weights."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        for group in self.optimizer_.param_groups:
+            power = self.unit_power(group["params"][0])
+            group["lr"] = self.learning_rate * self.data_scale**power
+        self.initialize_callbacks()
+        self._check_parts()
+
+    def _check_parts(self):
+        offered = self.module_.offers
         for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
             missing = getattr(part, "requires", frozenset()) - offered
             if missing:
@@ -154,7 +169,6 @@ class SparseNet(NeuralNet):
                     f"and its loss, which offer {', '.join(sorted(offered)) or 'nothing'}; choose "
                     "another encoder, activation or loss, or leave it out."
                 )
-        return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SparseNet:  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""
