@@ -122,9 +122,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
-        data = data.divided_by(self._unit)
         else:
             self._take_changes()
+        data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         job = self._make_job(data, loss, 1)
         self._run(job)
@@ -148,9 +148,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
-        data = data.divided_by(self._unit)
         else:
             self._take_changes()
+        data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
 
@@ -256,11 +256,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self.net_ = SparseNet(
             module,
             loss,
-            learning_rate=self.learning_rate,
             data_scale=_size(module.center(X)),
             unit=self._unit,
-            batch_size=self.batch_size,
-            data_scale=_unit(module.center(X)),
             generator=generator,
             device=X.device,
             **self._make_settings(module, LatentActivity()),

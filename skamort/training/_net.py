@@ -145,7 +145,6 @@ class SparseNet(NeuralNet):
     def initialize(self):
         """Make all parts ready; refuse those that do not go together."""
         super().initialize()
-        offered = self.module_.offers | self.criterion_.offers
         self._check_parts()
         return self
 
@@ -160,7 +159,7 @@ class SparseNet(NeuralNet):
         self._check_parts()
 
     def _check_parts(self):
-        offered = self.module_.offers
+        offered = self.module_.offers | self.criterion_.offers
         for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
             missing = getattr(part, "requires", frozenset()) - offered
             if missing:
