@@ -12,6 +12,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from ._numbers import as_array, check_real, is_frame
 from ._unit import times
 from ._validation import as_tensor
 
@@ -32,7 +33,7 @@ def is_lazy(X: Any) -> bool:
     if isinstance(X, np.memmap):
         return True
     in_memory = np.ndarray | torch.Tensor | list | tuple | str | bytes
-    if isinstance(X, in_memory) or sparse.issparse(X) or hasattr(X, "iloc"):
+    if isinstance(X, in_memory) or sparse.issparse(X) or is_frame(X):
         return False
     return hasattr(X, "__getitem__") and (hasattr(X, "shape") or isinstance(X, Sequence))
 
@@ -70,7 +71,7 @@ class Rows:
     ------
     ValueError
         If the source is not a matrix, has no rows or columns, does not know how many, or lies in
-        memory and contains NaN or infinity.
+        memory and contains NaN or infinity; or if it holds texts, dates or complex numbers.
     """
 
     def __init__(self, source: Any, owner: str, name: str = "data"):
@@ -159,7 +160,8 @@ class Rows:
         return gathered
 
     def _dense(self, values: Any) -> np.ndarray:
-        return values.toarray() if sparse.issparse(values) else as_array(values)
+        values = values.toarray() if sparse.issparse(values) else as_array(values)
+        return check_real(values, self._owner, self._name)
 
     def _checked(self, block: np.ndarray, numbers: np.ndarray | int) -> Tensor:
         """Return rows as a tensor; `numbers` are theirs, or the first of consecutive ones."""
@@ -220,14 +222,6 @@ class Rows:
 
     def _fits_in_a_block(self) -> bool:
         return math.prod(self.shape) <= BLOCK_ELEMENTS
-
-
-def as_array(values: Any) -> np.ndarray:
-    """Return an array of the same float type; of half precision that NumPy lacks, float32."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
-    return np.asarray(values)
 
 
 def _stored_rows(source: Any) -> int:

@@ -172,3 +172,13 @@ def test_a_chunk_of_another_width_is_refused(values):
 
     with pytest.raises(ValueError, match=r"rows 10 to 19 .* shape \(10, 3\), expected \(10, 4\)"):
         rows_of(Ragged(values))[10:20]
+
+
+def test_texts_and_complex_numbers_on_disk_are_refused(values, tmp_path):
+    for spoilt, held in [
+        (values + 1j, "Complex data not supp"),
+        (values.astype("U5"), "got texts"),
+    ]:
+        for source in (mapped(spoilt, tmp_path), OnDisk(spoilt)):
+            with pytest.raises(ValueError, match=f"SAEEncoder: .*{held}"):
+                rows_of(source)

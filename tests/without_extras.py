@@ -16,6 +16,8 @@ OPTIONAL = {
     "matplotlib",
     "numba",
     "pandas",
+    "polars",
+    "pyarrow",
     "safetensors",
     "zarr",
 }

@@ -8,7 +8,8 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._rows import Rows, as_array, is_lazy
+from .._numbers import as_numbers, column_names, is_frame
+from .._rows import Rows, is_lazy
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
 from ._score import ExplainedVariance
@@ -96,7 +97,8 @@ class BaseSparseCoder(
             ``X @ components_``, plus the intercept where the estimator has one.
         """
         check_is_fitted(self)
-        codes = check_array(X, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
+        codes = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "codes")
+        codes = check_array(codes, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
                 f"{type(self).__name__}: the codes have {codes.shape[1]} columns, the dictionary "
@@ -148,25 +150,49 @@ class BaseSparseCoder(
         """Validate X; return its rows. Float32 and float64 stay, half precision becomes float32,
         all else float64. What is not in memory is checked when it is read."""
         name = type(self).__name__
+        if reset:
+            self._forget()
         if not is_lazy(X):
             return Rows(self._check_array(X, reset), name)
         rows = Rows(X, name)
         self._check_array(rows[:1].numpy(), reset)
         return rows
 
+    def _forget(self):
+        """Drop what an earlier fit left, so that one that fails leaves no half of each."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
     def _check_array(self, X, reset):
-        X = as_array(X) if isinstance(X, torch.Tensor) else X
-        half = getattr(X, "dtype", None) == np.float16
+        is_named = is_frame(X)
+        if is_named:
+            self._check_names(X, reset)
+        X = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "data")
+        half = X.dtype == np.float16
         dtype = np.float32 if half else _FLOAT_TYPES
         like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
+        if is_named:
+            return check_array(X, input_name="X", estimator=self, **like)
         return validate_data(self, X, reset=reset, **like)
+
+    def _check_names(self, frame, reset):
+        """Keep the names of the columns, or compare them with those of the fit."""
+        validate_data(self, frame, reset=reset, skip_check_array=True)
+        names = column_names(frame)
+        lost = reset and not hasattr(self, "feature_names_in_")
+        if lost and names and all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"{type(self).__name__}: this version of scikit-learn cannot tell the names of the "
+                f"columns of a {type(frame).__name__}; pass a pandas frame, or an array without "
+                "names."
+            )
 
     def _check_codes(self, codes, n_samples, n_components):
         """Validate known codes; return their rows. A sparse matrix stays one."""
         if not is_lazy(codes):
             like = {"dtype": _FLOAT_TYPES, "order": "C", "input_name": "codes"}
-            codes = as_array(codes) if isinstance(codes, torch.Tensor) else codes
             is_sparse = sparse.issparse(codes)
+            codes = codes if is_sparse else as_numbers(codes, type(self).__name__, "codes")
             codes = check_array(codes, accept_sparse="csr", ensure_all_finite=is_sparse, **like)
         rows = Rows(codes, type(self).__name__, "codes")
         if rows.shape != (n_samples, n_components):
@@ -175,6 +201,9 @@ class BaseSparseCoder(
                 f"{(n_samples, n_components)}, got {rows.shape}; set n_components to their width."
             )
         return rows
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "components_")
 
     def __sklearn_tags__(self):
         """Declare that float32 and float64 are kept."""

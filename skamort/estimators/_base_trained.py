@@ -36,6 +36,7 @@ from ..training import (
 )
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
+from ._changes import changed_since, parameters_of
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
 from ._parameters import DictionaryParameters, TrainingParameters
@@ -121,6 +122,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         data = self._check_training_data(X, codes, reset=fresh)
         if fresh:
             self._initialize(data, y)
+        else:
+            self._take_changes()
         data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         job = self._make_job(data, loss, 1)
@@ -145,6 +148,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
+        else:
+            self._take_changes()
         data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
@@ -155,7 +160,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             job.run()
         except KeyboardInterrupt:
             self.net_.converged_ = True  # the user's verdict: no second warning
-            warn_interrupted(self, f"epoch {len(self.net_.history)}")
+            warn_interrupted(self, f"epoch {self.n_iter_ + 1}")
 
     def _finish_fit(self, job, fresh=True):
         """Do all that comes after training, or raise the error with which it failed."""
@@ -211,7 +216,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def _identity(self, data, schedule):
         """Return by name what must be the same in a run that takes this one up."""
-        fixed = {name for name, declared in self._declared.items() if not declared.may_change}
+        fixed = {
+            name for name, declared in self._declared.items() if declared.may_change != "always"
+        }
         identity = {
             name: _told(value)
             for name, value in self.get_params().items()
@@ -249,15 +256,30 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self.net_ = SparseNet(
             module,
             loss,
-            learning_rate=self.learning_rate,
             data_scale=_size(module.center(X)),
             unit=self._unit,
-            batch_size=self.batch_size,
             generator=generator,
             device=X.device,
-            product_dtype=torch.bfloat16 if self.precision == "bfloat16" else None,
-            callbacks=self._make_callbacks(module),
+            **self._make_settings(module, LatentActivity()),
         ).initialize()
+        self._made_with = parameters_of(self)
+
+    def _take_changes(self):
+        """Go on with the parameters as they are now."""
+        if changed_since(self._made_with, self):
+            net = self.net_
+            self._renew_activation(net.module_)
+            net.renew(**self._make_settings(net.module_, net.callback("activity")))
+            self._made_with = parameters_of(self)
+
+    def _make_settings(self, module, activity):
+        """Return by name what the net takes of the parameters."""
+        return {
+            "learning_rate": self.learning_rate,
+            "batch_size": self.batch_size,
+            "product_dtype": torch.bfloat16 if self.precision == "bfloat16" else None,
+            "callbacks": self._make_callbacks(module, activity),
+        }
 
     def _make_module(self, X, dictionary, trainable, generator):
         intercept = initial_intercept(self, X) if self.fit_intercept else None
@@ -269,10 +291,10 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(X)
 
-    def _make_callbacks(self, module):
+    def _make_callbacks(self, module, activity):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
-        callbacks += [ClearDenormals(), BestWeights(), ("activity", LatentActivity())]
+        callbacks += [ClearDenormals(), BestWeights(), ("activity", activity)]
         callbacks += self._make_dead_latents()
         if self.max_grad_norm is not None:
             callbacks.append(ClipGradient(self.max_grad_norm))
@@ -366,6 +388,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Return the activation as it starts, given the root mean square of centered data."""
         return ReLU()
 
+    def _renew_activation(self, module):
+        """Give the activation of a model that goes on learning the parameters as they are now."""
+
     def _scale_codes(self, module, loss, rows):
         """Give the first codes the scale that reconstructs a few rows best."""
         module.rescale(loss.best_scale(module, rows))
@@ -422,7 +447,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     @property
     def loss_curve_(self):
         """Mean training loss a sample in each epoch, list of float."""
-        return self.net_.history[:, "train_loss"]
+        return [row["train_loss"] for row in self.net_.history]
 
     @property
     def validation_loss_curve_(self):

@@ -25,7 +25,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from inspect import cleandoc
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+MayChange = Literal["never", "warm", "always"]
 
 # An entry of a section: its head, and the indented or empty lines below.
 _ENTRY = re.compile(r"^(\w+)( : .*)?\n((?:(?: .*)?\n)*)", re.MULTILINE)
@@ -44,17 +46,20 @@ class Parameter:
         Its default.
     kw_only : bool
         Whether it must be given by name.
-    may_change : bool
-        Whether a run that was interrupted may be resumed with another value.
+    may_change : {"never", "warm", "always"}
+        Who may go on with another value: "never": none, the weights are made for it; "warm": a warm
+        start and `partial_fit`; "always": a run that was interrupted and is resumed too.
     """
 
     rule: tuple
     default: Any
     kw_only: bool
-    may_change: bool
+    may_change: MayChange
 
 
-def parameter(*rule: Any, default: Any, kw_only: bool = True, may_change: bool = False) -> Any:
+def parameter(
+    *rule: Any, default: Any, kw_only: bool = True, may_change: MayChange = "never"
+) -> Any:
     """Declare a parameter; see `Parameter`."""
     return Parameter(rule, default, kw_only, may_change)
 

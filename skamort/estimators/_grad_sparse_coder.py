@@ -15,6 +15,7 @@ from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._validation import as_tensor
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._changes import changed_since, parameters_of
 from ._declared import parameter
 from ._dictionary import (
     dictionary_from_codes,
@@ -132,16 +133,20 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     True
     """
 
-    algorithm: str = parameter(StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto")
-    batch_size: int | str | None = parameter(COUNT, StrOptions({"auto"}), None, default="auto")
-    n_init: int = parameter(COUNT, default=1)
-    learning_rate: float = parameter(POSITIVE, default=1e-3)
-    max_iter: int | None = parameter(COUNT, None, default=None)
-    tol: float = parameter(NON_NEGATIVE, default=1e-3)
-    transform_algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
-    transform_n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
-    transform_alpha: float | None = parameter(NON_NEGATIVE, None, default=None)
-    warm_start: bool = parameter("boolean", default=False)
+    algorithm: str = parameter(
+        StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto", may_change="warm"
+    )
+    batch_size: int | str | None = parameter(
+        COUNT, StrOptions({"auto"}), None, default="auto", may_change="warm"
+    )
+    n_init: int = parameter(COUNT, default=1, may_change="warm")
+    learning_rate: float = parameter(POSITIVE, default=1e-3, may_change="warm")
+    max_iter: int | None = parameter(COUNT, None, default=None, may_change="warm")
+    tol: float = parameter(NON_NEGATIVE, default=1e-3, may_change="warm")
+    transform_algorithm: str = parameter(*ALGORITHM_RULE, default="auto", may_change="warm")
+    transform_n_nonzero_coefs: int | None = parameter(COUNT, None, default=None, may_change="warm")
+    transform_alpha: float | None = parameter(NON_NEGATIVE, None, default=None, may_change="warm")
+    warm_start: bool = parameter("boolean", default=False, may_change="warm")
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, codes=None):  # noqa: ARG002
@@ -248,6 +253,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
                 "positive_code=False; choose another algorithm for signed codes."
             )
+        if not fresh:
+            changed_since(self._made_with, self)
         X = self._check_rows(X, reset=fresh)
         dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
         X = X.to(dtype=dtype, device=device).hold()
@@ -338,6 +345,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     def _keep(self, learned, loss_curve, generator):
         """Set the fitted attributes."""
         self.components_ = learned.atoms.cpu().numpy().copy()
+        self._made_with = parameters_of(self)
         self._statistics = learned.statistics
         self._generator_state = generator.get_state()
         self.loss_curve_ = loss_curve

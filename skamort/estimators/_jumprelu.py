@@ -67,8 +67,8 @@ class JumpReLUSAE(BaseSAE):
     True
     """
 
-    alpha: float = parameter(POSITIVE, default=0.01)
-    bandwidth: float = parameter(POSITIVE, default=1.0)
+    alpha: float = parameter(POSITIVE, default=0.01, may_change="warm")
+    bandwidth: float = parameter(POSITIVE, default=1.0, may_change="warm")
 
     def _make_activation(self, unit):  # noqa: ARG002
         return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha), self.bandwidth)
@@ -77,6 +77,9 @@ class JumpReLUSAE(BaseSAE):
         # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
         for _ in range(_SCALING_STEPS):
             module.encoder.rescale(loss.best_scale(module, rows) ** 0.5)
+
+    def _renew_activation(self, module):
+        module.activation.bandwidth = self.bandwidth
 
     def _make_loss(self, feature_weights):
         return JumpReLULoss(self.alpha, feature_weights)

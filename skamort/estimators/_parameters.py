@@ -48,11 +48,11 @@ class CoderParameters(Declared):
     """
 
     n_components: int | None = parameter(COUNT, None, default=None, kw_only=False)
-    sparse_output: bool = parameter("boolean", default=False, may_change=True)
-    device: str = parameter(str, default="auto", may_change=True)
-    verbose: int | bool = parameter("verbose", default=False, may_change=True)
+    sparse_output: bool = parameter("boolean", default=False, may_change="always")
+    device: str = parameter(str, default="auto", may_change="always")
+    verbose: int | bool = parameter("verbose", default=False, may_change="always")
     random_state: int | np.random.RandomState | None = parameter(
-        "random_state", default=None, may_change=True
+        "random_state", default=None, may_change="always"
     )
 
 
@@ -90,7 +90,7 @@ class L1Parameters(Declared):
         Weight of the L1 penalty on the codes, in the units of the data.
     """
 
-    alpha: float = parameter(NON_NEGATIVE, default=0.1)
+    alpha: float = parameter(NON_NEGATIVE, default=0.1, may_change="warm")
 
 
 class InferenceParameters(Declared):
@@ -106,9 +106,9 @@ class InferenceParameters(Declared):
         Duality gap that `transform` certifies for each sample, relative to ``1/2 ||x||^2``.
     """
 
-    positive_code: bool = parameter("boolean", default=True)
-    transform_max_iter: int = parameter(COUNT, default=1000)
-    transform_tol: float = parameter(NON_NEGATIVE, default=1e-4)
+    positive_code: bool = parameter("boolean", default=True, may_change="warm")
+    transform_max_iter: int = parameter(COUNT, default=1000, may_change="warm")
+    transform_tol: float = parameter(NON_NEGATIVE, default=1e-4, may_change="warm")
 
 
 ALGORITHM_RULE = (StrOptions({"auto", *SOLVERS}),)
@@ -127,7 +127,7 @@ class DeadLatentParameters(Declared):
     """
 
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
-        StrOptions({"resample"}), ResampleDead, None, default=None
+        StrOptions({"resample"}), ResampleDead, None, default=None, may_change="warm"
     )
 
 
@@ -209,18 +209,18 @@ class TrainingParameters(Declared):
     feature_weights: str | ArrayLike | Callable | None = parameter(
         StrOptions({"variance", "consistency"}), "array-like", callable, None, default=None
     )
-    learning_rate: float = parameter(POSITIVE, default=1e-3)
-    schedule: Schedule | None = parameter(Schedule, None, default=None)
-    max_grad_norm: float | None = parameter(POSITIVE, None, default=None)
-    max_iter: int = parameter(COUNT, default=1000, may_change=True)
-    batch_size: int = parameter(COUNT, default=256)
-    tol: float = parameter(NON_NEGATIVE, default=1e-3)
-    n_iter_no_change: int = parameter(COUNT, default=10)
-    early_stopping: bool = parameter("boolean", default=False)
-    validation_fraction: float = parameter(SHARE, default=0.1)
-    precision: str = parameter(StrOptions({"full", "bfloat16"}), default="full")
-    callbacks: Sequence | None = parameter(list, tuple, None, default=None, may_change=True)
+    learning_rate: float = parameter(POSITIVE, default=1e-3, may_change="warm")
+    schedule: Schedule | None = parameter(Schedule, None, default=None, may_change="warm")
+    max_grad_norm: float | None = parameter(POSITIVE, None, default=None, may_change="warm")
+    max_iter: int = parameter(COUNT, default=1000, may_change="always")
+    batch_size: int = parameter(COUNT, default=256, may_change="warm")
+    tol: float = parameter(NON_NEGATIVE, default=1e-3, may_change="warm")
+    n_iter_no_change: int = parameter(COUNT, default=10, may_change="warm")
+    early_stopping: bool = parameter("boolean", default=False, may_change="warm")
+    validation_fraction: float = parameter(SHARE, default=0.1, may_change="warm")
+    precision: str = parameter(StrOptions({"full", "bfloat16"}), default="full", may_change="warm")
+    callbacks: Sequence | None = parameter(list, tuple, None, default=None, may_change="always")
     checkpoint: str | os.PathLike | Checkpoint | None = parameter(
-        str, os.PathLike, Checkpoint, None, default=None, may_change=True
+        str, os.PathLike, Checkpoint, None, default=None, may_change="always"
     )
-    warm_start: bool = parameter("boolean", default=False, may_change=True)
+    warm_start: bool = parameter("boolean", default=False, may_change="always")

@@ -59,16 +59,24 @@ class TopKSAE(BaseSAE):
     8
     """
 
-    k: int | None = parameter(COUNT, None, default=None)
-    multi_topk: bool = parameter("boolean", default=False)
-    transform_k: int | None = parameter(COUNT, None, default=None, may_change=True)
+    k: int | None = parameter(COUNT, None, default=None, may_change="warm")
+    multi_topk: bool = parameter("boolean", default=False, may_change="warm")
+    transform_k: int | None = parameter(COUNT, None, default=None, may_change="always")
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
-        StrOptions({"auxk", "resample"}), TeachDead, ResampleDead, None, default=None
+        StrOptions({"auxk", "resample"}),
+        TeachDead,
+        ResampleDead,
+        None,
+        default=None,
+        may_change="warm",
     )
 
     def _make_activation(self, unit):  # noqa: ARG002
         _check_k(self, "transform_k", self.transform_k, resolve_n_components(self))
         return TopK(resolve_k(self))
+
+    def _renew_activation(self, module):
+        module.activation = self._make_activation(1.0)
 
     def _make_loss(self, feature_weights):
         return SparseCodingLoss(feature_weights=feature_weights, multi_topk=self.multi_topk)

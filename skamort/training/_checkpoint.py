@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import warnings
@@ -29,6 +30,7 @@ from ._net import Pass, SparseNet
 
 _FORMAT = 3
 _KEPT = 2
+_NAME = r"epoch-\d{6,}(-batch-\d{9,})?"
 _FILES = ("weights.safetensors", "state.safetensors")
 
 
@@ -140,7 +142,7 @@ class Checkpoint(Setting):
     def _make_folder(self):
         try:
             self.folder_.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder_.glob(".epoch-*"):  # a crash while writing
+            for leftover in self._folders("."):  # a crash while writing
                 shutil.rmtree(leftover, ignore_errors=True)
             with TemporaryFile(dir=self.folder_):
                 pass
@@ -189,7 +191,13 @@ class Checkpoint(Setting):
             shutil.rmtree(old)
 
     def _written(self):
-        return sorted(self.folder_.glob("epoch-*"))
+        return self._folders()
+
+    def _folders(self, prefix=""):
+        """Return what lies there under the names of checkpoints, which alone are ours to delete."""
+        found = [path for path in self.folder_.iterdir() if path.is_dir()]
+        name = re.compile(re.escape(prefix) + _NAME)
+        return sorted(path for path in found if name.fullmatch(path.name))
 
     # -- Reading -----------------------------------------------------------------------------------
 

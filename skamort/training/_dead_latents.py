@@ -60,7 +60,7 @@ class LatentActivity(Stateful):
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Make do with what has been counted when the user interrupts the first epoch."""
         if not hasattr(self, "frequency_"):
-            self.frequency_ = self.counts_.float() / self.n_samples_
+            self.frequency_ = self.counts_.float() / max(1, self.n_samples_)
 
 
 class DeadLatents(Setting):

@@ -145,6 +145,20 @@ class SparseNet(NeuralNet):
     def initialize(self):
         """Make all parts ready; refuse those that do not go together."""
         super().initialize()
+        self._check_parts()
+        return self
+
+    def renew(self, **settings: Any) -> None:
+        """Go on with other settings, parameters of the net by name, but with the weights."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        for group in self.optimizer_.param_groups:
+            power = self.unit_power(group["params"][0])
+            group["lr"] = self.learning_rate * self.data_scale**power
+        self.initialize_callbacks()
+        self._check_parts()
+
+    def _check_parts(self):
         offered = self.module_.offers | self.criterion_.offers
         for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
             missing = getattr(part, "requires", frozenset()) - offered
@@ -154,7 +168,6 @@ class SparseNet(NeuralNet):
                     f"and its loss, which offer {', '.join(sorted(offered)) or 'nothing'}; choose "
                     "another encoder, activation or loss, or leave it out."
                 )
-        return self
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SparseNet:  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""
@@ -278,15 +291,17 @@ class SparseNet(NeuralNet):
             self.fit_loop(X, y, **fit_params)
         except TrainingConverged:
             self.converged_ = True
-        except Exception:
-            if self.pass_ is not None:  # an epoch that came to no end
-                self.history.pop()
-            raise
         finally:
+            self._drop_unfinished_epoch()
             self.pass_ = None
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _drop_unfinished_epoch(self):
+        """Leave in the history only the epochs that came to their end."""
+        if self.history and (self.pass_ is not None or "train_loss" not in self.history[-1]):
+            self.history.pop()
 
     def callback(self, name):
         """Return the callback of this name."""

@@ -241,7 +241,48 @@ def test_interrupt_keeps_what_was_learned(encoder, signal, monkeypatch):
     with pytest.warns(UserWarning, match="interrupted in epoch 3; what was learned so far is kept"):
         encoder.fit(signal[0])
     assert np.isfinite(encoder.transform(signal[0])).all()
-    assert encoder.loss_curve_ == encoder.loss_curve_[:2]
+    assert len(encoder.loss_curve_) == encoder.n_iter_ == 2
+
+
+class Impatience(Callback):
+    """The user's patience ends at a moment of the first epoch, in training or in validation."""
+
+    def __init__(self, moment, training=True):
+        self.moment, self.training = moment, training
+
+    def notify(self, moment, training=True):
+        if (moment, training) == (self.moment, self.training):
+            raise KeyboardInterrupt
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.notify("on_epoch_begin")
+
+    def on_batch_begin(self, net, training, **kwargs):
+        self.notify("on_batch_begin", training)
+
+    def on_batch_end(self, net, training, **kwargs):
+        self.notify("on_batch_end", training)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.notify("on_epoch_end")
+
+
+@pytest.mark.parametrize("moment", ["on_epoch_begin", "on_batch_begin", "on_batch_end"])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.filterwarnings("ignore:.*interrupted in epoch 1:UserWarning")
+def test_an_interrupt_in_the_first_epoch_leaves_no_epoch(moment, training, signal):
+    patience = Impatience(moment, training or moment == "on_epoch_begin")
+    sae = SAEEncoder(16, early_stopping=True, callbacks=[patience], random_state=0).fit(signal[0])
+    assert sae.n_iter_ == len(sae.loss_curve_) == 0
+    assert sae.validation_loss_curve_ is None
+    assert sae.transform(signal[0]).shape == (500, 16)
+    assert np.isfinite(sae.latent_frequency_).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*interrupted in epoch 2:UserWarning")
+def test_an_epoch_that_ended_counts_though_its_end_was_interrupted(signal):
+    sae = SAEEncoder(16, callbacks=[Impatience("on_epoch_end")], random_state=0).fit(signal[0])
+    assert sae.n_iter_ == len(sae.loss_curve_) == 1
 
 
 def test_verbose_draws_a_bar_and_stays_picklable(encoder, signal, capsys):

@@ -1,7 +1,10 @@
 """A fit that was killed goes on to the same bits; what cannot be resumed is refused."""
 
 import errno
+import functools
 import json
+import math
+import operator
 import subprocess
 import sys
 import textwrap
@@ -241,6 +244,48 @@ def test_a_corrupt_checkpoint_is_refused_and_the_one_before_offered(sae, X, file
     fitted = sae.fit(X, resume=True)
     plain = clone(sae).set_params(checkpoint=None).fit(X)
     assert_array_equal(fitted.components_, plain.components_)
+
+
+def numbers_in(value, place=()):
+    """Places of the numbers in what JSON holds."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [found for key, item in items for found in numbers_in(item, (*place, key))]
+    return [place] if isinstance(value, int | float) and math.isfinite(value) else []
+
+
+def test_a_number_that_was_changed_is_noticed(sae, X):
+    killed(sae, X, 3)
+    path = sae.checkpoint.path / "epoch-000003" / "state.json"
+    written = path.read_bytes()
+    places = [p for p in numbers_in(json.loads(written)) if p != ("format",)]
+    assert ("seed",) in places
+    assert ("state", "learning_rates", 0) in places
+    for *outer, last in places:
+        state = json.loads(written)
+        functools.reduce(operator.getitem, outer, state)[last] += 1
+        path.write_text(json.dumps(state))
+        with pytest.raises(ValueError, match="epoch-000003 is corrupt"):
+            sae.fit(X, resume=True)
+
+
+@pytest.mark.parametrize("name", ["epoch-0-export", "epoch-000001.bak", "epoch-12", "epoch-notes"])
+def test_what_others_keep_there_is_left_alone(sae, X, name):
+    for theirs in (name, f".{name}"):
+        (sae.checkpoint.path / theirs).mkdir(parents=True)
+    (sae.checkpoint.path / "epoch-000000").write_text("a file")
+    fitted = clone(sae).fit(X)
+    found = {path.name for path in sae.checkpoint.path.iterdir()}
+    assert found > {name, f".{name}", "epoch-000000"}
+    assert len(found) == 5  # and the newest two checkpoints
+    assert_same_bits(clone(sae).fit(X, resume=True), fitted)
+
+
+def test_what_a_crash_left_is_cleared(sae, X):
+    leftover = sae.checkpoint.path / ".epoch-000002-batch-000000003"
+    leftover.mkdir(parents=True)
+    sae.fit(X)
+    assert not leftover.exists()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -100,6 +101,20 @@ def test_pickled_estimator_gives_the_same_codes(estimator, X):
     assert_array_equal(copy.transform(X), estimator.transform(X))
 
 
+@pytest.mark.parametrize("spoil", ["data", "atoms"])
+def test_a_refit_that_fails_leaves_no_half_of_a_fit(estimator, X, spoil):
+    estimator.fit(X)
+    bad = {
+        "data": lambda: estimator.fit(np.full((9, 4), np.nan)),
+        "atoms": lambda: estimator.set_params(n_components=None, dictionary=np.ones((5, 3))).fit(X),
+    }
+    with pytest.raises((ValueError, TypeError, RuntimeError)):
+        bad[spoil]()
+    for width in (4, 6):
+        with pytest.raises(NotFittedError):
+            estimator.transform(X[:, :width])
+
+
 def test_data_frames_in_and_out(estimator, X):
     frame = pytest.importorskip("pandas").DataFrame(
         X, columns=list("abcdef"), index=[f"row{i}" for i in range(60)]
@@ -154,7 +169,7 @@ def test_one_sample_and_constant_columns(estimator, X):
         (lambda X: X[0], "1D array"),
         (lambda X: X[None], "3"),
         (lambda X: X.astype(complex), "[Cc]omplex"),
-        (lambda X: np.full(X.shape, "word"), "could not convert"),
+        (lambda X: np.full(X.shape, "word"), "must hold numbers"),
         (lambda X: sparse.csr_array(X), "[Ss]parse"),
     ],
     ids=["nan", "inf", "no rows", "no columns", "1d", "3d", "complex", "text", "sparse"],

@@ -57,7 +57,7 @@ class Colour(Declared):
         Hue that was found.
     """
 
-    hue: str = parameter(str, default="red", may_change=True)
+    hue: str = parameter(str, default="red", may_change="always")
     height: float = parameter(float, default=2.0)
 
 
@@ -192,8 +192,8 @@ def test_an_init_written_by_hand_is_inherited_as_python_does():
 def test_what_is_declared_again_replaces_the_whole():
     assert BlueToy().hue == "blue"
     assert Toy().hue == "red"
-    assert not BlueToy._declared["hue"].may_change
-    assert Toy._declared["hue"].may_change
+    assert BlueToy._declared["hue"].may_change == "never"
+    assert Toy._declared["hue"].may_change == "always"
     assert list(inspect.signature(BlueToy).parameters) == ["n_parts", "hue", "weight", "height"]
     # Of two bases the first counts.
     assert Toy._parameter_constraints["height"] == [float, None]
