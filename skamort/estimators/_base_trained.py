@@ -12,14 +12,12 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback
 
 from .._compat import fit_context
 from .._rows import rows_within
 from .._unit import times, unit_of
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
-    CODE_LOSSES,
     BestWeights,
     Checkpoint,
     ClearDenormals,
@@ -28,7 +26,6 @@ from ..training import (
     Job,
     LatentActivity,
     Progress,
-    Schedule,
     SparseNet,
     StopOnPlateau,
     TrainingData,
@@ -37,6 +34,7 @@ from ..training import (
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
+from ._checks import check_callbacks, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
 from ._parameters import DictionaryParameters, TrainingParameters
@@ -484,39 +482,6 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
-
-
-def check_callbacks(owner):
-    """Return the skorch callbacks that the parameter `callbacks` of an estimator holds.
-
-    Raises
-    ------
-    TypeError
-        If one of them is not a callback, a class of callbacks, or such with a name.
-    """
-    callbacks = list(owner.callbacks or ())
-    for entry in callbacks:
-        callback = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
-        kind = callback if isinstance(callback, type) else type(callback)
-        if issubclass(kind, Checkpoint | Schedule):
-            raise TypeError(
-                f"{type(owner).__name__}: {kind.__name__} is no callback to add, it belongs to a "
-                f"whole fit; pass it as {kind.__name__.lower()}=."
-            )
-        if not issubclass(kind, Callback):
-            raise TypeError(
-                f"{type(owner).__name__}: callbacks must hold skorch callbacks or pairs of a name "
-                f"and one, got {entry!r}; derive it from skorch.callbacks.Callback."
-            )
-    return callbacks
-
-
-def check_code_loss(owner, code_loss):
-    """Refuse an argument `code_loss` of a fit that is none."""
-    if code_loss not in CODE_LOSSES:
-        raise ValueError(
-            f"{type(owner).__name__}: code_loss must be one of {CODE_LOSSES}, got {code_loss!r}."
-        )
 
 
 def _size(centered):

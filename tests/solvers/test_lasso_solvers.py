@@ -116,10 +116,12 @@ def test_gap_bounds_the_distance_to_the_best(problem, dtype, max_iter, solver):
     excess = objective(X, rough.codes, dictionary, alpha) - objective(X, best, dictionary, alpha)
     assert (gap >= 0).all()
     assert (gap >= excess - 1e-12 * (1 + (X**2).sum(axis=1))).all()
-    # alpha reaches the solver in the dtype of X.
-    np.testing.assert_allclose(
-        rough.gap, gap, rtol=1e-5, atol=1e-6 if dtype == np.float32 else 1e-12
-    )
+    if dtype == np.float64:
+        np.testing.assert_allclose(rough.gap, gap, rtol=1e-5, atol=1e-12)
+        return
+    # Codes that float32 has rounded may be known to be better. alpha is rounded too.
+    assert (rough.gap.numpy() <= gap * (1 + 1e-5) + 1e-6).all()
+    assert (rough.gap.numpy() >= excess - 1e-6 * (1 + (X**2).sum(axis=1))).all()
 
 
 @EXAMPLES
