@@ -42,6 +42,9 @@ class Adam(LassoSolver):
         Value of u to start from, for codes that ``init`` does not give.
     check_every : int, default=100
         Iterations between two evaluations of the gap.
+    is_guarded : bool, default=True
+        Whether codes are kept from being worse than zero or their start, and float32 samples that
+        miss `tol` are solved again in float64.
 
     References
     ----------

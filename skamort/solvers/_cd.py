@@ -45,6 +45,9 @@ class CoordinateDescent(Compiled, LassoSolver):
         are on the CPU.
     n_jobs : int, default=None
         Threads of the compiled kernels; None or -1 for as many as torch uses.
+    is_guarded : bool, default=True
+        Whether codes are kept from being worse than zero or their start, and float32 samples that
+        miss `tol` are solved again in float64.
 
     References
     ----------

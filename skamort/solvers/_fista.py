@@ -43,6 +43,9 @@ class FISTA(LassoSolver):
         A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``.
     check_every : int, default=10
         Iterations between two evaluations of the gap.
+    is_guarded : bool, default=True
+        Whether codes are kept from being worse than zero or their start, and float32 samples that
+        miss `tol` are solved again in float64.
 
     References
     ----------

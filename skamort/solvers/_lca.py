@@ -39,6 +39,9 @@ class LCA(LassoSolver):
         dictionary.T``, and at most 1.
     check_every : int, default=10
         Iterations between two evaluations of the gap.
+    is_guarded : bool, default=True
+        Whether codes are kept from being worse than zero or their start, and float32 samples that
+        miss `tol` are solved again in float64.
 
     References
     ----------
