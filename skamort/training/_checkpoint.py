@@ -299,7 +299,8 @@ def _load_states(net, states):
             callback.load_state_dict(state)
         elif state:
             for key, part in _parts(callback).items():
-                part.load_state_dict(state[key])
+                if key in state:
+                    part.load_state_dict(state[key])
 
 
 def _parts(callback):
