@@ -242,11 +242,14 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self.feature_weights_ = self._weigh_features(X, y)
         self._unit = unit_of(X, centered=bool(self.fit_intercept))
         X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
-        dictionary = initial_dictionary(self, X, generator)
+        intercept = initial_intercept(self, X) if self.fit_intercept else None
+        centered = X if intercept is None else X - intercept
+        dictionary = initial_dictionary(self, centered, generator)
         if codes is not None and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         trainable = self.dictionary is None and not data.codes_known
-        module = self._make_module(X, dictionary, trainable, generator)
+        decoder = Decoder(dictionary, intercept, trainable=trainable)
+        module = self._make_module(centered, decoder, generator)
         loss = self._make_weighted_loss(X)
         if codes is None:
             rows = X[:: -(-len(X) // _SCALING_ROWS)]
@@ -254,7 +257,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         self.net_ = SparseNet(
             module,
             loss,
-            data_scale=_size(module.center(X)),
+            data_scale=_size(centered),
             unit=self._unit,
             generator=generator,
             device=X.device,
@@ -279,15 +282,12 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             "callbacks": self._make_callbacks(module, activity),
         }
 
-    def _make_module(self, X, dictionary, trainable, generator):
-        intercept = initial_intercept(self, X) if self.fit_intercept else None
-        decoder = Decoder(dictionary, intercept, trainable=trainable)
-        centered = X if intercept is None else X - intercept
-        encoder = self._make_encoder(centered, dictionary, generator)
+    def _make_module(self, centered, decoder, generator):
+        encoder = self._make_encoder(centered, decoder.dictionary.detach(), generator)
         activation = self._make_activation(self._unit * _size(centered))
         if self._unit != 1:
             activation.rescale(1 / self._unit)
-        return SparseAutoencoder(encoder, activation, decoder).to(X)
+        return SparseAutoencoder(encoder, activation, decoder).to(centered)
 
     def _make_callbacks(self, module, activity):
         """Return what happens around a step: the constraint, the user's wishes, the end."""

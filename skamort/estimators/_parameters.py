@@ -66,7 +66,8 @@ class DictionaryParameters(Declared):
         encoder, are found.
     dict_init : {"samples", "k-means++"}, array-like, estimator or None
         Where the dictionary starts. "samples": at rows of X drawn at random, "k-means++": at rows
-        far from each other, both scaled to unit norm; an array of shape (n_components, n_features);
+        far from each other, both less the center of the data where there is one, and scaled to unit
+        norm; an array of shape (n_components, n_features);
         a fitted estimator, for its `components_` (in a `FrozenEstimator` it survives `clone`).
         None: at random directions.
     """

@@ -107,27 +107,6 @@ def test_known_dictionary_is_kept_and_the_encoder_trained(encoder, signal):
     assert encoder.loss_curve_[-1] < encoder.loss_curve_[0]
 
 
-@pytest.mark.parametrize("init", ["samples", "k-means++"])
-def test_training_starts_from_samples(encoder, signal, init):
-    X = signal[0]
-    start = encoder.set_params(dict_init=init, max_iter=1, learning_rate=1e-9).fit(X)
-    directions = X / np.linalg.norm(X, axis=1, keepdims=True)
-    assert_allclose((start.components_ @ directions.T).max(axis=1), 1, atol=1e-5)
-
-
-def test_training_starts_from_another_estimator(encoder, signal):
-    X = signal[0]
-    coder = GradSparseCoder(16, random_state=0).fit(X)
-    start = encoder.set_params(dict_init=coder, max_iter=1, learning_rate=1e-9).fit(X)
-    assert_allclose(start.components_, coder.components_, atol=1e-5)
-
-
-def test_dict_init_is_where_training_starts(encoder, signal):
-    X, D, _ = signal
-    start = clone(encoder).set_params(dict_init=D, max_iter=1, learning_rate=1e-9).fit(X)
-    assert_allclose(start.components_, D, atol=1e-5)
-
-
 @pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
 def test_known_codes_are_regressed_on(encoder, signal, code_loss):
     X, D, Z = signal
