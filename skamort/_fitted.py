@@ -23,6 +23,11 @@ def is_fitted(estimator: Any) -> bool:
     return True
 
 
+def has_learned(part: Any) -> bool:
+    """Whether a clone of it would have to be fitted again."""
+    return hasattr(part, "fit") and is_fitted(part) and not is_fitted(clone(part))
+
+
 def fitted(estimator: Any, X: Any, y: Any = None, **shared: Any) -> Any:
     """The estimator itself if it is fitted, else a fitted clone, `configured` with `shared`."""
     if is_fitted(estimator):

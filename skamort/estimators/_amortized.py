@@ -45,11 +45,13 @@ class AmortizedCoder(BaseSparseCoder):
         Number of atoms. None: that of `dictionary` or the teacher's own.
     teacher : object
         Estimator with codes >= 0 and `components_`, of skamort or of scikit-learn. If it is fitted
-        it is used as it is (in a `FrozenEstimator` it survives `clone`), otherwise a clone is
-        fitted. None: a `GradSparseCoder`.
+        it is used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is
+        fitted. Values of a grid search are cloned by themselves and fitted again, but in a
+        `FrozenEstimator`. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
-        A clone of it learns the teacher's codes; the `alpha` of a `LISTAEncoder` says where it
-        starts. None: one with ``tol=1e-2`` and the teacher's `alpha`.
+        A clone of it learns the teacher's codes, from new weights even where it is fitted; the
+        `alpha` of a `LISTAEncoder` says where it starts. None: one with ``tol=1e-2`` and the
+        teacher's `alpha`.
     code_loss : {"cosine", "squared_error"}
         What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
         of each latent with the teacher's, averaged over latents, and their scale in the end.

@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._fitted import has_learned
 from .._numbers import as_numbers, column_names, is_frame
 from .._rows import Rows, is_lazy
 from ..modules import DenseCodes
@@ -31,6 +32,15 @@ class BaseSparseCoder(
         "https://skamort.readthedocs.io/en/stable/generated/api/skamort.{estimator_name}.html"
     )
 
+    # Parameters whose estimators are used as they are where they are fitted.
+    _parts = ("dict_init", "estimator", "teacher")
+
+    def __sklearn_clone__(self):
+        """Return an unfitted copy with the same parts, where they are fitted."""
+        parts = {name: getattr(self, name, None) for name in self._parts}
+        kept = {name: part for name, part in parts.items() if has_learned(part)}
+        return super().__sklearn_clone__().set_params(**kept)
+
     def set_params(self, **params):
         """Set parameters, those of nested objects by ``<name>__<parameter>``.
 
@@ -47,7 +57,8 @@ class BaseSparseCoder(
         Raises
         ------
         ValueError
-            If there is no such parameter, or a nested one belongs to an object that is not there.
+            If there is no such parameter, or a nested one belongs to an object that is not there or
+            to a fitted part, which is not fitted again.
         """
         for name in params:
             outer, nested, inner = name.partition("__")
@@ -56,6 +67,12 @@ class BaseSparseCoder(
                 raise ValueError(
                     f"{type(self).__name__}: {outer}={part!r} has no parameter {inner!r} to set; "
                     f"set {outer} to an object that has it first."
+                )
+            if nested and outer in self._parts and has_learned(part):
+                raise ValueError(
+                    f"{type(self).__name__}: {outer}={type(part).__name__} is fitted and used as "
+                    f"it is, so that {inner} would change nothing; set {outer} to an unfitted one, "
+                    "such as its sklearn.base.clone, or set the parameter on the part itself."
                 )
         return super().set_params(**params)
 

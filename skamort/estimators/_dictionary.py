@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
-from sklearn.utils.validation import check_is_fitted
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from .._fitted import is_fitted
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 
@@ -30,7 +31,12 @@ def given_dictionary(estimator):
         return None
     if not hasattr(start, "fit"):
         return start
-    check_is_fitted(start)
+    if not is_fitted(start):
+        raise NotFittedError(
+            f"{type(estimator).__name__}: dict_init={type(start).__name__} is not fitted; fit it "
+            "first. Among the values of a grid search, which are cloned, wrap what is fitted in a "
+            "sklearn.frozen.FrozenEstimator."
+        )
     if not hasattr(start, "components_"):
         raise TypeError(
             f"{type(estimator).__name__}: dict_init={type(start).__name__} has no components_; "

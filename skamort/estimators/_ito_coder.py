@@ -35,8 +35,9 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         Atoms, taken as they are. Not together with `estimator`.
     estimator : object
         Any estimator with `components_` or `dictionary`, of skamort or of scikit-learn. If it is
-        fitted it is used as it is, otherwise a clone is fitted. None, without `dictionary`: a
-        `SAEEncoder` with this `alpha`.
+        fitted it is used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is
+        fitted. Values of a grid search are cloned by themselves and fitted again, but in a
+        `FrozenEstimator`. None, without `dictionary`: a `SAEEncoder` with this `alpha`.
     algorithm : str
         Solver, a key of `skamort.solvers.SOLVERS` or "auto", which picks one as
         `skamort.solvers.sparse_encode` does. "topk_refined" keeps the support that the estimator's

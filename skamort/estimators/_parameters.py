@@ -67,9 +67,9 @@ class DictionaryParameters(Declared):
     dict_init : {"samples", "k-means++"}, array-like, estimator or None
         Where the dictionary starts. "samples": at rows of X drawn at random, "k-means++": at rows
         far from each other, both less the center of the data where there is one, and scaled to unit
-        norm; an array of shape (n_components, n_features);
-        a fitted estimator, for its `components_` (in a `FrozenEstimator` it survives `clone`).
-        None: at random directions.
+        norm; an array of shape (n_components, n_features); a fitted estimator, for its
+        `components_`: `clone` keeps it as it is, but for those among the values of a grid search,
+        which need a `FrozenEstimator`. None: at random directions.
     """
 
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
