@@ -34,7 +34,7 @@ from ._parameters import (
     L1Parameters,
 )
 from ._published_descent import PublishedDescent
-from ._solver_parameters import check_n_nonzero_coefs, encode, flops_per_sample
+from ._solver_parameters import check_sparsity, encode, flops_per_sample
 from ._statistics import Statistics
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
@@ -85,8 +85,11 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         which picks one as `skamort.solvers.sparse_encode` does.
     transform_n_nonzero_coefs : int
         Most non-zeros of a code in `transform`, in place of the L1 penalty, for "auto" and for the
-        k-sparse solvers. None: as many as the penalty leaves; a tenth of the features where a
-        k-sparse solver is named.
+        k-sparse solvers. None: as many as the penalty leaves, or `transform_residual_tol` needs;
+        else a tenth of the features where a k-sparse solver is named.
+    transform_residual_tol : float
+        Squared residual of a row at which it takes no more atoms in `transform`, in place of the L1
+        penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit".
     transform_alpha : float
         Weight of the L1 penalty in `transform`. None: `alpha`. A smaller one shrinks the codes
         less.
@@ -145,6 +148,9 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
     tol: float = parameter(NON_NEGATIVE, default=1e-3, may_change="warm")
     transform_algorithm: str = parameter(*ALGORITHM_RULE, default="auto", may_change="warm")
     transform_n_nonzero_coefs: int | None = parameter(COUNT, None, default=None, may_change="warm")
+    transform_residual_tol: float | None = parameter(
+        NON_NEGATIVE, None, default=None, may_change="warm"
+    )
     transform_alpha: float | None = parameter(NON_NEGATIVE, None, default=None, may_change="warm")
     warm_start: bool = parameter("boolean", default=False, may_change="warm")
 
@@ -259,7 +265,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
         X = X.to(dtype=dtype, device=device).hold()
         n_components = resolve_n_components(self) if fresh else len(self.components_)
-        check_n_nonzero_coefs(self, n_components, "transform_")
+        check_sparsity(self, n_components, "transform_")
         if codes is not None:
             codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
         return X, codes

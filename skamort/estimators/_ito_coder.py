@@ -13,9 +13,9 @@ from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
 from ._declared import parameter
-from ._parameters import ALGORITHM_RULE, COUNT, InferenceParameters, L1Parameters
+from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
-from ._solver_parameters import check_n_nonzero_coefs, encode, flops_per_sample
+from ._solver_parameters import check_sparsity, encode, flops_per_sample
 
 
 class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
@@ -44,8 +44,12 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         own encoder finds and solves for its coefficients.
     n_nonzero_coefs : int
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
-        solvers. None: as many as the penalty leaves; a tenth of the features where a k-sparse
-        solver is named.
+        solvers. None: as many as the penalty leaves, or `residual_tol` needs; else a tenth of the
+        features where a k-sparse solver is named.
+    residual_tol : float
+        Squared residual of a row, ``||x - c - z D||^2``, at which it takes no more atoms, in place
+        of the L1 penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit". To denoise: about
+        1.2 times n_features times the noise's variance.
     sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
@@ -90,6 +94,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
     estimator: Any = parameter(HasMethods(["fit"]), None, default=None)
     algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
+    residual_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
 
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
@@ -122,7 +127,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         self.estimator_ = None if known else self._fit_estimator(rows.source, y)
         self.intercept_ = getattr(self.estimator_, "intercept_", None)
         self.components_ = self._find_dictionary(rows[:1])
-        check_n_nonzero_coefs(self, len(self.components_))
+        check_sparsity(self, len(self.components_))
         return self
 
     def _fit_estimator(self, X, y):

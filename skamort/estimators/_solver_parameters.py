@@ -5,41 +5,45 @@ import torch
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
 
 
-def check_n_nonzero_coefs(owner, n_components, prefix=""):
-    """Refuse a number of non-zeros that the dictionary or the algorithm cannot give.
+def check_sparsity(owner, n_components, prefix=""):
+    """Refuse a number of non-zeros or a residual that the dictionary or the algorithm cannot give.
 
     Raises
     ------
     ValueError
-        If it exceeds `n_components`, or the algorithm minimizes an L1 penalty instead.
+        If the number exceeds `n_components`, or the algorithm does not go by it or by a residual.
     """
-    names = f"{prefix}algorithm", f"{prefix}n_nonzero_coefs"
-    algorithm, limit = (getattr(owner, name) for name in names)
-    if limit is None:
-        return
-    if limit > n_components:
+    limit = getattr(owner, f"{prefix}n_nonzero_coefs")
+    if limit is not None and limit > n_components:
         raise ValueError(
-            f"{type(owner).__name__}: {names[1]}={limit} exceeds n_components={n_components}; "
-            f"choose {names[1]} <= {n_components}."
+            f"{type(owner).__name__}: {prefix}n_nonzero_coefs={limit} exceeds "
+            f"n_components={n_components}; choose {prefix}n_nonzero_coefs <= {n_components}."
         )
-    k_sparse = sorted(name for name in SOLVERS if SOLVERS[name].is_k_sparse)
-    if algorithm not in ("auto", *k_sparse):
+    for name in ("n_nonzero_coefs", "residual_tol"):
+        _check_goes_by(owner, name, prefix)
+
+
+def _check_goes_by(owner, name, prefix):
+    """Refuse the sparsity `name` where the algorithm does not go by it."""
+    value, algorithm = getattr(owner, prefix + name), getattr(owner, f"{prefix}algorithm")
+    fitting = sorted(key for key, solver in SOLVERS.items() if hasattr(solver, name))
+    if value is not None and algorithm not in ("auto", *fitting):
         raise ValueError(
-            f"{type(owner).__name__}: {names[1]}={limit} does not go with {names[0]}="
-            f"{algorithm!r}, which minimizes an L1 penalty; choose 'auto' or one of {k_sparse}, or "
-            f"{names[1]}=None."
+            f"{type(owner).__name__}: {prefix}{name}={value} does not go with {prefix}algorithm="
+            f"{algorithm!r}; choose 'auto' or one of {fitting}, or {prefix}{name}=None."
         )
 
 
 def encode(owner, X, *, alpha, prefix="", init=None):
     """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name."""
-    limit = getattr(owner, f"{prefix}n_nonzero_coefs")
+    names = "n_nonzero_coefs", "residual_tol"
+    limits = {name: getattr(owner, prefix + name) for name in names}
     return sparse_encode(
         X,
         torch.as_tensor(owner.components_).to(X),
         algorithm=getattr(owner, f"{prefix}algorithm"),
-        n_nonzero_coefs=limit,
-        alpha=alpha if limit is None else None,
+        alpha=alpha if set(limits.values()) == {None} else None,
+        **limits,
         positive=owner.positive_code,
         init=init,
         max_iter=owner.transform_max_iter,

@@ -42,7 +42,8 @@ class SolverResult:
     n_iter : Tensor of shape (n_samples,)
         Iterations spent on each sample, int64.
     converged : Tensor of shape (n_samples,)
-        Whether ``gap <= tol * 1/2 ||x||^2``, bool; True for the k-sparse solvers.
+        Whether ``gap <= tol * 1/2 ||x||^2``, bool. Of the k-sparse solvers, whether the residual
+        is at most ``residual_tol``; True without one.
     residual : Tensor of shape (n_samples,), default=None
         ||x - z D||^2, float64, of the k-sparse solvers.
     engine : {"numba", "torch"}, default="torch"
@@ -208,10 +209,15 @@ class Solver(ABC):
             codes.copy_(init / size[:, None] * unit)
             if problem.positive:
                 codes.clamp_(min=0)
-        n_iter, error, converged = self._solve_scaled(X, problem, alpha / size / unit.amax(), codes)
+        weight = self._scaled_weight(alpha, size, unit)
+        n_iter, error, converged = self._solve_scaled(X, problem, weight, codes)
         if is_scaled:
             codes.mul_(size[:, None] / unit)
         return n_iter, error * size.double().square(), converged
+
+    def _scaled_weight(self, alpha: Tensor, size: Tensor, unit: Tensor) -> Tensor:
+        """The weight of the L1 norm for samples and atoms divided by ``size`` and ``unit``."""
+        return alpha / size / unit.amax()
 
     @abstractmethod
     def _solve_scaled(

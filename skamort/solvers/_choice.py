@@ -41,6 +41,11 @@ def make_solver(algorithm: str, engine: str, **options: Any) -> Solver:
             f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
             f"choose engine='torch' or one of {compiled}."
         )
+    if "residual_tol" in options and not hasattr(solver, "residual_tol"):
+        pursuits = sorted(name for name in SOLVERS if hasattr(SOLVERS[name], "residual_tol"))
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} has no residual_tol; choose one of {pursuits}."
+        )
     options["engine"] = engine
     if solver.is_k_sparse:
         # Its tolerance, where a k-sparse solver has one, is not that of a duality gap.

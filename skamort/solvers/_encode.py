@@ -40,7 +40,8 @@ class EncodingInfo:
         sweeps between two of them, steps of the k-sparse solvers. `skamort.metrics.flops` wants
         gradient steps.
     converged : array of shape (n_samples,)
-        Whether the gap met the tolerance; True for k-sparse solvers.
+        Whether the gap met the tolerance; of k-sparse solvers, whether the residual met
+        ``residual_tol``, True without one.
     residual : array of shape (n_samples,) or None
         ||x - z D||^2, float64, of k-sparse solvers.
     """
@@ -70,6 +71,7 @@ def sparse_encode(
     verbose=0,
     positive=False,
     tol=1e-4,
+    residual_tol=None,
     return_info=False,
     engine="auto",
 ):
@@ -99,12 +101,12 @@ def sparse_encode(
         "adam" (`Adam`). With a given number of non-zeros:
         "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
         (`IHT`) or "topk_refined" (`TopKRefined`). "auto" picks by problem: "omp" where
-        ``n_nonzero_coefs`` is given and ``alpha`` is not; else "cd" on a CPU or for more than 1024
-        atoms, and "fista". Scikit-learn's own, for NumPy input alone: "lasso_lars", "lasso_cd",
-        "lars", "threshold".
+        ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd" on a CPU or
+        for more than 1024 atoms, and "fista". Scikit-learn's own, for NumPy input alone:
+        "lasso_lars", "lasso_cd", "lars", "threshold".
     n_nonzero_coefs : int, default=None
         Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
-        features.
+        features, or with ``residual_tol`` as many as it takes.
     alpha : float, default=None
         Weight of the L1 norm; for "threshold" the threshold. None means 1. The k-sparse solvers
         ignore it.
@@ -127,6 +129,11 @@ def sparse_encode(
         Whether codes must be >= 0.
     tol : float, default=1e-4
         A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``.
+    residual_tol : float, default=None
+        For "omp", "ormp", "mp" and "gradient_pursuit": a sample takes no more atoms where
+        ``||x - z D||^2`` is at most this, in the squared unit of ``X``, or where it has
+        ``n_nonzero_coefs``. What :func:`sklearn.linear_model.orthogonal_mp` calls ``tol``. To
+        denoise: about ``1.2 * n_features`` times the noise's variance.
     return_info : bool, default=False
         Whether to return the certificate as well.
     engine : {"auto", "numba", "torch"}, default="auto"
@@ -152,8 +159,8 @@ def sparse_encode(
     Warns
     -----
     ConvergenceWarning
-        Where samples did not reach ``tol`` in ``max_iter`` iterations: how many, and the worst
-        relative gap.
+        Where samples did not reach ``tol`` in ``max_iter`` iterations, or ``residual_tol`` with any
+        number of non-zeros: how many, and the worst.
 
     See Also
     --------
@@ -178,11 +185,13 @@ def sparse_encode(
             n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
         )  # fmt: skip
     check_algorithm(algorithm)
-    k_sparse = alpha is None and n_nonzero_coefs is not None
+    k_sparse = alpha is None and not (n_nonzero_coefs is None and residual_tol is None)
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
     options = {"max_iter": check_integer(max_iter, "max_iter", 0), "tol": check_real(tol, "tol")}
     data = as_tensor(X, "X", check=check_input)
     atoms = check_dictionary(dictionary, data, check=check_input)
+    if residual_tol is not None:
+        options["residual_tol"] = check_real(residual_tol, "residual_tol")
     options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
     options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:
@@ -258,14 +267,26 @@ def _to_numpy(tensor: Tensor | None) -> np.ndarray | None:
 
 
 def _warn_unless_converged(result: SolverResult, X: Tensor, solver: Any) -> None:
-    failed = int((~result.converged).sum())
-    if failed:
+    failed = ~result.converged
+    if not failed.any():
+        return
+    if result.residual is None:
         energy = 0.5 * X.double().square().sum(dim=1)
-        worst = float((result.gap / energy)[~result.converged].max())
-        warnings.warn(
-            f"{type(solver).__name__}: {failed} of {len(X)} samples did not reach "
+        worst = float((result.gap / energy)[failed].max())
+        missed = (
             f"tol={solver.tol:g} in max_iter={solver.max_iter} iterations; the worst relative "
-            f"duality gap is {worst:.1e}. Raise max_iter or tol.",
-            ConvergenceWarning,
-            stacklevel=3,
+            f"duality gap is {worst:.1e}. Raise max_iter or tol."
         )
+    elif solver.n_nonzero_coefs is None:
+        missed = (
+            f"residual_tol={solver.residual_tol:g} with any number of non-zeros; the largest "
+            f"squared residual is {float(result.residual.max()):.1e}. Raise residual_tol, or take "
+            "atoms that explain more."
+        )
+    else:
+        return  # the number of non-zeros was to end the pursuit
+    warnings.warn(
+        f"{type(solver).__name__}: {int(failed.sum())} of {len(X)} samples did not reach {missed}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

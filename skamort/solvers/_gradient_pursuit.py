@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ._base import Problem
-from ._ksparse import KSparseSolver
+from ._pursuit import Pursuit, squared_norm
 
 
 @dataclass(frozen=True)
-class GradientPursuit(KSparseSolver):
+class GradientPursuit(Pursuit):
     """Gradient pursuit: between `MP` and `OMP` in cost and accuracy.
 
     Choose it as an inference-time optimizer for sparse autoencoders, where it was proposed, or on a
@@ -28,7 +28,10 @@ class GradientPursuit(KSparseSolver):
     Parameters
     ----------
     n_nonzero_coefs : int, default=None
-        Number of steps, hence most non-zeros; None for a tenth of the features.
+        Number of steps, hence most non-zeros; None for a tenth of the features, or with
+        ``residual_tol`` as many as there are.
+    residual_tol : float, default=None
+        A sample is done where ||x - z D||^2 is at most this; None: after its number of steps.
 
     References
     ----------
@@ -43,11 +46,10 @@ class GradientPursuit(KSparseSolver):
     tensor([[3., 0.]])
     """
 
-    def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+    def _pursue_steps(
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
-        codes.zero_()
         support = torch.zeros_like(codes, dtype=torch.bool)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X
@@ -63,10 +65,11 @@ class GradientPursuit(KSparseSolver):
             left = X - moved @ dictionary
             # Clipping may spoil a step; the residual must not grow.
             better = left.square().sum(dim=1) <= residual.square().sum(dim=1)
+            better &= squared_norm(residual) > enough
             codes.copy_(torch.where(better[:, None], moved, codes))
             residual = torch.where(better[:, None], left, residual)
-            n_iter += energy > 0
-        return n_iter, residual.double().square().sum(dim=1)
+            n_iter += (energy > 0) & better
+        return n_iter, squared_norm(residual)
 
 
 def _step(

@@ -54,7 +54,12 @@ class IHT(KSparseSolver):
     tol: float = 1e-6
 
     def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+        self,
+        X: Tensor,
+        problem: Problem,
+        k: int,
+        enough: Tensor,  # noqa: ARG002  (the support is given, or found as a whole)
+        codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
         codes.copy_(keep_largest(codes, k, positive))

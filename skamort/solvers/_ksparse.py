@@ -53,11 +53,11 @@ class KSparseSolver(Solver):
         self,
         X: Tensor,
         problem: Problem,
-        alpha: Tensor,  # noqa: ARG002  (the number of non-zeros takes its place)
+        alpha: Tensor,
         codes: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         k = self._limit(problem.atoms)
-        n_iter, residual = self._pursue_block(X, problem, k, codes)
+        n_iter, residual = self._pursue_block(X, problem, k, alpha, codes)
         energy = X.double().square().sum(dim=1)
         worse = ~(residual <= energy)
         if worse.any():
@@ -72,11 +72,12 @@ class KSparseSolver(Solver):
 
     @abstractmethod
     def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Find codes of a block in place: ``codes`` holds the start.
 
-        Returns the iterations, and ||x - z D||^2 in float64.
+        ``enough`` is the squared residual where a pursuit stops. Returns the iterations, and
+        ||x - z D||^2 in float64.
         """
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ._base import Problem
-from ._ksparse import KSparseSolver
+from ._pursuit import Pursuit, squared_norm
 
 
 @dataclass(frozen=True)
-class MP(KSparseSolver):
+class MP(Pursuit):
     """Matching pursuit.
 
     Choose it for reproduction of older work, or where atoms are nearly orthogonal; `OMP` reaches a
@@ -28,7 +28,10 @@ class MP(KSparseSolver):
     Parameters
     ----------
     n_nonzero_coefs : int, default=None
-        Number of steps, hence most non-zeros; None for a tenth of the features.
+        Number of steps, hence most non-zeros; None for a tenth of the features, or with
+        ``residual_tol`` as many as there are.
+    residual_tol : float, default=None
+        A sample is done where ||x - z D||^2 is at most this; None: after its number of steps.
 
     References
     ----------
@@ -42,11 +45,10 @@ class MP(KSparseSolver):
     tensor([[3., 0.]])
     """
 
-    def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+    def _pursue_steps(
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
-        codes.zero_()
         lengths = dictionary.norm(dim=1)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X
@@ -55,7 +57,8 @@ class MP(KSparseSolver):
             best = (fit.clamp(min=0) if positive else fit.abs()).argmax(dim=1, keepdim=True)
             value = fit.gather(1, best)
             step = (value.clamp(min=0) if positive else value) / lengths[best]
+            step = torch.where((squared_norm(residual) > enough)[:, None], step, 0)
             codes.scatter_add_(1, best, step)
             residual = residual - step * dictionary[best[:, 0]]
             n_iter += (step != 0)[:, 0]
-        return n_iter, residual.double().square().sum(dim=1)
+        return n_iter, squared_norm(residual)

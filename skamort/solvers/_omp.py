@@ -22,13 +22,13 @@ from torch import Tensor
 from .._engine import resolve_engine, resolve_n_jobs
 from .._threads import run_in_threads
 from ._base import Compiled, Problem
-from ._ksparse import KSparseSolver
 from ._omp_gram import pursue_by_gram
 from ._omp_torch import pursue_positive, pursue_signed
+from ._pursuit import Pursuit
 
 
 @dataclass(frozen=True)
-class OMP(Compiled, KSparseSolver):
+class OMP(Compiled, Pursuit):
     """Orthogonal matching pursuit: scikit-learn's ``orthogonal_mp`` for a batch.
 
     Choose it for a given number of non-zeros. A sample costs one product with the dictionary and,
@@ -39,8 +39,12 @@ class OMP(Compiled, KSparseSolver):
     Parameters
     ----------
     n_nonzero_coefs : int, default=None
-        Most non-zeros of a sample; None for a tenth of the features. Fewer come out where the
-        residual vanishes, or where no atom correlates with it.
+        Most non-zeros of a sample; None for a tenth of the features, or with ``residual_tol`` for
+        as many as it takes. Fewer come out where the residual vanishes, or where no atom correlates
+        with it.
+    residual_tol : float, default=None
+        A sample takes no more atoms where ||x - z D||^2 is at most this, as by ``tol`` of
+        :func:`sklearn.linear_model.orthogonal_mp`. None: the number of non-zeros alone counts.
     engine : {"auto", "numba", "torch"}, default="auto"
         Compiled kernels on the CPU, or torch. "auto" takes numba where it is installed and the data
         are on the CPU.
@@ -63,6 +67,11 @@ class OMP(Compiled, KSparseSolver):
 
     _recursive: ClassVar[bool] = False
 
+    def _limit(self, dictionary: Tensor) -> int:
+        limit = super()._limit(dictionary)
+        # After as many atoms as features no residual is left.
+        return limit if self.n_nonzero_coefs else min(limit, dictionary.shape[1])
+
     def _engine_for(self, problem: Problem) -> str:
         engine = super()._engine_for(problem)
         # The kernels work on rows of the Gram matrix.
@@ -74,28 +83,35 @@ class OMP(Compiled, KSparseSolver):
         most = 4 * n_samples + 2048 if compiled else self._limit(dictionary) * n_samples
         return len(dictionary) <= min(most, 1 << 14)
 
-    def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+    def _pursue_steps(
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        codes.zero_()
         dictionary, gram = problem.atoms, problem.gram
         if gram is not None and self._engine_for(problem) == "numba":
-            return self._pursue_compiled(X, dictionary, gram, k, problem.positive, codes)
+            return self._pursue_compiled(X, dictionary, gram, k, problem.positive, enough, codes)
         if problem.positive:
-            return pursue_positive(X, dictionary, gram, k, self._recursive, codes)
+            return pursue_positive(X, dictionary, gram, k, self._recursive, enough, codes)
         if gram is not None:
-            return pursue_by_gram(X, dictionary, gram, k, self._recursive, codes)
-        return pursue_signed(X, dictionary, k, self._recursive, codes)
+            return pursue_by_gram(X, dictionary, gram, k, self._recursive, enough, codes)
+        return pursue_signed(X, dictionary, k, self._recursive, enough, codes)
 
     def _pursue_compiled(
-        self, X: Tensor, dictionary: Tensor, gram: Tensor, k: int, positive: bool, codes: Tensor
+        self,
+        X: Tensor,
+        dictionary: Tensor,
+        gram: Tensor,
+        k: int,
+        positive: bool,
+        enough: Tensor,
+        codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
         from ._omp_numba import pursue
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         residual = torch.zeros(len(X), dtype=torch.float64)
         shared = [a.contiguous().numpy() for a in (dictionary, gram)]
-        by_row = [a.contiguous().numpy() for a in (X, X @ dictionary.T, codes, n_iter, residual)]
+        arrays = X, X @ dictionary.T, enough, codes, n_iter, residual
+        by_row = [a.contiguous().numpy() for a in arrays]
         run_in_threads(
             lambda rows: pursue(*shared, k, positive, self._recursive, *(a[rows] for a in by_row)),
             len(X),
@@ -114,7 +130,9 @@ class ORMP(OMP):
     Parameters
     ----------
     n_nonzero_coefs : int, default=None
-        Most non-zeros of a sample; None for a tenth of the features.
+        As for `OMP`.
+    residual_tol : float, default=None
+        As for `OMP`.
     engine : {"auto", "numba", "torch"}, default="auto"
         As for `OMP`.
     n_jobs : int, default=None

@@ -17,12 +17,19 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from ._ksparse import DEPENDENT
+from ._pursuit import squared_norm
 
 _TILE = 64
 
 
 def pursue_by_gram(
-    X: Tensor, dictionary: Tensor, gram: Tensor, k: int, recursive: bool, codes: Tensor
+    X: Tensor,
+    dictionary: Tensor,
+    gram: Tensor,
+    k: int,
+    recursive: bool,
+    enough: Tensor,
+    codes: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Signed pursuit for a block; codes are written, iterations and ||x - z D||^2 returned."""
     n_samples, n_components = len(X), len(gram)
@@ -44,6 +51,7 @@ def pursue_by_gram(
         shares = torch.bmm(inner[:, None, :], known)
         length = norms[chosen] - shares.square().sum(dim=(1, 2))
         live = (best.square() > floor * norms[chosen]) & (length > least[chosen])
+        live &= ~_is_near(X, dictionary, support[:, :step], known, y[:, :step], enough)
         if not live.any():
             break
         inverse = torch.where(live, length.rsqrt(), 0)
@@ -59,8 +67,23 @@ def pursue_by_gram(
                 left.addcmul_(w, w, value=-1)
     z = torch.bmm(triangle, y[:, :, None])[:, :, 0]
     codes.scatter_add_(1, support, z)
-    residual = X - sum_of_rows(dictionary, support, z)
-    return n_iter, residual.double().square().sum(dim=1)
+    return n_iter, squared_norm(X - sum_of_rows(dictionary, support, z))
+
+
+def _is_near(
+    X: Tensor, dictionary: Tensor, support: Tensor, triangle: Tensor, y: Tensor, enough: Tensor
+) -> Tensor:
+    """Which samples have a squared residual of at most ``enough``.
+
+    It is ||x||^2 - ||y||^2 but for rounding; computed by itself where rounding decides.
+    """
+    energy, slack = squared_norm(X), DEPENDENT * torch.finfo(X.dtype).eps
+    near = energy - squared_norm(y) <= enough + slack * energy
+    if near.any():
+        z = torch.bmm(triangle[near], y[near, :, None])[:, :, 0]
+        left = X[near] - sum_of_rows(dictionary, support[near], z) if z.shape[1] else X[near]
+        near[near.clone()] = squared_norm(left) <= enough[near]
+    return near
 
 
 def sum_of_rows(matrix: Tensor, indices: Tensor, weights: Tensor) -> Tensor:

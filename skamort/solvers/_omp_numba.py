@@ -135,6 +135,21 @@ def _residual(X, s, dictionary, z, support, k, residual):
 
 
 @leaf
+def _suffices(X, s, dictionary, energy, factor, y, z, support, k, enough, residual):
+    """Whether the support leaves at most ``enough`` of sample s.
+
+    ||x||^2 - ||y||^2 is left but for rounding; computed by itself where rounding decides.
+    """
+    left = energy * (1 - 64 * np.finfo(y.dtype).eps)
+    for i in range(k):
+        left -= np.float64(y[i]) ** 2
+    if left > enough:
+        return False
+    _solve(factor, y, k, z)
+    return _residual(X, s, dictionary, z, support, k, residual) <= enough
+
+
+@leaf
 def _energy(X, s):
     """||x||^2 of sample s in float64."""
     total = 0.0
@@ -144,8 +159,11 @@ def _energy(X, s):
 
 
 @kernel
-def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, residuals):
-    """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2."""
+def pursue(dictionary, gram, k_max, positive, recursive, X, cov, enough, codes, n_iter, residuals):
+    """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2.
+
+    A sample is done where its squared residual is ``enough``.
+    """
     n_samples, n_components = cov.shape
     dtype = cov.dtype
     eps = np.finfo(dtype).eps
@@ -163,9 +181,12 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, codes, n_iter, 
         least[j] = 64 * eps * norms[j]
     for s in range(n_samples):
         _start(s, cov, norms, c, left)
-        floor = dtype.type(16 * eps * eps * _energy(X, s))
+        energy = _energy(X, s)
+        floor = dtype.type(16 * eps * eps * energy)
         k, n_spent, n_joined = 0, 0, 0
         while k < k_max and n_joined < 2 * k_max:
+            if _suffices(X, s, dictionary, energy, factor, y, z, support, k, enough[s], residual):
+                break
             j = _best_atom(c, left, least, positive, recursive, score)
             if j < 0 or c[j] * c[j] <= floor * norms[j]:
                 break

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ._ksparse import DEPENDENT, refit
 from ._omp_gram import sum_of_rows
+from ._pursuit import squared_norm
 
 
 def pursue_signed(
-    X: Tensor, dictionary: Tensor, k: int, recursive: bool, codes: Tensor
+    X: Tensor, dictionary: Tensor, k: int, recursive: bool, enough: Tensor, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
     n_samples, n_features = X.shape
@@ -33,6 +34,7 @@ def pursue_signed(
         shares, q = _orthogonalize(atom, basis[:, :step])
         length = q.norm(dim=1)
         live = (best.square() > floor * norms[chosen]) & (length.square() > least[chosen])
+        live &= squared_norm(residual) > enough
         if not live.any():
             break
         q = torch.where(live[:, None], q / length[:, None], 0)
@@ -49,7 +51,7 @@ def pursue_signed(
             left.addcmul_(share, share, value=-1)
     z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
     codes.scatter_add_(1, support, z)
-    return n_iter, residual.double().square().sum(dim=1)
+    return n_iter, squared_norm(residual)
 
 
 def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,7 +61,13 @@ def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pursue_positive(
-    X: Tensor, dictionary: Tensor, gram: Tensor | None, k: int, recursive: bool, codes: Tensor
+    X: Tensor,
+    dictionary: Tensor,
+    gram: Tensor | None,
+    k: int,
+    recursive: bool,
+    enough: Tensor,
+    codes: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Non-negative least squares on each sample's support after every atom that joins."""
     n_samples = len(X)
@@ -79,7 +87,7 @@ def pursue_positive(
             score = torch.where(left > least, score.square() / left, 0)
         best, chosen = score.max(dim=1)
         known = c.gather(1, chosen[:, None])[:, 0].square() > floor * norms[chosen]
-        live = (best > 0) & known & (active.sum(dim=1) < k)
+        live = (best > 0) & known & (active.sum(dim=1) < k) & (squared_norm(residual) > enough)
         if not live.any():
             break
         n_iter += live
@@ -93,7 +101,7 @@ def pursue_positive(
         if recursive:
             left = norms - _explained(atoms * active[:, :, None], dictionary)
     codes.scatter_add_(1, support, z)
-    return n_iter, residual.double().square().sum(dim=1)
+    return n_iter, squared_norm(residual)
 
 
 def _explained(atoms: Tensor, dictionary: Tensor) -> Tensor:

@@ -42,7 +42,12 @@ class TopKRefined(KSparseSolver):
     """
 
     def _pursue_block(
-        self, X: Tensor, problem: Problem, k: int, codes: Tensor
+        self,
+        X: Tensor,
+        problem: Problem,
+        k: int,
+        enough: Tensor,  # noqa: ARG002  (the support is given, or found as a whole)
+        codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
         start = codes.clone()

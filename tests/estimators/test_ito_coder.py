@@ -163,5 +163,25 @@ def test_numbers_of_non_zeros_are_checked(signal):
     ito = ITOCoder(dictionary=dictionary, n_nonzero_coefs=17)
     with pytest.raises(ValueError, match="n_nonzero_coefs=17 exceeds n_components=16; choose"):
         ito.fit(X)
-    with pytest.raises(ValueError, match="algorithm='fista', which minimizes an L1 penalty"):
+    with pytest.raises(ValueError, match="n_nonzero_coefs=2 does not go with algorithm='fista'"):
         ito.set_params(n_nonzero_coefs=2, algorithm="fista").fit(X)
+    with pytest.raises(ValueError, match=r"residual_tol=0.1 does not go with algorithm='iht'"):
+        ito.set_params(residual_tol=0.1, algorithm="iht").fit(X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("algorithm", ["auto", "omp", "ormp", "mp", "gradient_pursuit"])
+def test_a_residual_in_place_of_the_penalty(signal, algorithm):
+    X, dictionary, _ = signal
+    energy = (X**2).sum(axis=1)
+    tol = 0.1 * energy.mean()
+    learned = GradSparseCoder(
+        dictionary=dictionary, transform_algorithm=algorithm, transform_residual_tol=tol
+    )
+    ito = ITOCoder(dictionary=dictionary, algorithm=algorithm, residual_tol=tol)
+    for coder in (ito, learned):
+        codes = coder.fit(X).transform(X)
+        residual = ((X - coder.inverse_transform(codes)) ** 2).sum(axis=1)
+        assert (residual <= tol).mean() > 0.7
+        assert residual.mean() > 0.2 * tol
+        assert not codes[energy < tol].any()

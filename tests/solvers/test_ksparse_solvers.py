@@ -7,6 +7,7 @@ import torch
 from engines import ENGINES, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ksparse import OMPWithoutGram, ORMPWithoutGram, problems
 from sklearn.linear_model import orthogonal_mp
 
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
@@ -18,17 +19,6 @@ each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 any_pursuit = st.sampled_from(PURSUITS)
-
-
-@st.composite
-def problems(draw):
-    """X, a dictionary of unit atoms, k and the sign constraint."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
-    n_features, n_components = draw(st.integers(1, 10)), draw(st.integers(1, 20))
-    dictionary = rng.standard_normal((n_components, n_features))
-    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
-    X = rng.standard_normal((draw(st.integers(1, 4)), n_features))
-    return X, dictionary, draw(st.integers(1, n_components)), draw(st.booleans())
 
 
 def encode(X, dictionary, k, positive, solver, **options):
@@ -90,16 +80,6 @@ def test_omp_agrees_with_scikit_learn(problem, engine):
     theirs = ((X - reference @ dictionary) ** 2).sum(axis=1)
     np.testing.assert_allclose(info.residual, theirs, atol=1e-8)
     np.testing.assert_allclose(codes, reference, atol=1e-5)
-
-
-class OMPWithoutGram(OMP):
-    def _gram_pays(self, n_samples, dictionary):
-        return False
-
-
-class ORMPWithoutGram(ORMP):
-    def _gram_pays(self, n_samples, dictionary):
-        return False
 
 
 WITHOUT_GRAM = [(OMP, OMPWithoutGram), (ORMP, ORMPWithoutGram)]
