@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from .._fitted import has_learned
 from .._numbers import as_numbers, column_names, is_frame
 from .._rows import Rows, is_lazy
+from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
 from ._score import ExplainedVariance
@@ -125,7 +126,7 @@ class BaseSparseCoder(
         intercept = getattr(self, "intercept_", None)
         return reconstruction if intercept is None else reconstruction + intercept
 
-    def score(self, X, y=None):  # noqa: ARG002
+    def score(self, X, y=None, sample_weight=None):  # noqa: ARG002
         """Return the fraction of the variance of X that the codes explain.
 
         Parameters
@@ -134,6 +135,8 @@ class BaseSparseCoder(
             Data, read as `transform` reads them.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, in sums and mean. None: all rows weigh 1.
 
         Returns
         -------
@@ -142,11 +145,14 @@ class BaseSparseCoder(
         """
         check_is_fitted(self)
         rows, variance = self._check_rows(X, reset=False), ExplainedVariance()
+        weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
+        weights = scaled_to_mean_one(weights)
         dtype, device = self._torch_dtype_and_device()
         for block in rows.blocks(self._n_features_out):
             X = rows[block]
             codes = self._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
-            variance.add(X.numpy(), self.inverse_transform(codes))
+            given = () if weights is None else (weights[block],)
+            variance.add(X.numpy(), self.inverse_transform(codes), *given)
         return variance.fraction()
 
     def _blocks(self, rows):

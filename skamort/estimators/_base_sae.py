@@ -30,10 +30,12 @@ class BaseSAE(DeadLatentParameters, BaseTrainedEncoder):
         """Return the widths of the layers between data and codes."""
         return []
 
-    def _make_encoder(self, centered: Any, dictionary: Any, generator: Any) -> Any:
+    def _make_encoder(
+        self, centered: Any, dictionary: Any, generator: Any, sample_weight: Any
+    ) -> Any:
         widths = (centered.shape[1], len(dictionary), self._hidden_layer_sizes())
         encoder = make_encoder(*widths, bias=self.encoder_bias, generator=generator).to(centered)
-        encoder.tie(centered, dictionary)
+        encoder.tie(centered, dictionary, sample_weight)
         return encoder
 
     def _make_dead_latents(self) -> list:

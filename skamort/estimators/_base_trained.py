@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from .._compat import fit_context
 from .._rows import rows_within
+from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
@@ -48,7 +49,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     """Base of the encoders that training fits, with or without their dictionary."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, codes=None, code_loss="cosine", resume=False):
+    def fit(self, X, y=None, sample_weight=None, *, codes=None, code_loss="cosine", resume=False):
         """Train the encoder, and the dictionary where it is not known.
 
         Parameters
@@ -60,6 +61,11 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             training starts. What fits in the buffer is read at once.
         y : array-like of shape (n_samples,), default=None
             Ignored, but by ``feature_weights="consistency"`` and callables.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, in memory: in the losses, that of held-out rows too, in the
+            center of the data, in a variance and in random starts. Only their ratios matter, and
+            integers stand for as many equal rows: up to rounding where one batch holds all rows and
+            nothing is drawn from them, else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, in memory or not. The encoder then regresses on them by `code_loss`, and an
             unknown dictionary becomes the unit-norm atoms that best reconstruct X from them.
@@ -68,7 +74,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             its target, averaged over latents, or the squared error.
         resume : bool, default=False
             Whether to go on from the newest checkpoint in `checkpoint`, to the bit, where there is
-            one. Data, of which a few rows are compared, and parameters must be the same;
+            one. Data, of which a few rows and all weights are compared, and parameters must be the
+            same;
             `max_iter` may be larger, but where a schedule goes by it.
 
         Returns
@@ -85,7 +92,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             If nothing can be written to `checkpoint`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
-        job = self._prepare_fit(X, y, codes, code_loss, fresh, resume)
+        job = self._prepare_fit(X, y, sample_weight, codes, code_loss, fresh, resume)
         self._run(job)
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
@@ -94,7 +101,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None, *, codes=None, code_loss="cosine"):
+    def partial_fit(self, X, y=None, sample_weight=None, *, codes=None, code_loss="cosine"):
         """Train for one more pass over X, one chunk of a larger whole.
 
         All rows are trained on, whatever `early_stopping` is.
@@ -105,6 +112,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             Data.
         y : array-like of shape (n_samples,), default=None
             As in `fit`; only the first call looks at it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, as in `fit`, but taken as they are, so that those of one call
+            compare with those of another. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, as in `fit`. An unknown dictionary is set by the first call.
         code_loss : {"cosine", "squared_error"}, default="cosine"
@@ -117,7 +127,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """
         check_code_loss(self, code_loss)
         fresh = not hasattr(self, "net_")
-        data = self._check_training_data(X, codes, reset=fresh)
+        data = self._check_training_data(X, codes, sample_weight, reset=fresh)
         if fresh:
             self._initialize(data, y)
         else:
@@ -131,14 +141,24 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     # -- The three parts of a fit, of which `fit_many` shares the second among many ----------------
 
-    def _prepare_fit(self, X, y, codes, code_loss, fresh=True, resume=False, data_by_device=None):
+    def _prepare_fit(
+        self,
+        X,
+        y,
+        sample_weight,
+        codes,
+        code_loss,
+        fresh=True,
+        resume=False,
+        data_by_device=None,
+    ):
         """Do all that comes before training; return what is to be trained.
 
         Fits of the same rows may share `data_by_device`, a dict, to hold them only once.
         """
         check_code_loss(self, code_loss)
         schedule = self._make_schedule()
-        data = self._check_training_data(X, codes, reset=fresh)
+        data = self._check_training_data(X, codes, sample_weight, reset=fresh, scale_weights=True)
         if data_by_device is not None:
             data = data_by_device.setdefault(self.device, data)
         held_out_fraction = self.validation_fraction * self.early_stopping
@@ -169,7 +189,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
-    def _check_training_data(self, X, codes, reset):
+    def _check_training_data(self, X, codes, sample_weight, reset, scale_weights=False):
         """Validate all that comes in; return what to train on."""
         rows = self._check_rows(X, reset=reset)
         dtype = rows.dtype if reset else self._torch_dtype_and_device()[0]
@@ -178,7 +198,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if codes is not None:
             n_components = resolve_n_components(self) if reset else self._n_features_out
             codes = self._check_codes(codes, len(rows), n_components).to(**like).hold()
-        return TrainingData.of(rows, codes)
+        weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
+        weights = scaled_to_mean_one(weights) if scale_weights else weights
+        return TrainingData.of(rows, codes, weights_to(weights, **like))
 
     def _make_schedule(self):
         """Return the callback that `schedule` asks for, checked, or None."""
@@ -229,6 +251,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         identity["some rows"] = f"of sha256 {data.fingerprint()}"
         identity["dtype"] = str(data.dtype)
         identity["codes"] = "known" if data.codes_known else "unknown"
+        identity["sample_weight"] = "given" if data.is_weighted else "none"
         return identity
 
     def _initialize(self, data, y, seed=None):
@@ -236,28 +259,29 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         generator = torch.Generator().manual_seed(seed)
-        rows, X, codes = data.sample(generator)
+        rows, (X, codes, weights) = data.sample(generator)
         if y is not None and rows is not None:
             y = np.asarray(y)[rows]
-        self.feature_weights_ = self._weigh_features(X, y)
+        self.feature_weights_ = self._weigh_features(X, y, weights)
         self._unit = unit_of(X, centered=bool(self.fit_intercept))
         X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
-        intercept = initial_intercept(self, X) if self.fit_intercept else None
+        intercept = initial_intercept(self, X, weights) if self.fit_intercept else None
         centered = X if intercept is None else X - intercept
-        dictionary = initial_dictionary(self, centered, generator)
+        dictionary = initial_dictionary(self, centered, generator, weights)
         if codes is not None and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, intercept, trainable=trainable)
-        module = self._make_module(centered, decoder, generator)
+        module = self._make_module(centered, decoder, generator, weights)
         loss = self._make_weighted_loss(X)
         if codes is None:
-            rows = X[:: -(-len(X) // _SCALING_ROWS)]
-            self._scale_codes(module, loss, rows)
+            few = slice(None, None, -(-len(X) // _SCALING_ROWS))
+            loss.sample_weight = None if weights is None else weights[few]
+            self._scale_codes(module, loss, X[few])
         self.net_ = SparseNet(
             module,
             loss,
-            data_scale=_size(centered),
+            data_scale=size_of(centered, weights),
             unit=self._unit,
             generator=generator,
             device=X.device,
@@ -282,9 +306,10 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             "callbacks": self._make_callbacks(module, activity),
         }
 
-    def _make_module(self, centered, decoder, generator):
-        encoder = self._make_encoder(centered, decoder.dictionary.detach(), generator)
-        activation = self._make_activation(self._unit * _size(centered))
+    def _make_module(self, centered, decoder, generator, weights):
+        atoms = decoder.dictionary.detach()
+        encoder = self._make_encoder(centered, atoms, generator, weights)
+        activation = self._make_activation(self._unit * size_of(centered, weights))
         if self._unit != 1:
             activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(centered)
@@ -358,10 +383,12 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """
         module = self.net_.module_
         products = energies = 0
-        for X, target in self._passes(data, self._n_features_out):
+        for batch in self._passes(data, self._n_features_out):
+            X, target, weights = data.parts(batch)
             codes = module.encode(X)
-            products = products + (codes * target).sum(0)
-            energies = energies + codes.square().sum(0)
+            weighted = codes if weights is None else codes * weights.unsqueeze(1)
+            products = products + (weighted * target).sum(0)
+            energies = energies + (weighted * codes).sum(0)
         if module.activation.competes:
             products, energies = products.sum().expand_as(energies), energies.sum()
         scale = torch.where(products > 0, products / energies, 1.0)
@@ -378,8 +405,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     # -- What a subclass decides -------------------------------------------------------------------
 
-    def _make_encoder(self, centered, dictionary, generator):
-        """Return the encoder as it starts, given centered data and the atoms."""
+    def _make_encoder(self, centered, dictionary, generator, sample_weight):
+        """Return the encoder as it starts, given centered data, the atoms, a source of randomness
+        and the weights of the data's rows or None."""
         raise NotImplementedError
 
     def _make_activation(self, unit):  # noqa: ARG002
@@ -401,11 +429,11 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Return the callbacks that look after latents that fire no more."""
         return []
 
-    def _weigh_features(self, X, y):
+    def _weigh_features(self, X, y, sample_weight):
         """Return the weight of each feature's error, or None, given all that a fit knows."""
         if self.feature_weights is None:
             return None
-        return to_weights(relative_scores(self, X.cpu().numpy(), y))
+        return to_weights(relative_scores(self, X, y, sample_weight))
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
@@ -482,11 +510,6 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
-
-
-def _size(centered):
-    """Return the root mean square of centered data; 1 where it is 0."""
-    return centered.square().mean().sqrt().item() or 1.0
 
 
 def _told(value):

@@ -2,27 +2,32 @@
 
 import torch
 
+from .._sample_weight import mean_of_rows
+
 # Rows from which the geometric median is estimated; it is as robust with few.
 _MEDIAN_ROWS = 4096
 
 
-def initial_intercept(estimator, X):
+def initial_intercept(estimator, X, sample_weight=None):
     """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,)."""
     if estimator.fit_intercept != "geometric_median":  # True or "mean"
-        return X.mean(0)
-    return geometric_median(X[:: -(-len(X) // _MEDIAN_ROWS)])
+        return mean_of_rows(X, sample_weight)
+    few = slice(None, None, -(-len(X) // _MEDIAN_ROWS))
+    return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
 
 
-def geometric_median(X, max_iter=100, tol=1e-5):
+def geometric_median(X, sample_weight=None, max_iter=100, tol=1e-5):
     """Return the point whose distances to the rows of X have the smallest sum.
 
-    Weiszfeld's iteration, y <- sum_i x_i / d_i / sum_i 1 / d_i with d_i = ||x_i - y||, from the
-    mean; a row on which y happens to lie holds it back as in the reference.
+    Weiszfeld's iteration, y <- sum_i w_i x_i / d_i / sum_i w_i / d_i with d_i = ||x_i - y|| and
+    weights w_i, from the mean; a row on which y happens to lie holds it back as in the reference.
 
     Parameters
     ----------
     X : Tensor of shape (n_samples, n_features)
         Rows.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights of the rows; None: all weigh 1.
     max_iter : int, default=100
         Maximum number of iterations.
     tol : float, default=1e-5
@@ -37,17 +42,18 @@ def geometric_median(X, max_iter=100, tol=1e-5):
     ----------
     Vardi and Zhang (2000), The multivariate L1-median and associated data depth.
     """
-    y = X.mean(0)
+    y = mean_of_rows(X, sample_weight)
+    weights = X.new_ones(len(X)) if sample_weight is None else sample_weight
     for _ in range(max_iter):
         distances = torch.linalg.vector_norm(X - y, dim=1)
         typical = distances.median()
-        apart = distances > torch.finfo(X.dtype).eps * typical
+        apart = (distances > torch.finfo(X.dtype).eps * typical) & (weights > 0)
         if not apart.any():
             break
-        inverse = torch.where(apart, 1 / distances, 0)
+        inverse = torch.where(apart, weights / distances, 0)
         target = inverse @ X / inverse.sum()
         pull = torch.linalg.vector_norm((target - y) * inverse.sum())
-        held = min(1.0, float((~apart).sum() / pull)) if pull > 0 else 1.0
+        held = min(1.0, float(weights[~apart].sum() / pull)) if pull > 0 else 1.0
         step = (1 - held) * (target - y)
         y = y + step
         if torch.linalg.vector_norm(step) <= tol * typical:

@@ -67,7 +67,7 @@ def resolve_n_components(estimator):
     return next(iter(given.values()), estimator.n_features_in_)
 
 
-def initial_dictionary(estimator, X, generator):
+def initial_dictionary(estimator, X, generator, sample_weight=None):
     """Return unit-norm atoms: the known ones, the given start, or what `dict_init` names.
 
     Random choices are made on the CPU, so that a seed gives the same atoms on every device.
@@ -80,6 +80,8 @@ def initial_dictionary(estimator, X, generator):
         Data.
     generator : torch.Generator
         Source of randomness.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights of the rows, in whose proportion they are drawn; None: all weigh 1.
     """
     n_components, like = resolve_n_components(estimator), X[:1]
     given = given_dictionary(estimator)
@@ -87,7 +89,8 @@ def initial_dictionary(estimator, X, generator):
         return nn.functional.normalize(check_dictionary(given, like), dim=1)
     atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=like.dtype)
     if estimator.dict_init is not None:
-        directions = _sampled_directions(X, _CANDIDATES_PER_ATOM * n_components, generator)
+        n_drawn = _CANDIDATES_PER_ATOM * n_components
+        directions = _sampled_directions(X, n_drawn, generator, sample_weight)
         if estimator.dict_init == "k-means++":
             directions = _spread_out(directions, n_components, generator)
         chosen = directions[:n_components]
@@ -95,9 +98,12 @@ def initial_dictionary(estimator, X, generator):
     return nn.functional.normalize(atoms, dim=1).to(like)
 
 
-def _sampled_directions(X, n_drawn, generator):
+def _sampled_directions(X, n_drawn, generator, sample_weight):
     """Return random rows other than 0, scaled to unit norm, on the CPU."""
-    rows = torch.randperm(len(X), generator=generator)[:n_drawn]
+    if sample_weight is None:
+        rows = torch.randperm(len(X), generator=generator)[:n_drawn]
+    else:
+        rows = drawn_rows(sample_weight, n_drawn, generator)
     samples = X[rows].cpu()
     lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
     return (samples / lengths)[lengths[:, 0] > 0]
@@ -112,15 +118,28 @@ def _spread_out(directions, n_chosen, generator):
     return as_tensor(centers, "centers", check=False)
 
 
+def drawn_rows(sample_weight, n_drawn, generator):
+    """Return numbers of rows drawn in proportion to weights without replacement, first ones
+    first; fewer where fewer weigh anything."""
+    # The smallest of exponential variables with these rates.
+    waits = torch.empty(len(sample_weight), dtype=torch.float64)
+    waits.exponential_(generator=generator)
+    waits /= sample_weight.double().cpu()
+    rows = waits.topk(min(n_drawn, len(waits)), largest=False).indices
+    return rows[waits[rows].isfinite()]
+
+
 def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6):
-    """Return the unit-norm atoms that best reconstruct data from known codes, given in blocks.
+    """Return the unit-norm atoms that best reconstruct data from known codes, given in blocks of
+    both, and of the samples' weights where they have some.
 
     Block-coordinate descent on ||X - Z D||^2 from `dictionary`, until no atom moves by more than
     `tol`. Atoms whose codes are all zero stay as they are.
     """
     gram = cross = 0
-    for X, codes in blocks:
-        gram, cross = gram + codes.T @ codes, cross + codes.T @ X
+    for X, codes, *weights in blocks:
+        weighted = codes * weights[0].unsqueeze(1) if weights else codes
+        gram, cross = gram + weighted.T @ codes, cross + weighted.T @ X
     dictionary = dictionary.clone()
     for _ in range(max_iter):
         before = dictionary.clone()

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from .._rows import Rows
 from ..solvers import FISTA, CoordinateDescent, update_dictionary
 from ..training import Plateau
+from ._dictionary import drawn_rows
 from ._learned_dictionary import LearnedDictionary
 from ._statistics import Statistics
 
@@ -175,12 +176,7 @@ class DictionaryLearner:
         """
         if len(unused) == 0:
             return
-        # The smallest of exponential variables with rates `losses`: draws without replacement.
-        waits = torch.empty(len(losses), dtype=torch.float64)
-        waits.exponential_(generator=self.generator)
-        waits /= losses.double().cpu()
-        rows = waits.topk(min(len(unused), len(waits)), largest=False).indices
-        samples = X[rows[waits[rows].isfinite()]]
+        samples = X[drawn_rows(losses, len(unused), self.generator)]
         if len(samples) == 0:
             return
         directions = nn.functional.normalize(samples - encode(samples) @ atoms, dim=1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ..metrics import semantic_consistency
 
 
-def relative_scores(owner: Any, X: np.ndarray, y: Any) -> np.ndarray:
+def relative_scores(owner: Any, X: Tensor, y: Any, sample_weight: Tensor | None) -> np.ndarray:
     """Return what an estimator's `feature_weights` asks for, relative to the largest, in [0, 1].
 
     Raises
@@ -18,7 +19,7 @@ def relative_scores(owner: Any, X: np.ndarray, y: Any) -> np.ndarray:
         If a score is negative or not finite, all are zero, there is not one for each feature, or
         labels are needed and missing.
     """
-    scores = _scores(owner, X, y)
+    scores = _scores(owner, X.cpu().numpy(), y, sample_weight)
     peak = scores.max()
     if not np.isfinite(scores).all() or scores.min() < 0 or peak == 0:
         raise ValueError(
@@ -30,13 +31,23 @@ def relative_scores(owner: Any, X: np.ndarray, y: Any) -> np.ndarray:
     return scores / peak
 
 
+def _variances(X: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    centered = X - np.average(X, axis=0, weights=sample_weight)
+    return np.average(centered**2, axis=0, weights=sample_weight.astype(np.float64))
+
+
 def to_weights(scores: np.ndarray) -> np.ndarray:
     """Return the scores scaled so that the mean of their squares is 1."""
     return scores / np.sqrt(np.mean(scores**2))
 
 
-def _scores(owner: Any, X: np.ndarray, y: Any) -> np.ndarray:
+def _scores(owner: Any, X: np.ndarray, y: Any, sample_weight: Tensor | None) -> np.ndarray:
     given, name = owner.feature_weights, type(owner).__name__
+    if sample_weight is not None:
+        weights = sample_weight.cpu().numpy()
+        if isinstance(given, str) and given == "variance":
+            return _variances(X, weights)
+        X, y = X[weights > 0], y if y is None else np.asarray(y)[weights > 0]
     if isinstance(given, str) and given == "variance":
         return X.var(axis=0, dtype=np.float64)
     if isinstance(given, str):

@@ -23,6 +23,7 @@ def fit_many(
     random_states: Iterable[int] | None = None,
     *,
     y: Any = None,
+    sample_weight: Any = None,
     codes: Any = None,
     code_loss: str = "cosine",
 ) -> list[BaseEstimator]:
@@ -36,9 +37,9 @@ def fit_many(
     order of the batches and the end of training are the same.
 
     Stacked are `SAEEncoder`, `TopKSAE`, `WeightedSAE` and `MLPEncoder` on data in memory, where
-    nothing else happens around a step: no `callbacks`, `dead_latents`, `schedule`, `multi_topk` or
-    half precision. All else, and models too large to gain from it, are fitted one after the other,
-    with the same result.
+    nothing else happens around a step: no `sample_weight`, `callbacks`, `dead_latents`, `schedule`,
+    `multi_topk` or half precision. All else, and models too large to gain from it, are fitted one
+    after the other, with the same result.
 
     Parameters
     ----------
@@ -52,6 +53,8 @@ def fit_many(
         Seeds with which to fit each combination. None: the estimator's own `random_state` alone.
     y : array-like of shape (n_samples,), default=None
         Passed to `fit`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, as in `fit`.
     codes : array-like of shape (n_samples, n_components), default=None
         Known codes, as in the `fit` of trained encoders.
     code_loss : {"cosine", "squared_error"}, default="cosine"
@@ -96,9 +99,10 @@ def fit_many(
             "fit_many: models that are trained together save no checkpoints; set checkpoint=None."
         )
     if getattr(type(estimator), "fit", None) is not BaseTrainedEncoder.fit:
-        known = {} if codes is None else {"codes": codes}
-        return [model.fit(X, y, **known) for model in models]
-    jobs = _prepare(models, X, y, codes, code_loss)
+        given = {"codes": codes, "sample_weight": sample_weight}
+        given = {name: value for name, value in given.items() if value is not None}
+        return [model.fit(X, y, **given) for model in models]
+    jobs = _prepare(models, X, y, sample_weight, codes, code_loss)
     train(jobs, verbose=bool(estimator.verbose))
     for model, job in zip(models, jobs, strict=True):
         _finish(model, job)

@@ -118,9 +118,13 @@ class JumpReLU(Activation):
         add_gradient(self.log_threshold, -self.log_threshold.exp().square() * by_latent)
         return code_grad * (codes > 0)
 
-    def charge(self, preactivations: Tensor, price: float) -> None:
-        """Add the thresholds' gradient where each active code costs a price."""
-        counts = self._window(preactivations).sum(0)
+    def charge(
+        self, preactivations: Tensor, price: float, sample_weight: Tensor | None = None
+    ) -> None:
+        """Add the thresholds' gradient where each active code costs a price, times the weight of
+        its sample."""
+        window = self._window(preactivations)
+        counts = window.sum(0) if sample_weight is None else sample_weight @ window
         add_gradient(self.log_threshold, -price * self.log_threshold.exp() * counts)
 
     def _window(self, preactivations: Tensor) -> Tensor:
@@ -148,12 +152,14 @@ class JumpReLULoss(SparseCodingLoss):
     penalty_degree = 0
 
     def penalty(self, codes):
-        """Return the number of active codes in a batch."""
-        return codes.firing_counts().sum()
+        """Return the number of active codes in a batch, each times its sample's weight."""
+        if self.sample_weight is None:
+            return codes.firing_counts().sum()
+        return self.sample_weight @ codes.values.sign().sum(1)
 
     def code_gradient(self, module, preactivations, codes, residual_grad, out):  # noqa: ARG002
         """Return dL/dA given dL/dR; the price of active codes teaches the thresholds alone."""
         code_grad = (residual_grad @ module.decoder.dictionary.T).to(residual_grad.dtype)
         price = self.alpha_factor * self.alpha / len(residual_grad)
-        module.activation.charge(preactivations, price)
+        module.activation.charge(preactivations, price, self.sample_weight)
         return DenseCodes(module.activation.backward(preactivations, codes.to_dense(), code_grad))

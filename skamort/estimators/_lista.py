@@ -50,5 +50,5 @@ class LISTAEncoder(L1Encoder, BaseTrainedEncoder):
 
     n_layers: int = parameter(COUNT, default=3)
 
-    def _make_encoder(self, centered, dictionary, generator):  # noqa: ARG002
+    def _make_encoder(self, centered, dictionary, generator, sample_weight):  # noqa: ARG002
         return LISTA(dictionary, self.alpha / self._unit, self.n_layers)

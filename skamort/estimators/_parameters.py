@@ -147,7 +147,8 @@ class TrainingParameters(Declared):
         the score, scaled so that the squares have mean 1. "variance": the feature's variance.
         "consistency": the share of its top samples that belong to their most frequent class, which
         needs y in `fit`. An array of shape (n_features,), or a callable that gets (X, y) and
-        returns one. None: all features alike.
+        returns one. None: all features alike. Of weights of samples, "variance" takes account; the
+        others see the rows whose weight is not 0.
     learning_rate : float
         Step size of Adam.
     schedule : Schedule or None

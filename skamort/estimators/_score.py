@@ -1,5 +1,7 @@
 """How much of the variance of data their reconstruction explains, summed over blocks of rows.
 
+Of weighted rows all sums and means are weighted ones.
+
 The squares about the mean of all rows are those about the means of the blocks, and those of the
 steps between these means (Chan, Golub and LeVeque, 1983): they are exact where the sum of squares
 less that of the mean would cancel.
@@ -15,13 +17,18 @@ class ExplainedVariance:
         self._n_samples, self._mean = 0, 0.0
         self._total = self._unexplained = 0.0
 
-    def add(self, X, X_hat):
-        """Take note of rows and their reconstruction, arrays of shape (n, n_features)."""
+    def add(self, X, X_hat, sample_weight=None):
+        """Take note of rows and their reconstruction, arrays of shape (n, n_features), and of the
+        rows' weights, of shape (n,), which all weigh 1 where they are None."""
         X = np.asarray(X, dtype=np.float64)
-        self._unexplained += _sum_of_squares(X - X_hat)
-        mean, n = X.mean(axis=0), len(X)
+        n = len(X) if sample_weight is None else sample_weight.sum()
+        if n == 0:
+            return
+        self._unexplained += _sum_of_squares(X - X_hat, sample_weight)
+        mean = np.average(X, axis=0, weights=sample_weight)
         step, share = mean - self._mean, n / (self._n_samples + n)
-        self._total += _sum_of_squares(X - mean) + self._n_samples * share * _sum_of_squares(step)
+        self._total += _sum_of_squares(X - mean, sample_weight)
+        self._total += self._n_samples * share * _sum_of_squares(step)
         self._mean = self._mean + share * step
         self._n_samples += n
 
@@ -32,5 +39,6 @@ class ExplainedVariance:
         return float(1.0 - self._unexplained / self._total)
 
 
-def _sum_of_squares(values):
-    return float(np.square(values).sum())
+def _sum_of_squares(values, sample_weight=None):
+    squares = np.square(values)
+    return float(squares.sum() if sample_weight is None else sample_weight @ squares.sum(axis=1))

@@ -9,6 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from .._rows import rows_within
+from .._sample_weight import mean_of_rows
 from ..training import Job
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
@@ -38,7 +39,8 @@ def is_useless(job: Job) -> bool:
     data, module = job.data, job.net.module_
     dictionary = module.decoder.dictionary
     count = min(len(data), _ROWS[data.in_memory], rows_within(len(dictionary)))
-    X = data.values(torch.linspace(0, data.n_stored - 1, count).long())[0]
+    X, _, weights = data.parts(data.values(torch.linspace(0, data.n_stored - 1, count).long()))
     residual = module.encode_compactly(X).residual(dictionary, module.center(X))
-    unexplained, total = (part.square().sum().item() for part in (residual, X - X.mean(0)))
+    parts = residual, X - mean_of_rows(X, weights)
+    unexplained, total = (mean_of_rows(part.square(), weights).sum().item() for part in parts)
     return total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use either

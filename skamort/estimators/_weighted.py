@@ -61,5 +61,6 @@ class WeightedSAE(SAEEncoder):
     )
     weight_exponent: float = parameter(NON_NEGATIVE, default=1.0)
 
-    def _weigh_features(self, X, y):
-        return to_weights(relative_scores(self, X.cpu().numpy(), y) ** self.weight_exponent)
+    def _weigh_features(self, X, y, sample_weight):
+        scores = relative_scores(self, X, y, sample_weight)
+        return to_weights(scores**self.weight_exponent)

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_shapes_fit
+from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._validation import check_real
 
 # Elements of a block of dense codes or residuals: 32 MB in float64.
@@ -87,7 +88,9 @@ def row_blocks(n_samples: int, width: int):
     return gen_batches(n_samples, max(1, _BLOCK_ELEMENTS // width))
 
 
-def fraction_variance_unexplained(X: Any, X_reconstructed: Any) -> float:
+def fraction_variance_unexplained(
+    X: Any, X_reconstructed: Any, *, sample_weight: Any = None
+) -> float:
     """Fraction of the variance of data that a reconstruction leaves unexplained (FVU).
 
     Also known as normalized mean squared error: the mean squared error, divided by that of
@@ -99,6 +102,8 @@ def fraction_variance_unexplained(X: Any, X_reconstructed: Any) -> float:
         Data.
     X_reconstructed : array-like of shape (n_samples, n_features)
         Reconstruction of the data, ``inverse_transform(transform(X))``.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights >= 0 of the rows, in sums and mean. None: all rows weigh 1.
 
     Returns
     -------
@@ -109,7 +114,7 @@ def fraction_variance_unexplained(X: Any, X_reconstructed: Any) -> float:
     Raises
     ------
     ValueError
-        NaN or infinity, or different shapes.
+        NaN or infinity, or different shapes; a negative weight, or nothing but zeros.
 
     See Also
     --------
@@ -124,12 +129,16 @@ def fraction_variance_unexplained(X: Any, X_reconstructed: Any) -> float:
     X, X_hat = check_matrix(X, "X"), check_matrix(X_reconstructed, "X_reconstructed")
     if X.shape != X_hat.shape:
         raise ValueError(f"X_reconstructed must have the shape of X, {X.shape}, got {X_hat.shape}.")
-    unexplained = _sum_of_squares(X - X_hat)
-    total = _sum_of_squares(X - X.mean(axis=0))
+    weights = check_sample_weight(sample_weight, len(X), "fraction_variance_unexplained")
+    weights = scaled_to_mean_one(weights)
+    unexplained = _sum_of_squares(X - X_hat, weights)
+    total = _sum_of_squares(X - np.average(X, axis=0, weights=weights), weights)
     if total == 0:
         return float(unexplained > 0)
     return float(unexplained / total)
 
 
-def _sum_of_squares(values: np.ndarray) -> np.float64:
-    return np.einsum("ij,ij->", values, values, dtype=np.float64)
+def _sum_of_squares(values: np.ndarray, sample_weight: np.ndarray | None) -> np.float64:
+    if sample_weight is None:
+        return np.einsum("ij,ij->", values, values, dtype=np.float64)
+    return np.einsum("i,ij,ij->", sample_weight, values, values, dtype=np.float64)

@@ -67,9 +67,9 @@ class DenseCodes:
         """Return the k largest codes of each row; the others become 0."""
         return DenseCodes(TopK(k)(self.values))
 
-    def sum(self) -> Tensor:
-        """Return the sum of all codes, a scalar tensor."""
-        return self.values.sum()
+    def sum(self, sample_weight: Tensor | None = None) -> Tensor:
+        """Return the sum of all codes, each times its sample's weight, a scalar tensor."""
+        return _total(self.values, sample_weight)
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
@@ -92,14 +92,15 @@ class DenseCodes:
         return _product(self.values.T, Y, out)
 
     def gradient(
-        self, Y: Tensor, dictionary: Tensor, penalty: float, out: Tensor | None = None
+        self, Y: Tensor, dictionary: Tensor, penalty: float | Tensor, out: Tensor | None = None
     ) -> "DenseCodes":
         """Return (Y D^T + penalty) where a code is positive, 0 elsewhere.
 
-        Its values may take the memory of `out`, of the shape of `values`.
+        The penalty is a number, or one a row, (n, 1). The values may take the memory of `out`, of
+        the shape of `values`.
         """
         gradient = _product(Y, dictionary.T, out)
-        if penalty:
+        if isinstance(penalty, Tensor) or penalty:
             gradient.add_(penalty)
         # The operator behind ReLU's backward pass, in place.
         torch.ops.aten.threshold_backward(gradient, self.values, 0, grad_input=gradient)
@@ -141,9 +142,9 @@ class SparseCodes:
         values, places = self.values.topk(k, dim=1, sorted=False)
         return SparseCodes(values, self.indices.gather(1, places), self.n_components)
 
-    def sum(self) -> Tensor:
-        """Return the sum of all codes, a scalar tensor."""
-        return self.values.sum()
+    def sum(self, sample_weight: Tensor | None = None) -> Tensor:
+        """Return the sum of all codes, each times its sample's weight, a scalar tensor."""
+        return _total(self.values, sample_weight)
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
@@ -172,12 +173,12 @@ class SparseCodes:
         self,
         Y: Tensor,
         dictionary: Tensor,
-        penalty: float,
+        penalty: float | Tensor,
         out: Tensor | None = None,  # noqa: ARG002
     ) -> "SparseCodes":
         """Return (Y D^T + penalty) where a code is positive, 0 elsewhere; `out` is ignored."""
         products = sampled_product(Y, dictionary, self.indices)
-        if penalty:
+        if isinstance(penalty, Tensor) or penalty:
             products.add_(penalty)
         gradient = SparseCodes(products.mul_(self.values > 0), self.indices, self.n_components)
         gradient._by_latent = self._by_latent  # the same layout need not be sorted again
@@ -191,6 +192,10 @@ class SparseCodes:
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
         torch.cumsum(torch.bincount(latents, minlength=self.n_components), 0, out=offsets[1:])
         return order, order // self.indices.shape[1], offsets
+
+
+def _total(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    return values.sum() if sample_weight is None else sample_weight @ values.sum(1)
 
 
 def _product(A: Tensor, B: Tensor, out: Tensor | None) -> Tensor:

@@ -48,7 +48,7 @@ class Encoder(nn.Module):
         """Map (n, n_features) centered data to (n, n_components) pre-activations."""
         raise NotImplementedError
 
-    def tie(self, X: Tensor, dictionary: Tensor) -> None:
+    def tie(self, X: Tensor, dictionary: Tensor, sample_weight: Tensor | None = None) -> None:
         """Start close to A = X D^T, for latents that start aligned with their atoms rarely die.
 
         Parameters
@@ -57,6 +57,8 @@ class Encoder(nn.Module):
             Centered data; a few thousand rows of it are used.
         dictionary : Tensor of shape (n_components, n_features)
             The decoder's atoms.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows; None: all weigh 1.
         """
 
     def rescale(self, scale: Tensor | float) -> None:
@@ -112,17 +114,20 @@ class LayeredEncoder(Encoder):
         raise NotImplementedError
 
     @torch.no_grad()
-    def tie(self, X: Tensor, dictionary: Tensor) -> None:
+    def tie(self, X: Tensor, dictionary: Tensor, sample_weight: Tensor | None = None) -> None:
         """Make the last layer the ridge regression of X D^T on its input."""
-        self.output_layer.weight.copy_(self.tied_rows(X, dictionary))
+        self.output_layer.weight.copy_(self.tied_rows(X, dictionary, sample_weight))
 
-    def tied_rows(self, X: Tensor, atoms: Tensor) -> Tensor:
+    def tied_rows(self, X: Tensor, atoms: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Return the rows of the last layer that make A = X D^T, or come close."""
-        X = X[:: -(-len(X) // _TYING_ROWS)]
-        hidden = self.hidden(X)
-        gram = hidden.T @ hidden
+        few = slice(None, None, -(-len(X) // _TYING_ROWS))
+        X = X[few]
+        hidden = weighted = self.hidden(X)
+        if sample_weight is not None:
+            weighted = hidden * sample_weight[few].unsqueeze(1)
+        gram = weighted.T @ hidden
         gram.diagonal().add_(_TYING_RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
-        return torch.linalg.solve(gram, hidden.T @ X @ atoms.T).T
+        return torch.linalg.solve(gram, weighted.T @ X @ atoms.T).T
 
     @torch.no_grad()
     def retie(
@@ -187,7 +192,7 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
         """The one layer."""
         return self
 
-    def tied_rows(self, X: Tensor, atoms: Tensor) -> Tensor:  # noqa: ARG002
+    def tied_rows(self, X, atoms, sample_weight=None):  # noqa: ARG002
         """Return the atoms."""
         return atoms
 

@@ -22,6 +22,8 @@ class TensorBatches:
         Rows a batch; the last batch of a pass holds what is left.
     generator : torch.Generator, optional
         Shuffles the rows anew in every pass. Without it they keep their order.
+    mean_weight : float, optional
+        The mean of the weights of the rows, which are the last tensor. None: they have none.
 
     Yields
     ------
@@ -30,11 +32,16 @@ class TensorBatches:
     """
 
     def __init__(
-        self, tensors: Sequence[Tensor], batch_size: int, generator: torch.Generator | None = None
+        self,
+        tensors: Sequence[Tensor],
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        mean_weight: float | None = None,
     ):
         self.tensors = tuple(tensors)
         self.batch_size = batch_size
         self.generator = generator
+        self.mean_weight = mean_weight
 
     def __len__(self) -> int:
         return -(-len(self.tensors[0]) // self.batch_size)

@@ -31,7 +31,7 @@ class ChunkBatches:
     Yields
     ------
     tuple of Tensor
-        Rows and, where they are known, their codes.
+        Rows, with their codes and weights where there are any.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class ChunkBatches:
         self.data = data
         self.batch_size = batch_size
         self.generator = generator
+        self.mean_weight = data.mean_weight
 
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)

@@ -23,6 +23,7 @@ class CodeRegressionLoss(Loss):
         samples of 1/2 ||z_i - target_i||^2.
     """
 
+    offers = frozenset({"sample_weight"})
     decodes = False
     batched = ("kind",)
 
@@ -34,11 +35,13 @@ class CodeRegressionLoss(Loss):
     def forward(self, codes: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar tensor."""
         if self.kind == "cosine":
-            moments = [(codes * target).mean(0), codes.square().mean(0), target.square().mean(0)]
+            weighted = self.weigh_samples(target)
+            moments = [(codes * weighted).mean(0), self.weigh_samples(codes.square()).mean(0)]
+            moments.append((target * weighted).mean(0))
             product, *energies = self.processes.mean(torch.stack(moments))
             lengths = [energy.clamp_min(_TINY_ENERGY).sqrt() for energy in energies]
             return -(product / lengths[0] / lengths[1]).mean()
-        return (codes - target).square().sum() / (2 * len(codes))
+        return self.weigh_samples((codes - target).square()).sum() / (2 * len(codes))
 
     def equation(
         self, module: SparseAutoencoder, X: Tensor, *target: Tensor

@@ -1,4 +1,4 @@
-"""What a fit trains on: rows and, where they are known, their codes; in memory or by chunks."""
+"""What a fit trains on: rows, with codes and weights where there are any; in memory or not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._chunks import ChunkBatches, concatenated
 _READS_PER_BUFFER = 16
 _FINGERPRINT_ROWS = 16
 
-Sample = tuple[np.ndarray | None, Tensor, Tensor | None]
+Parts = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class TrainingData(ABC):
@@ -30,6 +30,8 @@ class TrainingData(ABC):
     ----------
     codes_known : bool
         Whether there are codes of the rows.
+    sample_weight : Tensor or None
+        Weights of the rows that `values` can return.
     in_memory : bool
         Whether all of it lies on the device.
     dtype : torch.dtype
@@ -39,16 +41,19 @@ class TrainingData(ABC):
     """
 
     codes_known: bool
+    sample_weight: Tensor | None
     in_memory: bool
     dtype: torch.dtype
     device: torch.device
 
     @staticmethod
-    def of(rows: Rows, codes: Rows | None = None) -> TrainingData:
+    def of(
+        rows: Rows, codes: Rows | None = None, sample_weight: Tensor | None = None
+    ) -> TrainingData:
         """Return data that are in memory if rows and codes are, else such as are read by chunks."""
         if rows.in_memory and (codes is None or codes.in_memory):
-            return InMemoryData(rows[:], None if codes is None else codes[:])
-        return ChunkedData(rows, codes)
+            return InMemoryData(rows[:], None if codes is None else codes[:], sample_weight)
+        return ChunkedData(rows, codes, sample_weight)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -56,7 +61,20 @@ class TrainingData(ABC):
 
     @abstractmethod
     def values(self, rows: slice | Tensor) -> tuple[Tensor, ...]:
-        """Return rows by their numbers, and their codes where they are known."""
+        """Return rows by their numbers, their codes where they are known, and their weights where
+        they have some."""
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether the rows have weights."""
+        return self.sample_weight is not None
+
+    def parts(self, values: Sequence[Tensor]) -> Parts:
+        """Tell rows, codes and weights of a batch apart; None for what there is not."""
+        rest = list(values)
+        X = rest.pop(0)
+        codes = rest.pop(0) if self.codes_known else None
+        return X, codes, rest.pop(0) if self.is_weighted else None
 
     @abstractmethod
     def batches(
@@ -65,9 +83,8 @@ class TrainingData(ABC):
         """Return the batches of a pass, shuffled where there is a generator."""
 
     @abstractmethod
-    def sample(self, generator: torch.Generator) -> Sample:
-        """Return rows that stand for all: their numbers, or None for all, and they and their codes,
-        or None."""
+    def sample(self, generator: torch.Generator) -> tuple[np.ndarray | None, Parts]:
+        """Return rows that stand for all: their numbers, or None for all, and their `parts`."""
 
     @abstractmethod
     def hold_out(
@@ -86,14 +103,21 @@ class TrainingData(ABC):
         """Rows that `values` can return: a part by chunks has the numbers of the whole."""
 
     @property
+    @abstractmethod
+    def mean_weight(self) -> float | None:
+        """The mean of the weights of the rows, None where they have none."""
+
+    @property
     def n_elements(self) -> int:
         """Numbers that rows and codes have together."""
         return len(self) * sum(value.numel() for value in self.values(slice(0, 1)))
 
     def fingerprint(self) -> str:
-        """Return a digest of a few rows, by which other data of the same shape can be told
-        apart."""
+        """Return a digest of a few rows and all weights, by which other data of the same shape can
+        be told apart."""
         digest = hashlib.sha256()
+        if self.sample_weight is not None:
+            digest.update(self.sample_weight.cpu().numpy().tobytes())
         for row in np.linspace(0, self.n_stored - 1, _FINGERPRINT_ROWS).astype(int).tolist():
             for value in self.values(slice(row, row + 1)):
                 digest.update(value.cpu().numpy().tobytes())
@@ -109,18 +133,20 @@ class InMemoryData(TrainingData):
         Rows.
     codes : Tensor of shape (n_samples, n_components), optional
         Their known codes.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Their weights.
 
     Attributes
     ----------
     tensors : tuple of Tensor
-        Of the rows and, where they are known, the codes.
+        Of the rows and, where there are any, the codes and the weights.
     """
 
     in_memory = True
 
-    def __init__(self, X: Tensor, codes: Tensor | None = None):
-        self.tensors = (X,) if codes is None else (X, codes)
-        self.codes_known = codes is not None
+    def __init__(self, X: Tensor, codes: Tensor | None = None, sample_weight: Tensor | None = None):
+        self.tensors = tuple(t for t in (X, codes, sample_weight) if t is not None)
+        self.codes_known, self.sample_weight = codes is not None, sample_weight
         self.dtype, self.device = X.dtype, X.device
         self._divided: dict[float, InMemoryData] = {1.0: self}
 
@@ -135,23 +161,31 @@ class InMemoryData(TrainingData):
         return tuple(tensor[rows] for tensor in self.tensors)
 
     def batches(self, batch_size: int, generator: torch.Generator | None = None) -> TensorBatches:
-        return TensorBatches(self.tensors, batch_size, generator)
+        return TensorBatches(self.tensors, batch_size, generator, self.mean_weight)
 
-    def sample(self, generator: torch.Generator) -> Sample:  # noqa: ARG002  nothing to draw
-        X, *codes = self.tensors
-        return None, X, codes[0] if codes else None
+    def sample(self, generator):  # noqa: ARG002  nothing to draw
+        return None, self.parts(self.tensors)
 
     def hold_out(
         self, fraction: float, generator: torch.Generator
     ) -> tuple[TrainingData, TrainingData]:
         parts = _split(len(self), fraction, generator)
-        training, held_out = (InMemoryData(*self.values(part.to(self.device))) for part in parts)
+        training, held_out = (self._of(self.values(part.to(self.device))) for part in parts)
         return training, held_out
 
     def divided_by(self, unit: float) -> TrainingData:
         if unit not in self._divided:  # once: fits of the same rows share them
-            self._divided[unit] = InMemoryData(*(times(t, 1 / unit) for t in self.tensors))
+            n_divided = 1 + self.codes_known
+            divided = [times(tensor, 1 / unit) for tensor in self.tensors[:n_divided]]
+            self._divided[unit] = self._of([*divided, *self.tensors[n_divided:]])
         return self._divided[unit]
+
+    @property
+    def mean_weight(self) -> float | None:
+        return None if self.sample_weight is None else float(self.sample_weight.double().mean())
+
+    def _of(self, values: Sequence[Tensor]) -> InMemoryData:
+        return InMemoryData(*self.parts(values))
 
 
 class ChunkedData(TrainingData):
@@ -165,14 +199,22 @@ class ChunkedData(TrainingData):
         Rows, of the dtype and on the device that they are to have.
     codes : Rows of shape (n_samples, n_components), optional
         Their known codes.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Their weights, on the device.
     chunks : sequence of int, optional
         Which chunks belong to the data; all where None.
     """
 
     in_memory = False
 
-    def __init__(self, rows: Rows, codes: Rows | None = None, chunks: Sequence[int] | None = None):
-        self._rows, self._codes = rows, codes
+    def __init__(
+        self,
+        rows: Rows,
+        codes: Rows | None = None,
+        sample_weight: Tensor | None = None,
+        chunks: Sequence[int] | None = None,
+    ):
+        self._rows, self._codes, self.sample_weight = rows, codes, sample_weight
         self.codes_known = codes is not None
         self.dtype, self.device = rows.dtype, rows.device
         buffer_rows = rows_within(rows.shape[1])
@@ -200,9 +242,9 @@ class ChunkedData(TrainingData):
         return torch.arange(rows.start, rows.stop)
 
     def values(self, rows: slice | Tensor) -> tuple[Tensor, ...]:
-        """Read rows, and their codes where they are known."""
-        X = self._rows[rows]
-        return (X,) if self._codes is None else (X, self._codes[rows])
+        """Read rows, with their codes and weights where there are any."""
+        parts = (self._rows, self._codes, self.sample_weight)
+        return tuple(part[rows] for part in parts if part is not None)
 
     def read(self, chunks: Sequence[int]) -> tuple[Tensor, ...]:
         """Read chunks, one after the other."""
@@ -211,25 +253,33 @@ class ChunkedData(TrainingData):
     def batches(self, batch_size: int, generator: torch.Generator | None = None) -> ChunkBatches:
         return ChunkBatches(self, batch_size, generator)
 
-    def sample(self, generator: torch.Generator) -> Sample:
+    def sample(self, generator):
         """Read a buffer of random chunks."""
         drawn = torch.randperm(len(self.chunks), generator=generator)[: self.buffered_chunks]
         chunks = [self.chunks[index] for index in drawn.sort().values]
         numbers = torch.cat([self.numbers_of(chunk) for chunk in chunks])
-        X, *codes = self.read(chunks)
-        return numbers.numpy(), X, codes[0] if codes else None
+        return numbers.numpy(), self.parts(self.read(chunks))
 
     def hold_out(
         self, fraction: float, generator: torch.Generator
     ) -> tuple[TrainingData, TrainingData]:
         parts = _split(len(self.chunks), fraction, generator)
         chunks = [[self.chunks[index] for index in part] for part in parts]
-        training, held_out = (ChunkedData(self._rows, self._codes, part) for part in chunks)
+        training, held_out = (
+            ChunkedData(self._rows, self._codes, self.sample_weight, part) for part in chunks
+        )
         return training, held_out
 
     def divided_by(self, unit: float) -> TrainingData:
         codes = None if self._codes is None else self._codes.divided_by(unit)
-        return ChunkedData(self._rows.divided_by(unit), codes, self.chunks)
+        return ChunkedData(self._rows.divided_by(unit), codes, self.sample_weight, self.chunks)
+
+    @property
+    def mean_weight(self) -> float | None:
+        weights = self.sample_weight
+        if weights is None:
+            return None
+        return float(sum(weights[self.rows_of(c)].double().sum() for c in self.chunks)) / len(self)
 
 
 def _split(n_units: int, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

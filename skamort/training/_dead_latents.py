@@ -149,9 +149,10 @@ class ResampleDead(DeadLatents):
     """Start dead latents anew at samples that are badly reconstructed.
 
     The atom becomes the direction of a sample drawn with a probability proportional to its squared
-    error, each sample once. The encoder's row is tied to it, with the bias that makes the latent
-    fire on as many samples of the batch as the living do on average: without one it would fire on
-    half of all samples, and many such would undo what the others have learned. Where latents
+    error, times its weight where it has one, each sample once. The encoder's row is tied to it,
+    with the bias that makes the latent fire on as many samples of the batch as the living do on
+    average: without one it would fire on half of all samples, and many such would undo what the
+    others have learned. Where latents
     compete, as under top-k, the bias is 0. In the optimizer, the mean of the gradients is cleared,
     and that of their squares set to that of the living: after a zero, Adam would take steps several
     times the learning rate. A known dictionary stays as it is.
@@ -189,7 +190,8 @@ class ResampleDead(DeadLatents):
         part, join = module.center(X), net.processes_.join
         centered = join(part)
         if dictionary.requires_grad:
-            errors = join(codes.residual(dictionary, part).square().sum(1))
+            errors = codes.residual(dictionary, part).square().sum(1)
+            errors = join(net.criterion_.weigh_samples(errors))
             errors = torch.where(centered.any(1), errors, 0).cpu()
             dead = dead[: errors.count_nonzero()]
             if len(dead):

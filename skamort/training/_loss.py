@@ -49,7 +49,8 @@ class Loss(nn.Module):
     requires : frozenset of str
         What `Encoder.offers` and `Activation.offers` must name for it to work.
     offers : frozenset of str
-        What callbacks may require of it, by name: "dead", that `dead` makes a difference.
+        What callbacks and fits may require of it, by name: "dead", that `dead` makes a difference;
+        "sample_weight", that `sample_weight` does.
     decodes : bool
         Whether the decoder takes part.
     batched : tuple of str or None
@@ -60,6 +61,10 @@ class Loss(nn.Module):
         Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
     dead : Tensor of shape (n_dead,), int64, or None
         Latents that fire no more, where somebody looks for them.
+    sample_weight : Tensor of shape (n,), or None
+        Weights of the samples of the batch at hand; None: all weigh 1. It is given only to losses
+        that name "sample_weight" in `offers`: their value is the mean over the n samples of each
+        one's loss times its weight.
     processes : OneProcess or ManyProcesses
         With whom the rows of a batch are shared.
     """
@@ -74,6 +79,7 @@ class Loss(nn.Module):
         super().__init__()
         self.alpha_factor = 1.0
         self.dead: Tensor | None = None
+        self.sample_weight: Tensor | None = None
         self.processes = OneProcess()
 
     def equation(
@@ -111,6 +117,12 @@ class Loss(nn.Module):
             weighted = [factors.get(name, 1.0) * term for name, term in terms.items()]
             torch.stack(weighted).sum().backward()
         return _outcome(terms, codes)
+
+    def weigh_samples(self, values: Tensor) -> Tensor:
+        """Return values, a row a sample of the batch, times the samples' weights."""
+        if self.sample_weight is None:
+            return values
+        return values * self.sample_weight.view(-1, *[1] * (values.ndim - 1))
 
     def divide_by(self, unit: float) -> None:
         """Follow data and codes that are divided by a unit, where there are weights with one."""
@@ -156,11 +168,12 @@ class ReconstructionLoss(Loss):
         self.alpha = min(alpha, _LARGEST_ALPHA)
 
     def weigh(self, residual: Tensor) -> Tensor:
-        """Return gamma^2 R."""
+        """Return gamma^2 R, each row times its sample's weight."""
+        residual = self.weigh_samples(residual)
         return residual if self.squared_weights is None else residual * self.squared_weights
 
     def error(self, residual: Tensor) -> Tensor:
-        """Return the mean over samples of 1/2 ||gamma * r_i||^2."""
+        """Return the mean over samples of 1/2 ||gamma * r_i||^2, weighted."""
         return (self.weigh(residual) * residual).sum() / (2 * len(residual))
 
     @torch.no_grad()

@@ -239,7 +239,7 @@ class SparseNet(NeuralNet):
         so_far = (self.resumed_ if training else None) or Pass(self.generator.get_state())
         self.pass_, self.resumed_ = so_far, None
         for whole in self._rest_of(iterator, so_far):
-            batch = self.processes_.take(whole)
+            batch = self._weigh(self.processes_.take(whole), iterator)
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             so_far.add(self.processes_.n_rows, step["loss"], step.pop("terms"))
@@ -248,9 +248,17 @@ class SparseNet(NeuralNet):
         if not math.isfinite(means["loss"]):
             raise self.divergence(means["loss"], len(self.history))
         self.pass_ = None
+        unit = self.loss_unit / (iterator.mean_weight or 1)
         for name, mean in means.items():
-            self.history.record(f"{prefix}_{name}", mean * self.loss_unit)
+            self.history.record(f"{prefix}_{name}", mean * unit)
         self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def _weigh(self, batch, iterator):
+        """Return a batch without the weights of its rows, which the loss gets."""
+        if iterator.mean_weight is None:
+            return batch
+        *batch, self.criterion_.sample_weight = batch
+        return tuple(batch)
 
     def _rest_of(self, iterator, so_far):
         """Return the batches that a pass has still to take."""
@@ -286,6 +294,7 @@ class SparseNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         self.converged_ = False
+        self._check_weights(X)
         self.notify("on_train_begin", X=X, y=y)
         try:
             self.fit_loop(X, y, **fit_params)
@@ -293,10 +302,18 @@ class SparseNet(NeuralNet):
             self.converged_ = True
         finally:
             self._drop_unfinished_epoch()
-            self.pass_ = None
+            self.pass_ = self.criterion_.sample_weight = None
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def _check_weights(self, data):
+        loss = self.criterion_
+        if data.is_weighted and "sample_weight" not in loss.offers:
+            raise ValueError(
+                f"{type(loss).__name__} knows no weights of samples, got sample_weight; name "
+                '"sample_weight" in its offers once its value uses the attribute, or fit without.'
+            )
 
     def _drop_unfinished_epoch(self):
         """Leave in the history only the epochs that came to their end."""

@@ -4,7 +4,8 @@ With the symbols of `_loss`, and masks 1[.] where a code is positive,
 
     dL/dR = gamma^2 R / n,  dL/dD = Z^T dL/dR,  dL/dA = (dL/dR D^T + alpha / n) * 1[Z > 0],
 
-the last for activations with that derivative; another gives its own.
+the last for activations with that derivative; another gives its own. A sample's weight multiplies
+its rows of dL/dR and of alpha / n.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class SparseCodingLoss(ReconstructionLoss):
 
     batched = ()
 
-    offers = frozenset({"dead"})
+    offers = frozenset({"dead", "sample_weight"})
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class SparseCodingLoss(ReconstructionLoss):
     ) -> DenseCodes | SparseCodes:
         """Return dL/dA, which may take the memory of `out`, given dL/dR."""
         dictionary, activation = module.decoder.dictionary, module.activation
-        penalty = self.alpha_factor * self.alpha / len(residual_grad)
+        penalty = self.price(len(residual_grad))
         if activation.is_masked:
             return codes.gradient(residual_grad, dictionary, penalty, out=out)
         gradient = (residual_grad @ dictionary.T).to(residual_grad.dtype).add_(penalty)
@@ -164,9 +165,14 @@ class SparseCodingLoss(ReconstructionLoss):
         residual = codes.residual(module.decoder.dictionary, module.center(X))
         return Outcome(self._value(residual, self.weigh(residual), codes), codes)
 
+    def price(self, n_samples: int) -> float | Tensor:
+        """Return dL/dz of the penalty: a number, or one a sample where these have weights."""
+        price = self.alpha_factor * self.alpha / n_samples
+        return price if self.sample_weight is None else price * self.sample_weight.unsqueeze(1)
+
     def penalty(self, codes: DenseCodes | SparseCodes) -> Tensor:
         """Return what alpha weighs, summed over a batch: the L1 norm of codes >= 0."""
-        return codes.sum()
+        return codes.sum(self.sample_weight)
 
     def _value(self, residual, weighted, codes) -> Tensor:
         loss = torch.dot(residual.view(-1), weighted.view(-1))

@@ -11,7 +11,6 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch.optim.lr_scheduler import StepLR
 
 from skamort import (
-    GradSparseCoder,
     JumpReLUSAE,
     LISTAEncoder,
     MLPEncoder,

@@ -216,7 +216,7 @@ class Gated(Encoder):
 class GatedSAE(SAEEncoder):
     """Has that encoder."""
 
-    def _make_encoder(self, centered, dictionary, generator):
+    def _make_encoder(self, centered, dictionary, generator, sample_weight):
         return Gated(dictionary)
 
 

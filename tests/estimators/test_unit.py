@@ -122,7 +122,7 @@ def test_feature_weights_are_asked_for_in_the_unit_of_the_data(signal):
 
 def test_data_of_ordinary_size_are_not_copied(signal):
     sae = TopKSAE(12, k=2, max_iter=1, random_state=0)
-    data = sae._prepare_fit(signal[0], None, None, "cosine").data
+    data = sae._prepare_fit(signal[0], None, None, None, "cosine").data
     assert np.shares_memory(data.tensors[0].numpy(), signal[0])
 
 

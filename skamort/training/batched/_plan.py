@@ -76,6 +76,7 @@ def _gains(job: Job) -> bool:
     net, kinds = job.net, [type(callback) for _, callback in job.callbacks]
     return (
         job.training.in_memory
+        and not job.training.is_weighted
         and not net.criterion_.requires  # things that a batched net does not offer
         and len(set(kinds)) == len(kinds)  # a callback of the user may repeat one of ours
         and net.product_dtype is None

@@ -23,7 +23,7 @@ def X():
 @pytest.fixture
 def make_jobs(X):
     def make(*estimators, codes=None, code_loss="cosine"):
-        return [estimator._prepare_fit(X, None, codes, code_loss) for estimator in estimators]
+        return [estimator._prepare_fit(X, None, None, codes, code_loss) for estimator in estimators]
 
     return make
 

@@ -1,0 +1,69 @@
+"""Weights of samples, as scikit-learn has them: an integer weight stands for as many equal rows."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._numbers import as_numbers
+
+
+def check_sample_weight(sample_weight: Any, n_samples: int, owner: str) -> np.ndarray | None:
+    """Return weights as an array of float64 of shape (n_samples,); None stays None.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or not finite, all are zero, or there is not one for each sample.
+    """
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, sample_weight)
+    name = "sample_weight"
+    weights = np.asarray(as_numbers(sample_weight, owner, name), dtype=np.float64)
+    if weights.shape != (n_samples,):
+        raise ValueError(
+            f"{owner}: sample_weight must have shape (n_samples,) = ({n_samples},), got "
+            f"{weights.shape}; give one weight a row of X."
+        )
+    if not np.isfinite(weights).all() or weights.min() < 0 or weights.max() == 0:
+        raise ValueError(
+            f"{owner}: sample_weight must be finite, >= 0 and not all zero, got values from "
+            f"{weights.min():g} to {weights.max():g}; leave out rows that do not count."
+        )
+    return weights
+
+
+def scaled_to_mean_one(weights: np.ndarray | None) -> np.ndarray | None:
+    """Return weights whose mean is 1, since only their ratios matter to a whole fit."""
+    if weights is None:
+        return None
+    weights = weights / weights.max()  # or the sum might overflow
+    return weights / weights.mean()
+
+
+def weights_to(
+    weights: np.ndarray | None, *, dtype: torch.dtype, device: torch.device
+) -> Tensor | None:
+    """Return weights as a tensor of this type on this device; None stays None."""
+    return None if weights is None else torch.from_numpy(weights).to(dtype=dtype, device=device)
+
+
+def size_of(centered: Tensor, sample_weight: Tensor | None) -> float:
+    """Return the root mean square of centered data; 1 where it is 0."""
+    squares = centered.square()
+    if sample_weight is not None:
+        squares = mean_of_rows(squares, sample_weight)
+    return squares.mean().sqrt().item() or 1.0
+
+
+def mean_of_rows(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+    """Return the weighted mean of the rows of a tensor of shape (n_samples, ...)."""
+    if sample_weight is None:
+        return values.mean(0)
+    return torch.tensordot(sample_weight, values, dims=1) / sample_weight.sum()
