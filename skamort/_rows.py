@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,12 +19,22 @@ from ._validation import as_tensor
 # Numbers that are read, or computed for the rows read, at once: 64 MB of float32. Smaller blocks
 # copy more often than they save, larger ones only cost memory.
 BLOCK_ELEMENTS = 1 << 24
+# Rows from which what many have in common is estimated.
+_FEW = 4096
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 def rows_within(width: int) -> int:
     """Return how many rows of this width are held at once."""
     return max(1, BLOCK_ELEMENTS // width)
+
+
+def few_rows(X: Tensor | Rows, most: int | None = None) -> slice:
+    """Return which rows stand for all: some at equal distances, no more than are held at once where
+    they have yet to be read."""
+    most = most or _FEW
+    most = most if isinstance(X, Tensor) else min(most, rows_within(X.shape[1]))
+    return slice(None, None, -(-len(X) // most))
 
 
 def is_lazy(X: Any) -> bool:
@@ -46,8 +56,9 @@ class Rows:
 
     Parameters
     ----------
-    source : ndarray, CSR array, or a lazily read matrix as `is_lazy` knows it
-        A matrix; what is lazily read has row slicing, and `shape` or a length.
+    source : ndarray, tensor, or a lazily read matrix as `is_lazy` knows it
+        A matrix; what is lazily read has row slicing, and `shape` or a length. See `SparseRows` for
+        sparse ones in memory.
     owner : str
         The name of the estimator that errors name.
     name : str, default="data"
@@ -79,9 +90,10 @@ class Rows:
         self.in_memory = not is_lazy(source)
         self.shape = self._find_shape()
         self.chunk_rows = 1 if self.in_memory else _stored_rows(source)
+        self._center: Tensor | None = None
         self._factor = 1.0
         self.dtype, self.device = self._float_type(), torch.device("cpu")
-        if self.in_memory and not sparse.issparse(source):
+        if self.in_memory and not isinstance(source, Tensor):  # others have read a tensor
             self._check_finite(source, 0)
 
     def __len__(self) -> int:
@@ -98,7 +110,7 @@ class Rows:
         if isinstance(self.source, Tensor):
             return self._as_asked(self.source[rows])
         if not isinstance(rows, slice):
-            return self._gather(np.asarray(rows))
+            return self._gather(as_array(rows))
         start, stop, step = rows.indices(len(self))
         return self._read(start, stop) if step == 1 else self._gather(np.arange(start, stop, step))
 
@@ -114,23 +126,30 @@ class Rows:
         rows.dtype, rows.device = dtype, device
         return rows
 
-    def divided_by(self, unit: float) -> Rows:
-        """Return the same rows, divided by a power of two when they are read."""
+    def __mul__(self, factor: float) -> Self:
+        """Return the same rows, times a power of two when they are read."""
         rows = copy(self)
-        rows._factor = self._factor / unit
+        rows._factor = self._factor * factor
+        return rows
+
+    def __sub__(self, center: Tensor) -> Self:
+        """Return the same rows, less a center (n_features,) when they are read."""
+        rows = copy(self)
+        center = center.detach() / self._factor
+        rows._center = center if self._center is None else self._center + center
         return rows
 
     def hold(self) -> Rows:
         """Return the same rows, as one tensor on the device where they are to be held as a whole.
 
         These are arrays in memory, and what is not in memory but fits in a block. Read-only arrays
-        would be copied and sparse ones made dense: they stay as they are.
+        would be copied: they stay as they are.
         """
-        if not (self._is_dense_and_writeable() if self.in_memory else self._fits_in_a_block()):
-            return self
-        rows = copy(self)
-        rows.source, rows.in_memory, rows.chunk_rows, rows._factor = self[:], True, 1, 1.0
-        return rows
+        held = self._is_writeable() if self.in_memory else self._fits_in_a_block()
+        return self._held() if held else self
+
+    def _held(self) -> Rows:
+        return Rows(self[:], self._owner, self._name).to(dtype=self.dtype, device=self.device)
 
     # -- What has been read ------------------------------------------------------------------------
 
@@ -174,16 +193,21 @@ class Rows:
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(block.sum()):  # the sum of all finite numbers may overflow, no matter
                 return
-        finite = np.isfinite(block).all(axis=1)
-        if not finite.all():
-            place = int(finite.argmin())
+        place = self._bad_row(block)
+        if place is not None:
             row = numbers + place if isinstance(numbers, int) else int(numbers[place])
             raise ValueError(
                 f"{self._owner}: row {row} of the {self._name} contains NaN or infinity; remove or "
                 "impute it."
             )
 
+    def _bad_row(self, block: Any) -> int | None:
+        """Return the first row with NaN or infinity."""
+        finite = np.isfinite(block).all(axis=1)
+        return None if finite.all() else int(finite.argmin())
+
     def _as_asked(self, rows: Tensor) -> Tensor:
+        rows = rows if self._center is None else rows - self._center.to(rows)
         return times(rows, self._factor).to(device=self.device, dtype=self.dtype)
 
     # -- What the source says of itself ------------------------------------------------------------
@@ -214,7 +238,7 @@ class Rows:
     def _float_type_of(values: np.ndarray) -> torch.dtype:
         return torch.float32 if values.dtype in (np.float16, np.float32) else torch.float64
 
-    def _is_dense_and_writeable(self) -> bool:
+    def _is_writeable(self) -> bool:
         source = self.source
         return (
             source.flags.writeable if isinstance(source, np.ndarray) else isinstance(source, Tensor)

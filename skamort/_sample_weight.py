@@ -54,16 +54,20 @@ def weights_to(
     return None if weights is None else torch.from_numpy(weights).to(dtype=dtype, device=device)
 
 
-def size_of(centered: Tensor, sample_weight: Tensor | None) -> float:
+def size_of(centered: Any, sample_weight: Tensor | None) -> float:
     """Return the root mean square of centered data; 1 where it is 0."""
+    if not isinstance(centered, Tensor):  # rows that are never made dense as a whole
+        return centered.root_mean_square(sample_weight)
     squares = centered.square()
     if sample_weight is not None:
         squares = mean_of_rows(squares, sample_weight)
     return squares.mean().sqrt().item() or 1.0
 
 
-def mean_of_rows(values: Tensor, sample_weight: Tensor | None) -> Tensor:
+def mean_of_rows(values: Any, sample_weight: Tensor | None) -> Tensor:
     """Return the weighted mean of the rows of a tensor of shape (n_samples, ...)."""
+    if not isinstance(values, Tensor):
+        return values.mean(0, sample_weight)
     if sample_weight is None:
         return values.mean(0)
     return torch.tensordot(sample_weight, values, dims=1) / sample_weight.sum()

@@ -20,9 +20,13 @@ _ROWS = 4096
 _MOST = {torch.float32: 120, torch.float64: 500}
 
 
-def unit_of(X: Tensor, centered: bool) -> float:
-    """Return the unit of data (n_samples, n_features), to be centered or not."""
-    X = X[:: -(-len(X) // _ROWS)]
+def unit_of(X: Any, centered: bool) -> float:
+    """Return the unit of data (n_samples, n_features), to be centered or not.
+
+    Data are a tensor, or rows that know their mean and size without being made dense.
+    """
+    if isinstance(X, Tensor):
+        X = X[:: -(-len(X) // _ROWS)]
     size = root_mean_square(X - X.mean(0) if centered else X)
     exponent = round(math.log2(size))
     if abs(exponent) <= _ORDINARY:
@@ -31,8 +35,10 @@ def unit_of(X: Tensor, centered: bool) -> float:
     return 2.0 ** max(-most, min(exponent, most))
 
 
-def root_mean_square(X: Tensor) -> float:
+def root_mean_square(X: Any) -> float:
     """Return the root mean square of numbers of any size; 1 where it is 0."""
+    if not isinstance(X, Tensor):
+        return X.root_mean_square()
     peak = X.abs().max().item()
     if peak == 0:
         return 1.0
@@ -40,5 +46,6 @@ def root_mean_square(X: Tensor) -> float:
 
 
 def times(values: Any, factor: float) -> Any:
-    """Return a tensor, an array or a sparse matrix times a power of two; itself where that is 1."""
+    """Return a tensor, an array, a sparse matrix or rows times a power of two; itself where that is
+    1."""
     return values if factor == 1 else values * factor

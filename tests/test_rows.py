@@ -11,6 +11,7 @@ from scipy import sparse
 
 from skamort import _rows
 from skamort._rows import Rows, is_lazy
+from skamort._sparse_rows import rows_of as sparse_or_not
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def values():
 
 
 def rows_of(source):
-    return Rows(source, "SAEEncoder")
+    return sparse_or_not(source, "SAEEncoder")
 
 
 def test_what_is_in_memory_is_not_lazy(values, tmp_path):

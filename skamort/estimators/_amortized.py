@@ -16,6 +16,7 @@ from .._compat import HasMethods, Interval, StrOptions, fit_context
 from .._decoder import alpha_of
 from .._fitted import configured, fitted, is_fitted
 from .._rows import Rows
+from .._sparse_rows import SparseRows
 from .._validation import check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
@@ -116,7 +117,7 @@ class AmortizedCoder(BaseSparseCoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         y : array-like of shape (n_samples,), default=None
             Passed on to a teacher that is fitted here; otherwise ignored.
@@ -143,8 +144,7 @@ class AmortizedCoder(BaseSparseCoder):
         if self.n_augmented:
             samples.append(Rows(self._augment(rows, codes, rng), type(self).__name__))
             codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
-        lessons = CenteredRows(samples, self.intercept_)
-        lessons = lessons[:] if rows.in_memory else lessons
+        lessons = self._center_samples(samples)
         encoder = self.encoder or LISTAEncoder(alpha=_penalty_of(teacher), tol=1e-2)
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
@@ -219,6 +219,14 @@ class AmortizedCoder(BaseSparseCoder):
                 pool = pools.data[pools.indptr[index] : pools.indptr[index + 1]]
                 values[active] = rng.choice(pool[pool > 0], active.sum())
         return X[rows].numpy() + (drawn - found) @ self.components_
+
+    def _center_samples(self, samples):
+        """Return the rows of all samples less their center: an array where the first are one."""
+        first = samples[0]
+        if isinstance(first, SparseRows) and len(samples) == 1:
+            return first if self.intercept_ is None else first - torch.as_tensor(self.intercept_)
+        rows = CenteredRows(samples, self.intercept_)
+        return rows[:] if first.in_memory and not isinstance(first, SparseRows) else rows
 
     # -- What a fit leaves -------------------------------------------------------------------------
 

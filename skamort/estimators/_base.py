@@ -12,6 +12,7 @@ from .._fitted import has_learned
 from .._numbers import as_numbers, column_names, is_frame
 from .._rows import Rows, is_lazy
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
+from .._sparse_rows import rows_of
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
 from ._score import ExplainedVariance
@@ -82,7 +83,7 @@ class BaseSparseCoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data; each row is encoded by itself. A memory map, an HDF5, zarr or dask array, a column
             of a data set, or any object with `shape` and row slicing is read a block of rows at a
             time.
@@ -131,7 +132,7 @@ class BaseSparseCoder(
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data, read as `transform` reads them.
         y : None
             Ignored.
@@ -176,8 +177,8 @@ class BaseSparseCoder(
         if reset:
             self._forget()
         if not is_lazy(X):
-            return Rows(self._check_array(X, reset), name)
-        rows = Rows(X, name)
+            return rows_of(self._check_array(X, reset), name)
+        rows = X if isinstance(X, Rows) else Rows(X, name)
         self._check_array(rows[:1].numpy(), reset)
         return rows
 
@@ -193,7 +194,7 @@ class BaseSparseCoder(
         X = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "data")
         half = X.dtype == np.float16
         dtype = np.float32 if half else _FLOAT_TYPES
-        like = {"dtype": dtype, "order": "C", "ensure_all_finite": False}
+        like = {"dtype": dtype, "order": "C", "ensure_all_finite": False, "accept_sparse": "csr"}
         if is_named:
             return check_array(X, input_name="X", estimator=self, **like)
         return validate_data(self, X, reset=reset, **like)
@@ -214,10 +215,10 @@ class BaseSparseCoder(
         """Validate known codes; return their rows. A sparse matrix stays one."""
         if not is_lazy(codes):
             like = {"dtype": _FLOAT_TYPES, "order": "C", "input_name": "codes"}
-            is_sparse = sparse.issparse(codes)
-            codes = codes if is_sparse else as_numbers(codes, type(self).__name__, "codes")
-            codes = check_array(codes, accept_sparse="csr", ensure_all_finite=is_sparse, **like)
-        rows = Rows(codes, type(self).__name__, "codes")
+            if not sparse.issparse(codes):
+                codes = as_numbers(codes, type(self).__name__, "codes")
+            codes = check_array(codes, accept_sparse="csr", ensure_all_finite=False, **like)
+        rows = rows_of(codes, type(self).__name__, "codes")
         if rows.shape != (n_samples, n_components):
             raise ValueError(
                 f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "
@@ -229,8 +230,9 @@ class BaseSparseCoder(
         return hasattr(self, "components_")
 
     def __sklearn_tags__(self):
-        """Declare that float32 and float64 are kept."""
+        """Declare that float32 and float64 are kept, and that sparse data are taken."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

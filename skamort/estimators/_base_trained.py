@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._compat import fit_context
-from .._rows import rows_within
+from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
@@ -54,7 +54,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data. What is not in memory - a memory map, an HDF5, zarr or dask array, a column of a
             data set, any object with `shape` and row slicing - is read by chunks, and shuffled
             with a buffer of 16,777,216 numbers; a random buffer stands for the whole where
@@ -108,7 +108,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         y : array-like of shape (n_samples,), default=None
             As in `fit`; only the first call looks at it.
@@ -273,9 +273,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         module = self._make_module(centered, decoder, generator, weights)
-        loss = self._make_weighted_loss(X)
+        loss = self._make_weighted_loss(dictionary)
         if codes is None:
-            few = slice(None, None, -(-len(X) // _SCALING_ROWS))
+            few = few_rows(X, _SCALING_ROWS)
             loss.sample_weight = None if weights is None else weights[few]
             self._scale_codes(module, loss, X[few])
         self.net_ = SparseNet(
@@ -307,12 +307,13 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         }
 
     def _make_module(self, centered, decoder, generator, weights):
-        atoms = decoder.dictionary.detach()
-        encoder = self._make_encoder(centered, atoms, generator, weights)
+        atoms, few = decoder.dictionary.detach(), few_rows(centered)
+        few_weights = None if weights is None else weights[few]
+        encoder = self._make_encoder(centered[few], atoms, generator, few_weights)
         activation = self._make_activation(self._unit * size_of(centered, weights))
         if self._unit != 1:
             activation.rescale(1 / self._unit)
-        return SparseAutoencoder(encoder, activation, decoder).to(centered)
+        return SparseAutoencoder(encoder, activation, decoder).to(atoms)
 
     def _make_callbacks(self, module, activity):
         """Return what happens around a step: the constraint, the user's wishes, the end."""
@@ -406,8 +407,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     # -- What a subclass decides -------------------------------------------------------------------
 
     def _make_encoder(self, centered, dictionary, generator, sample_weight):
-        """Return the encoder as it starts, given centered data, the atoms, a source of randomness
-        and the weights of the data's rows or None."""
+        """Return the encoder as it starts, given rows of centered data, the atoms, a source of
+        randomness and the weights of the rows or None."""
         raise NotImplementedError
 
     def _make_activation(self, unit):  # noqa: ARG002

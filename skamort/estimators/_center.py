@@ -2,17 +2,15 @@
 
 import torch
 
+from .._rows import few_rows
 from .._sample_weight import mean_of_rows
-
-# Rows from which the geometric median is estimated; it is as robust with few.
-_MEDIAN_ROWS = 4096
 
 
 def initial_intercept(estimator, X, sample_weight=None):
     """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,)."""
     if estimator.fit_intercept != "geometric_median":  # True or "mean"
         return mean_of_rows(X, sample_weight)
-    few = slice(None, None, -(-len(X) // _MEDIAN_ROWS))
+    few = few_rows(X)
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import Tensor
 
+from .._sparse_rows import SparseRows
 from ..metrics import semantic_consistency
 
 
-def relative_scores(owner: Any, X: Tensor, y: Any, sample_weight: Tensor | None) -> np.ndarray:
+def relative_scores(
+    owner: Any, X: Tensor | SparseRows, y: Any, sample_weight: Tensor | None
+) -> np.ndarray:
     """Return what an estimator's `feature_weights` asks for, relative to the largest, in [0, 1].
+
+    Rows that are never made dense as a whole are judged as a CSR array.
 
     Raises
     ------
@@ -19,7 +26,8 @@ def relative_scores(owner: Any, X: Tensor, y: Any, sample_weight: Tensor | None)
         If a score is negative or not finite, all are zero, there is not one for each feature, or
         labels are needed and missing.
     """
-    scores = _scores(owner, X.cpu().numpy(), y, sample_weight)
+    data = X.cpu().numpy() if isinstance(X, Tensor) else X.source
+    scores = _scores(owner, data, y, sample_weight)
     peak = scores.max()
     if not np.isfinite(scores).all() or scores.min() < 0 or peak == 0:
         raise ValueError(
@@ -31,9 +39,13 @@ def relative_scores(owner: Any, X: Tensor, y: Any, sample_weight: Tensor | None)
     return scores / peak
 
 
-def _variances(X: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
-    centered = X - np.average(X, axis=0, weights=sample_weight)
-    return np.average(centered**2, axis=0, weights=sample_weight.astype(np.float64))
+def _variances(X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
+    if sparse.issparse(X):
+        return mean_variance_axis(X.astype(np.float64), axis=0, weights=sample_weight)[1]
+    if sample_weight is None:
+        return X.var(axis=0, dtype=np.float64)
+    centered = X - np.average(X, axis=0, weights=sample_weight.astype(X.dtype))
+    return np.average(centered**2, axis=0, weights=sample_weight)
 
 
 def to_weights(scores: np.ndarray) -> np.ndarray:
@@ -41,15 +53,13 @@ def to_weights(scores: np.ndarray) -> np.ndarray:
     return scores / np.sqrt(np.mean(scores**2))
 
 
-def _scores(owner: Any, X: np.ndarray, y: Any, sample_weight: Tensor | None) -> np.ndarray:
+def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndarray:
     given, name = owner.feature_weights, type(owner).__name__
-    if sample_weight is not None:
-        weights = sample_weight.cpu().numpy()
-        if isinstance(given, str) and given == "variance":
-            return _variances(X, weights)
-        X, y = X[weights > 0], y if y is None else np.asarray(y)[weights > 0]
+    weights = None if sample_weight is None else sample_weight.double().cpu().numpy()
     if isinstance(given, str) and given == "variance":
-        return X.var(axis=0, dtype=np.float64)
+        return _variances(X, weights)
+    if weights is not None:
+        X, y = X[weights > 0], y if y is None else np.asarray(y)[weights > 0]
     if isinstance(given, str):
         if y is None:
             raise ValueError(

@@ -45,7 +45,7 @@ def fit_many(
     ----------
     estimator : estimator
         What to fit; it is cloned and stays as it is.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data.
     param_grid : dict of str to sequence, or sequence of such
         Parameters and the values to try, as `GridSearchCV` takes them; ``{}`` for none.

@@ -160,7 +160,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data, in memory or not.
         y : None
             Ignored.
@@ -199,7 +199,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         y : None
             Ignored.

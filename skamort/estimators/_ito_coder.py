@@ -102,7 +102,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data; of what is not in memory, one row is read, or what the estimator to fit reads.
         y : array-like of shape (n_samples,), default=None
             Passed on to an estimator that is fitted here; otherwise ignored.

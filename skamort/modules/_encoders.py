@@ -16,10 +16,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from .._rows import few_rows
 from ._codes import DenseCodes, SparseCodes, sampled_product
 from ._workspace import Workspace, add_gradient, gradient_of
 
-_TYING_ROWS = 4096
 _TYING_RIDGE = 1e-3
 
 
@@ -120,7 +120,7 @@ class LayeredEncoder(Encoder):
 
     def tied_rows(self, X: Tensor, atoms: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Return the rows of the last layer that make A = X D^T, or come close."""
-        few = slice(None, None, -(-len(X) // _TYING_ROWS))
+        few = few_rows(X)
         X = X[few]
         hidden = weighted = self.hidden(X)
         if sample_weight is not None:

@@ -5,10 +5,12 @@ one gather a batch instead of one Python call a sample, which is three times fas
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import torch
+from sklearn.utils import gen_batches
 from torch import Tensor
+
+from .._rows import Rows
 
 
 class TensorBatches:
@@ -16,7 +18,7 @@ class TensorBatches:
 
     Parameters
     ----------
-    tensors : sequence of Tensor
+    tensors : sequence of Tensor, or of rows that are made tensors when they are asked for
         Of the same length, on one device.
     batch_size : int
         Rows a batch; the last batch of a pass holds what is left.
@@ -33,7 +35,7 @@ class TensorBatches:
 
     def __init__(
         self,
-        tensors: Sequence[Tensor],
+        tensors: Sequence[Tensor | Rows],
         batch_size: int,
         generator: torch.Generator | None = None,
         mean_weight: float | None = None,
@@ -51,13 +53,20 @@ class TensorBatches:
 
     def after(self, n_batches: int) -> Iterator[tuple[Tensor, ...]]:
         """Return the batches of a pass without its first ones; the order is drawn at once."""
-        tensors = self.tensors
-        if len(self) == 1:  # one batch holds everything, in whichever order
-            return iter([tensors][n_batches:])
-        if self.generator is None:
-            batches = zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
-            return islice(batches, n_batches, None)
+        batches = self._batches()[n_batches:]
+        return (tuple(_selected(tensor, rows) for tensor in self.tensors) for rows in batches)
+
+    def _batches(self) -> Sequence[slice | Tensor]:
+        """Return the rows of each batch."""
+        n_rows, first = len(self.tensors[0]), self.tensors[0]
+        if self.generator is None or len(self) == 1:  # one holds everything, in whichever order
+            return list(gen_batches(n_rows, self.batch_size))
         # Drawn on the CPU, so that a seed gives the same order on every device.
-        order = torch.randperm(len(self.tensors[0]), generator=self.generator)
-        batches = order.to(tensors[0].device).split(self.batch_size)[n_batches:]
-        return (tuple(tensor.index_select(0, rows) for tensor in tensors) for rows in batches)
+        order = torch.randperm(n_rows, generator=self.generator)
+        return order.to(first.device).split(self.batch_size)
+
+
+def _selected(values: Tensor | Rows, rows: slice | Tensor) -> Tensor:
+    if isinstance(rows, slice) or not isinstance(values, Tensor):
+        return values[rows]
+    return values.index_select(0, rows)

@@ -6,12 +6,14 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .._rows import Rows, rows_within
+from .._sparse_rows import SparseRows
 from .._unit import times
 from ._batches import TensorBatches
 from ._chunks import ChunkBatches, concatenated
@@ -20,7 +22,8 @@ from ._chunks import ChunkBatches, concatenated
 _READS_PER_BUFFER = 16
 _FINGERPRINT_ROWS = 16
 
-Parts = tuple[Tensor, Tensor | None, Tensor | None]
+Column = Tensor | SparseRows
+Parts = tuple[Any, Any, Tensor | None]
 
 
 class TrainingData(ABC):
@@ -33,7 +36,9 @@ class TrainingData(ABC):
     sample_weight : Tensor or None
         Weights of the rows that `values` can return.
     in_memory : bool
-        Whether all of it lies on the device.
+        Whether all of it lies in memory.
+    is_dense : bool
+        Whether all of it is tensors on the device.
     dtype : torch.dtype
         Of rows and codes.
     device : torch.device
@@ -43,6 +48,7 @@ class TrainingData(ABC):
     codes_known: bool
     sample_weight: Tensor | None
     in_memory: bool
+    is_dense: bool
     dtype: torch.dtype
     device: torch.device
 
@@ -52,7 +58,7 @@ class TrainingData(ABC):
     ) -> TrainingData:
         """Return data that are in memory if rows and codes are, else such as are read by chunks."""
         if rows.in_memory and (codes is None or codes.in_memory):
-            return InMemoryData(rows[:], None if codes is None else codes[:], sample_weight)
+            return InMemoryData(_kept(rows), None if codes is None else _kept(codes), sample_weight)
         return ChunkedData(rows, codes, sample_weight)
 
     @abstractmethod
@@ -69,9 +75,9 @@ class TrainingData(ABC):
         """Whether the rows have weights."""
         return self.sample_weight is not None
 
-    def parts(self, values: Sequence[Tensor]) -> Parts:
+    def parts(self, values: Sequence[Column]) -> Parts:
         """Tell rows, codes and weights of a batch apart; None for what there is not."""
-        rest = list(values)
+        rest: list[Any] = list(values)
         X = rest.pop(0)
         codes = rest.pop(0) if self.codes_known else None
         return X, codes, rest.pop(0) if self.is_weighted else None
@@ -125,27 +131,28 @@ class TrainingData(ABC):
 
 
 class InMemoryData(TrainingData):
-    """Data that lie on the device.
+    """Data that lie in memory: tensors on the device, or sparse rows.
 
     Parameters
     ----------
-    X : Tensor of shape (n_samples, n_features)
+    X : Tensor or SparseRows of shape (n_samples, n_features)
         Rows.
-    codes : Tensor of shape (n_samples, n_components), optional
+    codes : Tensor or SparseRows of shape (n_samples, n_components), optional
         Their known codes.
     sample_weight : Tensor of shape (n_samples,), optional
         Their weights.
 
     Attributes
     ----------
-    tensors : tuple of Tensor
+    tensors : tuple of Tensor or SparseRows
         Of the rows and, where there are any, the codes and the weights.
     """
 
     in_memory = True
 
-    def __init__(self, X: Tensor, codes: Tensor | None = None, sample_weight: Tensor | None = None):
+    def __init__(self, X: Column, codes: Column | None = None, sample_weight: Tensor | None = None):
         self.tensors = tuple(t for t in (X, codes, sample_weight) if t is not None)
+        self.is_dense = all(isinstance(tensor, Tensor) for tensor in self.tensors)
         self.codes_known, self.sample_weight = codes is not None, sample_weight
         self.dtype, self.device = X.dtype, X.device
         self._divided: dict[float, InMemoryData] = {1.0: self}
@@ -170,7 +177,7 @@ class InMemoryData(TrainingData):
         self, fraction: float, generator: torch.Generator
     ) -> tuple[TrainingData, TrainingData]:
         parts = _split(len(self), fraction, generator)
-        training, held_out = (self._of(self.values(part.to(self.device))) for part in parts)
+        training, held_out = (self._of([_part(t, part) for t in self.tensors]) for part in parts)
         return training, held_out
 
     def divided_by(self, unit: float) -> TrainingData:
@@ -184,7 +191,7 @@ class InMemoryData(TrainingData):
     def mean_weight(self) -> float | None:
         return None if self.sample_weight is None else float(self.sample_weight.double().mean())
 
-    def _of(self, values: Sequence[Tensor]) -> InMemoryData:
+    def _of(self, values: Sequence[Column]) -> InMemoryData:
         return InMemoryData(*self.parts(values))
 
 
@@ -205,7 +212,7 @@ class ChunkedData(TrainingData):
         Which chunks belong to the data; all where None.
     """
 
-    in_memory = False
+    in_memory = is_dense = False
 
     def __init__(
         self,
@@ -271,8 +278,8 @@ class ChunkedData(TrainingData):
         return training, held_out
 
     def divided_by(self, unit: float) -> TrainingData:
-        codes = None if self._codes is None else self._codes.divided_by(unit)
-        return ChunkedData(self._rows.divided_by(unit), codes, self.sample_weight, self.chunks)
+        codes = None if self._codes is None else times(self._codes, 1 / unit)
+        return ChunkedData(times(self._rows, 1 / unit), codes, self.sample_weight, self.chunks)
 
     @property
     def mean_weight(self) -> float | None:
@@ -280,6 +287,15 @@ class ChunkedData(TrainingData):
         if weights is None:
             return None
         return float(sum(weights[self.rows_of(c)].double().sum() for c in self.chunks)) / len(self)
+
+
+def _kept(rows: Rows) -> Column:
+    """Return rows in memory as they stay there while training lasts."""
+    return rows if isinstance(rows, SparseRows) else rows[:]
+
+
+def _part(values: Column, rows: Tensor) -> Column:
+    return values[rows.to(values.device)] if isinstance(values, Tensor) else values.take(rows)
 
 
 def _split(n_units: int, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -75,7 +75,7 @@ def _gains(job: Job) -> bool:
     """Tell whether known parts are used in a known way, and the net is small enough to gain."""
     net, kinds = job.net, [type(callback) for _, callback in job.callbacks]
     return (
-        job.training.in_memory
+        job.training.is_dense
         and not job.training.is_weighted
         and not net.criterion_.requires  # things that a batched net does not offer
         and len(set(kinds)) == len(kinds)  # a callback of the user may repeat one of ours
