@@ -13,15 +13,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .._engine import resolve_engine
 from ._blocks import row_blocks
+from ._mask import fill_missing, solve_masked
 from ._scale import magnitude, power_of_two
 
 # Blocks for a GPU are larger by this, to fill it; no block has fewer rows than that.
@@ -70,7 +72,7 @@ class SolverResult:
 
 @dataclass(frozen=True)
 class Problem:
-    """What all samples of a batch share, in the dictionary's own unit.
+    """What all samples of a block share, in the dictionary's own unit, and what they are.
 
     Parameters
     ----------
@@ -86,6 +88,10 @@ class Problem:
         Scalar products of the atoms, where they pay.
     positive : bool
         Whether codes must be >= 0.
+    mask : Tensor of shape (n_samples, n_features) or None
+        1 where the samples of a block are observed and 0 elsewhere, in the dtype of the dictionary;
+        None where they are complete. The atoms of a sample are those of ``dictionary`` times its
+        mask then; there is neither ``basis`` nor ``gram``.
     """
 
     dictionary: Tensor
@@ -94,11 +100,22 @@ class Problem:
     atoms: Tensor
     gram: Tensor | None
     positive: bool
+    mask: Tensor | None = None
 
     @cached_property
     def exact_dictionary(self) -> Tensor:
         """The dictionary in float64, converted once and not in every block."""
         return self.dictionary.double()
+
+    def squared_norms(self) -> Tensor:
+        """||d_j||^2 of the atoms of every sample, (n_samples, n_components); of shape (1,
+        n_components) where they are those of all."""
+        squares = self.atoms.square()
+        return squares.sum(dim=1)[None] if self.mask is None else self.mask @ squares.T
+
+    def of(self, rows: slice | Tensor | np.ndarray) -> Problem:
+        """The problem of some of the samples."""
+        return self if self.mask is None else replace(self, mask=self.mask[rows])
 
 
 @dataclass(frozen=True)
@@ -112,10 +129,14 @@ class Solver(ABC):
         L1 penalty with a duality gap.
     has_kernels : bool
         Whether there are compiled kernels, chosen by the fields ``engine`` and ``n_jobs``.
+    takes_masks : bool
+        Whether samples with entries missing, each its own, are solved together. Other solvers solve
+        those together that lack the same entries.
     """
 
     is_k_sparse: ClassVar[bool]
     has_kernels: ClassVar[bool] = False
+    takes_masks: ClassVar[bool] = False
     # Size of a block, for what the solver computes besides the codes.
     _block_size: ClassVar[float] = 1
 
@@ -128,13 +149,14 @@ class Solver(ABC):
         alpha: float | Tensor = 1.0,
         init: Tensor | None = None,
         gram: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> SolverResult:
         """Solve for the codes of every row of ``X``.
 
         Parameters
         ----------
         X : Tensor of shape (n_samples, n_features)
-            float32 or float64, finite.
+            float32 or float64, finite where observed.
         dictionary : Tensor of shape (n_components, n_features)
             Atoms in rows, of any norm; same dtype and device as ``X``.
         positive : bool
@@ -145,16 +167,35 @@ class Solver(ABC):
             Codes to start from, for the solvers that have a start.
         gram : Tensor of shape (n_components, n_components), default=None
             ``dictionary @ dictionary.T``; computed where it pays.
+        mask : Tensor of shape (n_samples, n_features), default=None
+            True where ``X`` is observed, bool. None: everywhere.
 
         Returns
         -------
         SolverResult
             Never warns: see its ``converged``.
         """
+        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=X.device).expand(len(X))
+        if mask is None or mask.all():
+            return self._solve_together(X, dictionary, alpha, positive, init, gram=gram)
+        X = fill_missing(X, mask)
+        return solve_masked(self, X, dictionary, alpha, positive, init, mask)
+
+    def _solve_together(
+        self,
+        X: Tensor,
+        dictionary: Tensor,
+        alpha: Tensor,
+        positive: bool,
+        init: Tensor | None,
+        mask: Tensor | None = None,
+        *,
+        gram: Tensor | None = None,
+    ) -> SolverResult:
+        """Solve for all samples in blocks, each with the mask that it has, if any."""
         n_samples, device = len(X), X.device
-        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=device).expand(n_samples)
         unit = self._unit(dictionary, alpha)
-        problem = self._pose(n_samples, dictionary, unit, gram, positive)
+        problem = self._pose(n_samples, dictionary, unit, gram, positive, mask)
         codes = X.new_zeros(n_samples, len(dictionary))
         n_iter = torch.zeros(n_samples, dtype=torch.int64, device=device)
         error = torch.zeros(n_samples, dtype=torch.float64, device=device)
@@ -162,10 +203,14 @@ class Solver(ABC):
         for rows in self._blocks(X, dictionary):
             start = None if init is None else init[rows]
             n_iter[rows], error[rows], converged[rows] = self._solve_rows(
-                X[rows], problem, alpha[rows], start, codes[rows]
+                X[rows], problem.of(rows), alpha[rows], start, codes[rows]
             )
         result = self._report(codes, error, n_iter, converged, self._engine_for(problem))
-        return self._look_again(result, X, dictionary, alpha, positive)
+        return self._look_again(result, X, dictionary, alpha, positive, mask)
+
+    def _with_limits_of(self, dictionary: Tensor) -> Solver:  # noqa: ARG002  (some solvers look)
+        """The solver that has the same limits for some of the features as for all of them."""
+        return self
 
     def _unit(self, dictionary: Tensor, alpha: Tensor) -> Tensor:  # noqa: ARG002  (some solvers look)
         """Powers of two to divide the atoms by: one for all, or one each."""
@@ -178,11 +223,15 @@ class Solver(ABC):
         unit: Tensor,
         gram: Tensor | None,
         positive: bool,
+        mask: Tensor | None,
     ) -> Problem:
         """Scale the dictionary, and compute what all blocks need of it."""
         if (unit != 1).any():
             dictionary = dictionary / unit[..., None]
             gram = None if gram is None else gram / unit[..., None] / unit
+        if mask is not None:
+            seen = mask.to(dictionary.dtype)
+            return Problem(dictionary, unit, None, dictionary, None, positive, seen)
         basis = self._basis(dictionary)
         atoms = dictionary if basis is None else dictionary @ basis
         if gram is None and self._gram_pays(n_samples, atoms):
@@ -209,6 +258,8 @@ class Solver(ABC):
             codes.copy_(init / size[:, None] * unit)
             if problem.positive:
                 codes.clamp_(min=0)
+            if problem.mask is not None:  # atoms of which nothing is observed
+                codes.mul_(problem.squared_norms() > 0)
         weight = self._scaled_weight(alpha, size, unit)
         n_iter, error, converged = self._solve_scaled(X, problem, weight, codes)
         if is_scaled:
@@ -243,6 +294,7 @@ class Solver(ABC):
         dictionary: Tensor,  # noqa: ARG002
         alpha: Tensor,  # noqa: ARG002
         positive: bool,  # noqa: ARG002
+        mask: Tensor | None,  # noqa: ARG002
     ) -> SolverResult:
         """The result, or a better one where the dtype was too coarse."""
         return result

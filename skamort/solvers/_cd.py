@@ -12,6 +12,7 @@ linear solve on the non-zeros replaces further sweeps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,6 +66,8 @@ class CoordinateDescent(Compiled, LassoSolver):
     >>> result.codes
     tensor([[2., 0.]])
     """
+
+    takes_masks: ClassVar[bool] = True
 
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         return len(dictionary) <= min(4 * n_samples + 2048, 1 << 14)

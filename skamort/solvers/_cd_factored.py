@@ -16,7 +16,7 @@ from torch import Tensor
 from .._threads import run_in_threads
 from ._base import Problem
 from ._cd_factored_numba import advance, start
-from ._certificate import is_silent
+from ._certificate import is_silent, observed
 from ._correlations import Correlations
 
 # Most atoms that join a working set in a round, each of which costs a product with the dictionary.
@@ -120,8 +120,10 @@ class _Rounds:
         self.sets = _WorkingSets.of(codes)
         self.residuals = X.clone()
         if codes.any():
-            self.residuals -= codes @ problem.atoms
+            self.residuals -= observed(codes @ problem.atoms, problem.mask)
             correlations, errors = self.correlate(self.residuals, alpha)
+        seen = X[:, :0] if problem.mask is None else problem.mask
+        self.seen = seen.contiguous().numpy()
         self.progress = np.empty((len(X), 4))
         start(X.contiguous().numpy(), tol, self.progress)
         self.done = silent.numpy().copy()
@@ -135,7 +137,7 @@ class _Rounds:
         options = self.problem.positive, self.tol, self.max_iter, _BATCH
         tensors = self.X, self.alpha, self.n_iter, self.gaps, self.residuals
         by_row = [tensor.contiguous().numpy() for tensor in tensors]
-        by_row += [self.done, self.progress, sets.atoms, sets.z, sets.sizes, sets.known]
+        by_row += [self.seen, self.done, self.progress, sets.atoms, sets.z, sets.sizes, sets.known]
 
         def advance_rows(part: slice) -> None:
             c, e = correlations[part].numpy(), errors[part].numpy()
@@ -150,9 +152,9 @@ class _Rounds:
         """Solve those that are left from where they are, half of them at a time."""
         self.sets.store(self.left, codes)
         for part in np.array_split(self.left, 2):
-            part_codes = codes[part]
+            part_codes, problem = codes[part], self.problem.of(part)
             steps, self.gaps[part] = solve_factored(
-                self.X[part], self.problem, self.alpha[part], self.tol, self.max_iter, part_codes,
+                self.X[part], problem, self.alpha[part], self.tol, self.max_iter, part_codes,
                 self.n_jobs,
             )  # fmt: skip
             codes[part] = part_codes

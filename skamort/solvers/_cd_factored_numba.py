@@ -10,7 +10,7 @@ import numpy as np
 
 from .._numba import kernel
 from ._certificate_numba import SEGMENT, certify
-from ._numba_tools import product, squared_norm, subtract_rows
+from ._numba_tools import hide, product, squared_norm, subtract_rows
 from ._working_set_numba import (
     GOAL,
     PATIENCE,
@@ -34,16 +34,18 @@ def start(X, tol, progress):
 @kernel
 def advance(
     rows, c, errors, dictionary, positive, tol, max_iter, batch, X, alphas, n_iter, gaps, residuals,
-    done, progress, working, codes, sizes, known, blocks,
+    seen, done, progress, working, codes, sizes, known, blocks,
 ):  # fmt: skip
     """One round of every sample in ``rows``, whose correlations are ``c``, to ``errors``.
 
-    Up to ``batch`` atoms join each working set. ``progress[i]`` is that of `_working_set_numba`.
+    Up to ``batch`` atoms join each working set. ``progress[i]`` is that of `_working_set_numba`;
+    ``seen[i]`` is 1 where a sample is observed, else 0, and empty where it is complete.
     """
     n_components, n_features = dictionary.shape
     width = working.shape[1]
     tops = np.empty((n_components - 1) // SEGMENT + 1, dictionary.dtype)
     residual, exact = np.empty(n_features), np.empty(width)
+    atom = np.empty(n_features, dictionary.dtype)
     u, b, step = np.empty((3, width), dictionary.dtype)
     support = np.empty(width, dtype=np.int64)
     factor = np.empty((width, width), dictionary.dtype)
@@ -54,15 +56,15 @@ def advance(
         energy = squared_norm(x)
         size = grow(c[m], tops, alpha - errors[m], positive, atoms, before, u, batch)
         z[before:size] = 0
-        _extend_block(block, dictionary, atoms, known[i], size)
+        _extend_block(block, dictionary, seen[i], atoms, known[i], size, atom)
         _correlate(dictionary, residuals[i], atoms, z, block, before, size, errors[m] > 0, u, b)
         peak = highest(u, size, tops, positive)
         gap = cheap_gap(energy, z, b, u, size, alpha, peak)
         is_last = n_iter[i] == max_iter or progress[i, STALLED] == PATIENCE
         if gap <= progress[i, GOAL] or is_last:
             gaps[i] = certify(
-                x, dictionary, c[m], errors[m], tops, z, atoms, size, alpha, positive, peak,
-                residual, exact, support,
+                x, seen[i], dictionary, c[m], errors[m], tops, z, atoms, size, alpha, positive,
+                peak, residual, exact, support,
             )  # fmt: skip
             done[i] = is_last or gaps[i] <= tol * 0.5 * energy
             progress[i, GOAL] *= 0.1
@@ -74,15 +76,17 @@ def advance(
             )  # fmt: skip
             residuals[i] = x
             subtract_rows(residuals[i], z, dictionary, atoms, size)
+            hide(residuals[i], seen[i])
             sizes[i] = known[i] = size
             n_iter[i] += 1
 
 
 @kernel
-def _extend_block(block, dictionary, atoms, known, size):
+def _extend_block(block, dictionary, seen, atoms, known, size, atom):
     """Fill in the rows and columns of the working set's Gram block from ``known`` on."""
     for p in range(known, size):
-        atom = dictionary[atoms[p]]
+        atom[:] = dictionary[atoms[p]]
+        hide(atom, seen)
         for q in range(p + 1):
             block[p, q] = block[q, p] = product(atom, dictionary[atoms[q]])
 

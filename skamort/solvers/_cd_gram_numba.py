@@ -91,8 +91,8 @@ def _solve_row(
         is_last = n_iter == max_iter or progress[STALLED] == PATIENCE
         if gap <= progress[GOAL] or is_last:
             certified = certify(
-                x, dictionary, c, error, tops, z, working, size, alpha, positive, peak, residual,
-                exact, support,
+                x, x[:0], dictionary, c, error, tops, z, working, size, alpha, positive, peak,
+                residual, exact, support,
             )  # fmt: skip
             if certified <= limit or is_last:
                 return size, n_iter, certified, block, factor

@@ -59,7 +59,7 @@ class _WorkingSets:
         self.X, self.problem, self.alpha = X, problem, alpha
         self.cov = X @ problem.atoms.T
         self.energy = X.square().sum(dim=1)
-        self.longest = problem.atoms.square().sum(dim=1).amax()
+        self.longest = problem.squared_norms().amax(dim=1).expand(len(X))
         self.growth = 1 + len(problem.atoms) // _MANY_ATOMS
         self.left = drop_silent(self.cov, alpha, problem.positive, codes)
         width = int((codes != 0).sum(dim=1).max())
@@ -68,10 +68,12 @@ class _WorkingSets:
         self._gather()
 
     def _gather(self) -> None:
-        """Atoms of every working set, (n_samples, size, n_features)."""
+        """Atoms of every working set, (n_samples, size, n_features), where observed."""
         atoms = self.problem.atoms
         rows = atoms.index_select(0, self.working.flatten())
         self.atoms = rows.view(*self.working.shape, atoms.shape[1])
+        if self.problem.mask is not None:
+            self.atoms *= self.problem.mask[self.left, None]
 
     def look(self) -> tuple[Tensor, Tensor]:
         """What every atom has to offer, (n_left, n_components), and the duality gaps."""
@@ -118,8 +120,8 @@ class _WorkingSets:
         """Take steps until every sample's restricted gap is below its target."""
         left, block = self.left, torch.bmm(self.atoms, self.atoms.transpose(1, 2))
         products = WithGram(self.energy[left], self.cov[left].gather(1, self.working), block)
-        longest = self.longest.expand(len(left))
-        state = Iterates(products, self.z, self.alpha[left], longest, self.problem.positive)
+        longest, positive = self.longest[left], self.problem.positive
+        state = Iterates(products, self.z, self.alpha[left], longest, positive)
         for step in range(_INNER_STEPS):
             if step % (_CHECK_EVERY * self.growth) == 0 and bool((state.gap() <= target).all()):
                 break
@@ -130,6 +132,7 @@ class _WorkingSets:
 def _solve_over_all_atoms(sets: _WorkingSets, tol: float, max_iter: int, codes: Tensor) -> Tensor:
     """Solve the samples that are left from where they are; the steps spent on each."""
     left, rest = sets.left, codes[sets.left]
-    steps, _ = FISTA(max_iter, tol)._solve_block(sets.X[left], sets.problem, sets.alpha[left], rest)
+    problem = sets.problem.of(left)
+    steps, _ = FISTA(max_iter, tol)._solve_block(sets.X[left], problem, sets.alpha[left], rest)
     codes[left] = rest
     return steps

@@ -103,21 +103,27 @@ def span_of_atoms(dictionary: Tensor) -> Tensor | None:
 
 
 def certified_gap(
-    X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor, positive: bool
+    X: Tensor,
+    codes: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    positive: bool,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """`duality_gap` of checked tensors, in float64 whatever their dtype, in blocks of samples.
 
-    ``alpha`` has shape (n_samples,).
+    ``alpha`` has shape (n_samples,), and with a ``mask``, outside of which ``X`` is 0, is not 0.
     """
     dictionary = dictionary.double()
-    basis = span_of_atoms(dictionary)
+    basis = span_of_atoms(dictionary) if mask is None else None
     atoms = dictionary if basis is None else dictionary @ basis
     gap = torch.empty(len(X), dtype=torch.float64, device=X.device)
     for rows in row_blocks(len(X), max(dictionary.shape), times=2):
         x, z = X[rows].double(), codes[rows].double()
         if basis is not None:
             x = x @ basis
-        residual, weight = x - z @ atoms, alpha[rows].double()
+        residual = observed(x - z @ atoms, None if mask is None else mask[rows])
+        weight = alpha[rows].double()
         correlations = residual @ atoms.T
         gap[rows] = gap_from_residual(x, z, residual, correlations, weight, positive)
     free = alpha == 0
@@ -156,8 +162,15 @@ def _directions(atoms: Tensor) -> Tensor:
     return directions[values > rounding * values[0]].T
 
 
-def objective(X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor) -> Tensor:
+def observed(residual: Tensor, mask: Tensor | None) -> Tensor:
+    """A residual where samples are observed, and 0 elsewhere."""
+    return residual if mask is None else residual * mask
+
+
+def objective(
+    X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """1/2 ||x - z D||^2 + alpha ||z||_1 of every sample, in float64."""
     codes = codes.double()
-    error = (X.double() - codes @ dictionary.double()).square().sum(dim=1)
+    error = observed(X.double() - codes @ dictionary.double(), mask).square().sum(dim=1)
     return 0.5 * error + alpha.double() * codes.abs().sum(dim=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import subtract_rows
+from ._numba_tools import hide, subtract_rows
 
 # Atoms whose largest correlation is kept, so that picking one does not look at all others.
 SEGMENT = 64
@@ -19,14 +19,16 @@ _ROUNDINGS = 16
 
 @kernel
 def certify(
-    x, dictionary, c, error, tops, z, working, size, alpha, positive, peak, residual, exact, atoms
+    x, seen, dictionary, c, error, tops, z, working, size, alpha, positive, peak, residual, exact,
+    atoms,
 ):  # fmt: skip
     """Duality gap in float64; of the atoms outside the working set only those are recomputed that
-    ``error``, or rounding, could have hidden from ``peak``."""
+    ``error``, or rounding, could have hidden from ``peak``. ``seen`` is as `hide` takes it."""
     n_features = len(x)
     l1, used = nonzeros(z, working, size, exact, atoms)
     residual[:] = x
     subtract_rows(residual, exact, dictionary, atoms, used)
+    hide(residual, seen)
     energy, fit, length = 0.0, 0.0, 0.0
     for k in range(n_features):
         energy += residual[k] * residual[k]

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from .._validation import as_tensor, check_codes, check_dictionary, check_real
-from ._certificate import certified_gap
+from ._mask import check_mask, fill_missing, masked_gap
 
 
-def duality_gap(X, codes, dictionary, alpha, positive=False):
+def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
     """Bound how far codes are from the best codes for a dictionary and an L1 weight.
 
     The objective 1/2 ||x - z D||^2 + alpha ||z||_1 of a sample is at most ``gap`` above its minimum
@@ -29,6 +29,8 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
     positive : bool, default=False
         Whether the best codes are sought among those >= 0; ``codes`` must be, then. What is below
         zero by no more than rounding counts as zero.
+    mask : array-like or Tensor of bool of shape (n_samples, n_features), default=None
+        True where ``X`` is observed, as in :func:`sparse_encode`; None: everywhere.
 
     Returns
     -------
@@ -57,7 +59,8 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
     array([2.056])
     """
     alpha = check_real(alpha, "alpha")
-    data = as_tensor(X, "X")
+    mask = check_mask(mask, X)
+    data = as_tensor(fill_missing(X, mask), "X")
     atoms = check_dictionary(dictionary, data)
     codes = check_codes(codes, "codes", data, atoms)
     if positive:
@@ -69,5 +72,5 @@ def duality_gap(X, codes, dictionary, alpha, positive=False):
             )
         codes = codes.clamp(min=0)
     weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
-    gap = certified_gap(data, codes, atoms, weight, positive)
+    gap = masked_gap(data, codes, atoms, weight, positive, mask)
     return gap if isinstance(X, Tensor) else gap.numpy()

@@ -19,6 +19,7 @@ from .._numba import compile_times
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
 from ._choice import SKLEARN_ALGORITHMS, check_algorithm, choose_algorithm, make_solver
+from ._mask import check_mask, fill_missing
 from ._registry import SOLVERS
 
 
@@ -74,6 +75,7 @@ def sparse_encode(
     residual_tol=None,
     return_info=False,
     engine="auto",
+    mask=None,
 ):
     """Find sparse codes of samples for a fixed dictionary, to a certified accuracy.
 
@@ -139,6 +141,12 @@ def sparse_encode(
     engine : {"auto", "numba", "torch"}, default="auto"
         Compiled kernels (``pip install skamort[fast]``) or torch, for the algorithms that have
         both. "auto" takes the kernels where numba is installed and the data are on the CPU.
+    mask : array-like or Tensor of bool of shape (n_samples, n_features), default=None
+        True where ``X`` is observed, for it multiplies the error; None: everywhere. Objective,
+        tolerance, gap and residual are those of the observed entries; what ``X`` holds elsewhere,
+        NaN for one, is never looked at. A row of which nothing is observed has codes 0. "cd" and
+        "fista" solve samples that lack different entries together; the others take a turn for each
+        mask. ``~np.isnan(X)`` for data with NaN.
 
     Returns
     -------
@@ -152,7 +160,7 @@ def sparse_encode(
     ------
     ValueError
         NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, an unknown
-        ``algorithm``.
+        ``algorithm``, a ``mask`` for one of scikit-learn's.
     TypeError
         Tensors of a dtype other than float32 and float64, or parameters of the wrong type.
 
@@ -177,10 +185,17 @@ def sparse_encode(
            [-1. ,  0.5]])
     >>> info.converged
     array([ True,  True])
+
+    With entries missing:
+
+    >>> X = np.array([[3.0, np.nan], [-2.0, 1.5]])
+    >>> sparse_encode(X, np.eye(2), alpha=1.0, mask=~np.isnan(X))
+    array([[ 2. ,  0. ],
+           [-1. ,  0.5]])
     """
     if algorithm in SKLEARN_ALGORITHMS:
         return _encode_by_sklearn(
-            X, dictionary, return_info, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
+            X, dictionary, return_info, mask, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
             n_nonzero_coefs=n_nonzero_coefs, copy_cov=copy_cov, init=init, max_iter=max_iter,
             n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
         )  # fmt: skip
@@ -188,7 +203,8 @@ def sparse_encode(
     k_sparse = alpha is None and not (n_nonzero_coefs is None and residual_tol is None)
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
     options = {"max_iter": check_integer(max_iter, "max_iter", 0), "tol": check_real(tol, "tol")}
-    data = as_tensor(X, "X", check=check_input)
+    mask = check_mask(mask, X)
+    data = as_tensor(fill_missing(X, mask), "X", check=check_input)
     atoms = check_dictionary(dictionary, data, check=check_input)
     if residual_tol is not None:
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
@@ -202,15 +218,24 @@ def sparse_encode(
     algorithm = choose_algorithm(algorithm, data, atoms, k_sparse)
     solver = make_solver(algorithm, engine, **options)
     with _timed(algorithm, len(data)) if verbose else nullcontext([]) as ran:
-        result = solver.solve(data, atoms, alpha=alpha, positive=positive, init=init, gram=gram)
+        result = solver.solve(
+            data, atoms, alpha=alpha, positive=positive, init=init, gram=gram, mask=mask
+        )
         ran.append(result.engine)
     _warn_unless_converged(result, data, solver)
     codes, info = _in_kind(result, algorithm, like=X)
     return (codes, info) if return_info else codes
 
 
-def _encode_by_sklearn(X: Any, dictionary: Any, return_info: bool, **options: Any) -> Any:
+def _encode_by_sklearn(
+    X: Any, dictionary: Any, return_info: bool, mask: Any, **options: Any
+) -> Any:
     """Codes by an algorithm that scikit-learn has, and skamort has not."""
+    if mask is not None:
+        raise ValueError(
+            f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's and takes no "
+            f"mask; choose one of {sorted(SOLVERS)}."
+        )
     if return_info or isinstance(X, Tensor):
         raise ValueError(
             f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's, without torch "

@@ -12,12 +12,13 @@ D D^T.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ._base import Problem
-from ._certificate import gap_from_gram, gap_from_residual
+from ._certificate import gap_from_gram, gap_from_residual, observed
 from ._descent import SAFETY, Descent, descend, drop_silent
 from ._lasso import LassoSolver
 
@@ -63,6 +64,7 @@ class FISTA(LassoSolver):
     """
 
     check_every: int = 10
+    takes_masks: ClassVar[bool] = True
 
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         n_components, n_features = dictionary.shape
@@ -76,25 +78,29 @@ class FISTA(LassoSolver):
         left = drop_silent(cov, alpha, problem.positive, codes)
         energy = X.square().sum(dim=1)
         products = (
-            Factored(X[left], atoms) if gram is None else WithGram(energy[left], cov[left], gram)
+            Factored(X[left], atoms, problem.of(left).mask)
+            if gram is None
+            else WithGram(energy[left], cov[left], gram)
         )
-        longest = atoms.square().sum(dim=1).amax().expand(len(left))
+        longest = problem.squared_norms().amax(dim=1).expand(len(X))[left]
         state = Iterates(products, codes[left], alpha[left], longest, problem.positive)
         target = self.tol * SAFETY * 0.5 * energy
         return descend(state, codes, left, target, self.max_iter, self.check_every), None
 
 
 class Factored:
-    """Products through the dictionary: the image of codes is ``codes @ dictionary``."""
+    """Products through the dictionary: the image of codes is ``codes @ dictionary``, where samples
+    are observed."""
 
-    def __init__(self, X: Tensor, dictionary: Tensor) -> None:
-        self.X, self.dictionary = X, dictionary
+    def __init__(self, X: Tensor, dictionary: Tensor, mask: Tensor | None) -> None:
+        self.X, self.dictionary, self.mask = X, dictionary, mask
 
     def keep(self, rows: Tensor) -> None:
         self.X = self.X[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
 
     def image(self, codes: Tensor) -> Tensor:
-        return codes @ self.dictionary
+        return observed(codes @ self.dictionary, self.mask)
 
     def correlations(self, image: Tensor) -> Tensor:
         return (self.X - image) @ self.dictionary.T

@@ -9,7 +9,7 @@ residual is reported.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -48,6 +48,9 @@ class KSparseSolver(Solver):
         """Most non-zeros of a sample."""
         n_components, n_features = dictionary.shape
         return min(self.n_nonzero_coefs or max(n_features // 10, 1), n_components)
+
+    def _with_limits_of(self, dictionary: Tensor) -> KSparseSolver:
+        return replace(self, n_nonzero_coefs=self._limit(dictionary))
 
     def _solve_scaled(
         self,

@@ -67,15 +67,17 @@ class LassoSolver(Solver):
         # Descent of a compiled solver that has met the tolerance is beyond doubt.
         doubtful = gap is None or not (gap <= limit).all()
         if gap is None or problem.basis is not None or not weight.all():
-            gap = certified_gap(X, codes, problem.exact_dictionary, weight, problem.positive)
+            exact = problem.exact_dictionary
+            gap = certified_gap(X, codes, exact, weight, problem.positive, problem.mask)
         if doubtful and start is not None:
             keep_better(X, problem, weight, start, codes, gap)
         stuck = (gap > limit) & (gap <= _STUCK * torch.finfo(X.dtype).eps * energy)
         if stuck.any():
             rough = codes[stuck], gap[stuck]
             codes[stuck], gap[stuck] = polish(
-                X[stuck], problem.dictionary, weight[stuck], problem.positive, *rough
-            )
+                X[stuck], problem.dictionary, weight[stuck], problem.positive, *rough,
+                problem.of(stuck).mask,
+            )  # fmt: skip
         return n_iter, gap, gap <= limit
 
     def _unit(self, dictionary: Tensor, alpha: Tensor) -> Tensor:
@@ -90,20 +92,22 @@ class LassoSolver(Solver):
         dictionary: Tensor,
         alpha: Tensor,
         positive: bool,
+        mask: Tensor | None,
     ) -> SolverResult:
         left = ~result.converged
         if not self.is_guarded or X.dtype == torch.float64 or not left.any():
             return result
         x, atoms, weight = X[left].double(), dictionary.double(), alpha[left]
         start = result.codes[left].double()
-        exact = self.solve(x, atoms, positive=positive, alpha=weight, init=start)
-        return round_exact(result, exact, left, x, atoms, weight, self.tol)
+        seen = None if mask is None else mask[left]
+        exact = self._solve_together(x, atoms, weight, positive, start, seen)
+        return round_exact(result, exact, left, x, atoms, weight, self.tol, seen)
 
     def _start(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> Tensor:
         """Codes to start from, none worse than zero, and a copy of them."""
         if not codes.any():
             return codes.new_zeros(1, 1).expand_as(codes)
-        shrink_start(X, problem.dictionary, alpha, codes)
+        shrink_start(X, problem.dictionary, alpha, codes, problem.mask)
         return codes.clone()
 
     def _report(

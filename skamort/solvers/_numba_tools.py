@@ -117,6 +117,13 @@ def subtract_rows(out, weights, matrix, indices, k):
 
 
 @leaf
+def hide(values, seen):
+    """Multiply by what is 1 where a sample is observed, else 0; empty where it is complete."""
+    for k in range(len(seen)):
+        values[k] *= seen[k]
+
+
+@leaf
 def squared_norm(x):
     """||x||^2 in float64."""
     total = 0.0

@@ -12,6 +12,7 @@ from torch import Tensor
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ._blocks import row_blocks
 from ._encode import sparse_encode
+from ._mask import check_mask, fill_missing
 
 
 class EncodingPath(NamedTuple):
@@ -41,7 +42,7 @@ class EncodingPath(NamedTuple):
     gaps: np.ndarray | Tensor
 
 
-def alpha_max(X, dictionary, *, positive=False):
+def alpha_max(X, dictionary, *, positive=False, mask=None):
     """Smallest L1 weight for which the best codes of a sample are all zero.
 
     That is ``max_j |<x, d_j>|``, or ``max_j <x, d_j>`` for codes >= 0 (0 where all are negative).
@@ -54,6 +55,8 @@ def alpha_max(X, dictionary, *, positive=False):
         Atoms, one a row.
     positive : bool, default=False
         Whether codes must be >= 0.
+    mask : array-like or Tensor of bool of shape (n_samples, n_features), default=None
+        True where ``X`` is observed, as in :func:`sparse_encode`; None: everywhere.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def alpha_max(X, dictionary, *, positive=False):
     >>> alpha_max(np.array([[3.0, 0.5], [-2.0, -1.0]]), np.eye(2), positive=True)
     array([3., 0.])
     """
-    data = as_tensor(X, "X")
+    data = as_tensor(fill_missing(X, check_mask(mask, X)), "X")
     atoms = check_dictionary(dictionary, data)
     largest = data.new_empty(len(data))
     for rows in row_blocks(len(data), len(atoms), times=4):
@@ -97,6 +100,7 @@ def sparse_encode_path(
     tol=1e-4,
     n_jobs=None,
     engine="auto",
+    mask=None,
 ):
     """Find codes for a sequence of L1 weights, from the largest to the smallest, each warm-started.
 
@@ -129,6 +133,8 @@ def sparse_encode_path(
         Threads of compiled kernels.
     engine : {"auto", "numba", "torch"}, default="auto"
         As in :func:`sparse_encode`.
+    mask : array-like or Tensor of bool of shape (n_samples, n_features), default=None
+        True where ``X`` is observed, as in :func:`sparse_encode`; None: everywhere.
 
     Returns
     -------
@@ -159,7 +165,8 @@ def sparse_encode_path(
            [2.  , 0.  ],
            [2.75, 0.25]])
     """
-    data = as_tensor(X, "X")
+    mask = check_mask(mask, X)
+    data = as_tensor(fill_missing(X, mask), "X")
     atoms = check_dictionary(dictionary, data)
     weights = _falling_alphas(alphas, n_alphas, eps, data, atoms, positive)
     gram = atoms @ atoms.T if gram is None else gram
@@ -168,7 +175,7 @@ def sparse_encode_path(
         previous, info = sparse_encode(
             data, atoms, alpha=alpha, init=previous, gram=gram, algorithm=algorithm,
             max_iter=max_iter, n_jobs=n_jobs, check_input=False, positive=positive, tol=tol,
-            return_info=True, engine=engine,
+            return_info=True, engine=engine, mask=mask,
         )  # fmt: skip
         codes.append(previous)
         gaps.append(info.gap)

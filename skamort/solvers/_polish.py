@@ -18,7 +18,13 @@ from ._certificate import certified_gap
 
 
 def polish(
-    X: Tensor, dictionary: Tensor, alpha: Tensor, positive: bool, codes: Tensor, gap: Tensor
+    X: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    positive: bool,
+    codes: Tensor,
+    gap: Tensor,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Solve for the non-zeros of codes, wherever no sign changes and the duality gap becomes less.
 
@@ -36,6 +42,8 @@ def polish(
         Codes close to the best.
     gap : Tensor of shape (n_samples,)
         Their duality gaps, float64.
+    mask : Tensor of shape (n_samples, n_features), default=None
+        1 where samples are observed, else 0.
 
     Returns
     -------
@@ -52,6 +60,7 @@ def polish(
         active = z > 0
         signs = codes[rows].gather(1, support).double().sign()
         atoms = dictionary[support] * active[:, :, None]
+        atoms = atoms if mask is None else atoms * mask[rows, None]
         target = torch.bmm(atoms, X[rows, :, None].double())[:, :, 0]
         target -= alpha[rows, None].double() * signs
         matrix = torch.bmm(atoms, atoms.transpose(1, 2)) + torch.diag_embed((~active).double())
@@ -60,6 +69,6 @@ def polish(
         kept = (failed == 0) & ((new * signs > 0) | ~active).all(dim=1)
         found = torch.zeros_like(polished[rows]).scatter_(1, support, new.to(codes.dtype))
         polished[rows] = torch.where(kept[:, None], found, polished[rows])
-    polished_gap = certified_gap(X, polished, dictionary, alpha, positive)
+    polished_gap = certified_gap(X, polished, dictionary, alpha, positive, mask)
     better = polished_gap < gap
     return torch.where(better[:, None], polished, codes), torch.where(better, polished_gap, gap)

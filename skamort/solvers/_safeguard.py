@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from ._base import Problem, SolverResult
-from ._certificate import certified_gap, objective
+from ._certificate import certified_gap, objective, observed
 
 
-def shrink_start(X: Tensor, dictionary: Tensor, alpha: Tensor, codes: Tensor) -> None:
+def shrink_start(
+    X: Tensor, dictionary: Tensor, alpha: Tensor, codes: Tensor, mask: Tensor | None = None
+) -> None:
     """Multiply, in place, every start that is worse than zero by what makes it best; 0 at the
     worst."""
-    image = codes @ dictionary
+    image = observed(codes @ dictionary, mask)
     energy = image.square().sum(dim=1)
     fit = (X * image).sum(dim=1) - alpha * codes.abs().sum(dim=1)
     worse = ~(0.5 * energy <= fit)
@@ -33,12 +35,15 @@ def keep_better(
 
     ``start`` is not worse than zero. ``gap`` follows.
     """
-    found, before = (objective(X, z, problem.exact_dictionary, alpha) for z in (codes, start))
+    found, before = (
+        objective(X, z, problem.exact_dictionary, alpha, problem.mask) for z in (codes, start)
+    )
     worse = ~(found <= before)
     if worse.any():
         codes[worse] = start[worse]
+        exact, mask = problem.exact_dictionary, problem.of(worse).mask
         gap[worse] = certified_gap(
-            X[worse], start[worse], problem.exact_dictionary, alpha[worse], problem.positive
+            X[worse], start[worse], exact, alpha[worse], problem.positive, mask
         )
 
 
@@ -50,17 +55,18 @@ def round_exact(
     dictionary: Tensor,
     alpha: Tensor,
     tol: float,
+    mask: Tensor | None,
 ) -> SolverResult:
     """``rough`` with codes, or with gaps, from what was solved in float64 for the rows ``left``.
 
     Rounded codes have a residual that is no good dual point where alpha is small. That of the codes
     before rounding is, and what rounding adds to the objective adds to the gap.
 
-    ``X``, ``dictionary`` and ``alpha`` are those of the rows, in float64.
+    ``X``, ``dictionary``, ``alpha`` and ``mask`` are those of the rows, in float64.
     """
-    least = objective(X, exact.codes, dictionary, alpha)
+    least = objective(X, exact.codes, dictionary, alpha, mask)
     kept, rounded = rough.codes[left], exact.codes.to(rough.codes.dtype)
-    before, after = (objective(X, z, dictionary, alpha) for z in (kept, rounded))
+    before, after = (objective(X, z, dictionary, alpha, mask) for z in (kept, rounded))
     better = after < before
     bound = exact.gap + (torch.where(better, after, before) - least).clamp(min=0)
     codes, gap, n_iter = rough.codes.clone(), rough.gap.clone(), rough.n_iter.clone()
