@@ -84,7 +84,7 @@ def n_parameters_of(estimator: Any) -> int:
         getattr(estimator, "components_", getattr(estimator, "dictionary", None)),
         getattr(estimator, "intercept_", getattr(estimator, "mean_", None)),
     ]
-    return sum(np.size(array) for array in arrays if array is not None)
+    return sum(np.size(array) for array in arrays if array is not None and np.any(array))
 
 
 def _check_decodes(

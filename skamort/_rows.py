@@ -139,6 +139,12 @@ class Rows:
         rows._center = center if self._center is None else self._center + center
         return rows
 
+    def mean(self, dim: int = 0, sample_weight: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return the weighted mean of all rows, of shape (n_features,), as a tensor has it."""
+        shares = self[:1].new_ones(len(self)) if sample_weight is None else sample_weight
+        shares = shares / shares.sum()  # or the sums might overflow
+        return torch.stack([shares[rows] @ self[rows] for rows in self.blocks()]).sum(0)
+
     def hold(self) -> Rows:
         """Return the same rows, as one tensor on the device where they are to be held as a whole.
 

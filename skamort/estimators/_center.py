@@ -1,4 +1,4 @@
-"""The center of the data before training: their mean, or their geometric median."""
+"""The center of the data: their mean, or their geometric median."""
 
 import torch
 
@@ -12,6 +12,11 @@ def initial_intercept(estimator, X, sample_weight=None):
         return mean_of_rows(X, sample_weight)
     few = few_rows(X)
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
+
+
+def moved_center(center, n_seen, X):
+    """Return the mean of `n_seen` rows whose mean is `center`, and of those of X."""
+    return center + (X.mean(0) - center) * (len(X) / (n_seen + len(X)))
 
 
 def geometric_median(X, sample_weight=None, max_iter=100, tol=1e-5):

@@ -13,8 +13,11 @@ from sklearn.utils import check_random_state
 from .._compat import StrOptions, fit_context
 from .._engine import resolve_engine
 from .._progress import progress_bar
+from .._rows import few_rows
+from .._unit import unit_of
 from .._validation import as_tensor
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._center import initial_intercept, moved_center
 from ._changes import changed_since, parameters_of
 from ._declared import parameter
 from ._dictionary import (
@@ -29,6 +32,7 @@ from ._parameters import (
     COUNT,
     NON_NEGATIVE,
     POSITIVE,
+    CenterParameters,
     DictionaryParameters,
     InferenceParameters,
     L1Parameters,
@@ -44,11 +48,14 @@ _BATCH_SIZE = 256
 _FEWEST_BATCHES = 8
 
 
-class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, BaseSparseCoder):
+class GradSparseCoder(
+    DictionaryParameters, L1Parameters, CenterParameters, InferenceParameters, BaseSparseCoder
+):
     """Sparse coding: the dictionary and the codes that minimize the objective, by optimization.
 
-    Minimizes the mean over samples of ``1/2 ||x - z D||^2 + alpha ||z||_1`` over codes and atoms
-    of unit norm, the objective of scikit-learn's `DictionaryLearning`. `transform` solves the
+    Minimizes the mean over samples of ``1/2 ||x - c - z D||^2 + alpha ||z||_1`` over codes and
+    atoms of unit norm, with a center c of the data or 0: the objective of scikit-learn's
+    `DictionaryLearning`. `transform` solves the
     convex problem of the codes of new data, to a certified accuracy. It is the most expensive
     encoder and the best: the amortization gap of the others is measured against it.
 
@@ -109,6 +116,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         Number of iterations of the best start and of passes by `partial_fit`.
     n_iter_all_starts_ : int
         Number of iterations of all starts together and of passes by `partial_fit`.
+    n_samples_seen_ : int
+        Number of samples of `fit` and of all calls of `partial_fit` since.
 
     See Also
     --------
@@ -180,10 +189,11 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         """
         again = self.warm_start and hasattr(self, "components_")
         X, codes = self._check_training_data(X, codes, fresh=not again)
+        X, codes = self._standardize(X, codes, fresh=True)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, again, generator)
-        self._keep(learned, learned.loss_curve, generator)
+        self._keep(learned, [], generator)
         if not learned.converged:
             self._warn_not_converged()
         return self
@@ -195,7 +205,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
         Older chunks are forgotten little by little: what was learned from the first samples, with
         a dictionary that was still bad, must not hold back the last. After `fit`, its data count
-        as samples seen.
+        as samples seen. The center is the mean of all samples seen, or the geometric median of the
+        first chunk.
 
         Parameters
         ----------
@@ -235,6 +246,7 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
             )
         fresh = not hasattr(self, "components_")
         X, codes = self._check_training_data(X, codes, fresh=fresh)
+        X, codes = self._standardize(X, codes, fresh)
         generator = self._make_generator(fresh)
         start = initial_dictionary(self, X, generator) if fresh else self._fitted_atoms(X)
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
@@ -243,10 +255,9 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
             update_online(_pairs(X, codes), len(X), start, learned.statistics)
         elif self.dictionary is None:
             self._make_learner(X, len(start), generator).online(X, learned)
-        curve = ([] if fresh else self.loss_curve_) + learned.loss_curve
         previous = 0 if fresh else self.n_iter_all_starts_
         self.n_iter_all_starts_ = previous + len(learned.loss_curve)
-        self._keep(learned, curve, generator)
+        self._keep(learned, [] if fresh else self.loss_curve_, generator)
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
@@ -269,6 +280,32 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         if codes is not None:
             codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
         return X, codes
+
+    def _standardize(self, X, codes, fresh):
+        """Return data less their center, which is fitted here, and codes, both in their unit."""
+        if fresh:
+            center = initial_intercept(self, X) if self.fit_intercept else None
+            few = X[few_rows(X)]
+            self._unit = unit_of(few if center is None else few - center, centered=False)
+            self.n_samples_seen_ = 0
+        else:
+            center = self._follow_center(X)
+        self.n_samples_seen_ += len(X)
+        self.intercept_ = np.zeros(X.shape[1], X[:1].cpu().numpy().dtype)
+        if center is not None:
+            self.intercept_ += center.cpu().numpy()
+        X = (X if center is None else X - center) * (1 / self._unit)
+        return X.hold(), None if codes is None else codes * (1 / self._unit)
+
+    def _follow_center(self, X):
+        """Return the center of all data seen, more rows included, or None."""
+        center = self._fitted_center(X[:1])
+        if center is None or self.fit_intercept == "geometric_median":
+            return center
+        moved = moved_center(center, self.n_samples_seen_, X)
+        if self._statistics is not None:
+            self._statistics.move_center((moved - center) / self._unit)
+        return moved
 
     def _make_generator(self, fresh):
         """Return a generator, seeded or in the state where the last call left it."""
@@ -294,7 +331,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         bar = progress_bar(learner.max_iter * n_init, "GradSparseCoder", disable=not self.verbose)
         with bar:
             for index in range(n_init):
-                learned = LearnedDictionary(start.clone(), on_iteration=partial(_advance, bar))
+                advance = partial(_advance, bar, self._unit**2)
+                learned = LearnedDictionary(start.clone(), on_iteration=advance)
                 finished = self._run(learner, X, learned)
                 self.n_iter_all_starts_ += len(learned.loss_curve)
                 if learned.objective < best.objective:
@@ -320,13 +358,13 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
         algorithm = self.algorithm
         if algorithm == "auto":
             algorithm = "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
-        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
+        max_iter, alpha = self.max_iter or _DEFAULT_MAX_ITER[algorithm], self.alpha / self._unit
         if algorithm == "adam":
-            return PublishedDescent(self.alpha, self.learning_rate, max_iter)
+            return PublishedDescent(alpha, self.learning_rate, max_iter)
         batch_size = self._resolve_batch_size(len(X), n_components)
         return DictionaryLearner(
             algorithm=algorithm,
-            alpha=self.alpha,
+            alpha=alpha,
             positive=self.positive_code,
             batch_size=batch_size,
             begins_online=self._begins_online(len(X), batch_size),
@@ -348,14 +386,18 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
-    def _keep(self, learned, loss_curve, generator):
+    def _keep(self, learned, earlier_losses, generator):
         """Set the fitted attributes."""
         self.components_ = learned.atoms.cpu().numpy().copy()
         self._made_with = parameters_of(self)
         self._statistics = learned.statistics
         self._generator_state = generator.get_state()
-        self.loss_curve_ = loss_curve
-        self.n_iter_ = len(loss_curve)
+        self.loss_curve_ = earlier_losses + [self._unit**2 * x for x in learned.loss_curve]
+        self.n_iter_ = len(self.loss_curve_)
+
+    def _fitted_center(self, like):
+        """Return the center as a tensor like another, or None."""
+        return torch.as_tensor(self.intercept_).to(like) if self.fit_intercept else None
 
     def _fitted_atoms(self, X):
         """Return a copy of the dictionary as a tensor like X."""
@@ -388,6 +430,8 @@ class GradSparseCoder(DictionaryParameters, L1Parameters, InferenceParameters, B
 
     def _encode_block(self, X):
         alpha = self.alpha if self.transform_alpha is None else self.transform_alpha
+        center = self._fitted_center(X)
+        X = X if center is None else X - center
         return encode(self, X, alpha=alpha, prefix="transform_")
 
     def _torch_dtype_and_device(self):
@@ -399,6 +443,6 @@ def _pairs(X, codes):
     return ((X[rows], codes[rows]) for rows in X.blocks(codes.shape[1]))
 
 
-def _advance(bar, objective):
-    bar.set_postfix(objective=f"{objective:.5g}", refresh=False)
+def _advance(bar, unit_of_objective, objective):
+    bar.set_postfix(objective=f"{unit_of_objective * objective:.5g}", refresh=False)
     bar.update()

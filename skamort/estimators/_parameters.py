@@ -112,6 +112,27 @@ class InferenceParameters(Declared):
     transform_tol: float = parameter(NON_NEGATIVE, default=1e-4, may_change="warm")
 
 
+class CenterParameters(Declared):
+    """A center of the data, taken off before codes are sought.
+
+    Parameters
+    ----------
+    fit_intercept : bool or {"mean", "geometric_median"}
+        Whether codes are sought for what is left of X without its center c, for data that are not
+        centered, such as language-model activations. It is the mean of the data (True or "mean"),
+        or the point whose distances to the data have the smallest sum, which outliers do not move.
+
+    Attributes
+    ----------
+    intercept_ : ndarray of shape (n_features,)
+        Center of the data; zeros if not fitted.
+    """
+
+    fit_intercept: bool | str = parameter(
+        "boolean", StrOptions({"mean", "geometric_median"}), default=False
+    )
+
+
 ALGORITHM_RULE = (StrOptions({"auto", *SOLVERS}),)
 
 

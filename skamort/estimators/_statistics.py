@@ -25,6 +25,8 @@ class Statistics:
         Weighted sum of ``codes.T @ codes``.
     cross : Tensor of shape (n_components, n_features)
         Weighted sum of ``codes.T @ X``.
+    total : Tensor of shape (n_components,)
+        Weighted sum of the codes.
     idle : Tensor of shape (n_components,)
         Number of samples since each atom was used last, int64.
     n_samples : int
@@ -33,6 +35,7 @@ class Statistics:
 
     gram_codes: Tensor
     cross: Tensor
+    total: Tensor
     idle: Tensor
     n_samples: int = 0
 
@@ -40,12 +43,14 @@ class Statistics:
     def like(cls, atoms: Tensor) -> Statistics:
         """Return the statistics of no samples."""
         idle = atoms.new_zeros(len(atoms), dtype=torch.int64)
-        return cls(atoms.new_zeros(len(atoms), len(atoms)), torch.zeros_like(atoms), idle)
+        gram_codes, total = atoms.new_zeros(len(atoms), len(atoms)), atoms.new_zeros(len(atoms))
+        return cls(gram_codes, torch.zeros_like(atoms), total, idle)
 
     def add(self, X: Tensor, codes: Tensor) -> None:
         """Take note of samples and their codes."""
         self.gram_codes.addmm_(codes.T, codes)
         self.cross.addmm_(codes.T, X)
+        self.total += codes.sum(0)
         self.n_samples += len(X)
         self.idle += len(X)
         self.idle[(codes != 0).any(dim=0)] = 0
@@ -55,15 +60,21 @@ class Statistics:
         keep = (self.n_samples / (self.n_samples + n_new)) ** _FORGETTING
         self.gram_codes.mul_(keep)
         self.cross.mul_(keep)
+        self.total.mul_(keep)
         unused = self.idle > _IDLE_SHARE * self.n_samples
         self.gram_codes[unused] = 0
         self.gram_codes[:, unused] = 0
         self.cross[unused] = 0
+        self.total[unused] = 0
+
+    def move_center(self, step: Tensor) -> None:
+        """Follow the center of the data, which was taken off them and has moved by a step."""
+        self.cross.addr_(self.total, step, alpha=-1)
 
     def copy_like(self, atoms: Tensor) -> Statistics:
         """Return a copy of the dtype and on the device of a tensor."""
-        gram_codes, cross = (
-            values.to(atoms, copy=True) for values in (self.gram_codes, self.cross)
+        gram_codes, cross, total = (
+            values.to(atoms, copy=True) for values in (self.gram_codes, self.cross, self.total)
         )
         idle = self.idle.to(atoms.device, copy=True)
-        return Statistics(gram_codes, cross, idle, self.n_samples)
+        return Statistics(gram_codes, cross, total, idle, self.n_samples)

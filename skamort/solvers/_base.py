@@ -24,7 +24,7 @@ from torch import Tensor
 from .._engine import resolve_engine
 from ._blocks import row_blocks
 from ._mask import fill_missing, solve_masked
-from ._scale import magnitude, power_of_two
+from ._scale import magnitude, power_of_two, rescaled
 
 # Blocks for a GPU are larger by this, to fill it; no block has fewer rows than that.
 _GPU_BLOCKS, _LEAST_ROWS = 64, 64
@@ -174,6 +174,11 @@ class Solver(ABC):
         -------
         SolverResult
             Never warns: see its ``converged``.
+
+        Raises
+        ------
+        ValueError
+            If codes are beyond what the dtype holds.
         """
         alpha = torch.as_tensor(alpha, dtype=torch.float64, device=X.device).expand(len(X))
         if mask is None or mask.all():
@@ -263,7 +268,7 @@ class Solver(ABC):
         weight = self._scaled_weight(alpha, size, unit)
         n_iter, error, converged = self._solve_scaled(X, problem, weight, codes)
         if is_scaled:
-            codes.mul_(size[:, None] / unit)
+            codes.copy_(rescaled(codes, size, unit))
         return n_iter, error * size.double().square(), converged
 
     def _scaled_weight(self, alpha: Tensor, size: Tensor, unit: Tensor) -> Tensor:

@@ -23,3 +23,24 @@ def power_of_two(values: Tensor) -> Tensor:
     exponent = exponent.clamp(-limit, limit).to(values.dtype)
     harmless = (values == 0) | (exponent.abs() < _HARMLESS_EXPONENT)
     return torch.where(harmless, 1, torch.exp2(exponent))
+
+
+def rescaled(codes: Tensor, size: Tensor, unit: Tensor) -> Tensor:
+    """Codes of samples that were divided by ``size``, with atoms that were divided by ``unit``.
+
+    Raises
+    ------
+    ValueError
+        If codes become infinite, or all of a sample's vanish.
+    """
+    kind, active = torch.finfo(codes.dtype), codes != 0
+    grown = torch.where(active, codes * (size[:, None] / unit), 0)
+    # Samples that are themselves next to nothing may vanish.
+    had_codes = active.any(dim=1) & (size > kind.tiny / kind.eps)
+    if not grown.isfinite().all() or not grown.any(dim=1)[had_codes].all():
+        raise ValueError(
+            f"The codes have sizes that {kind.dtype} does not hold, {kind.tiny:.0e} to "
+            f"{kind.max:.0e}: X and the dictionary differ too much in size; scale one of them, or "
+            "pass float64."
+        )
+    return grown

@@ -8,7 +8,7 @@ from on_disk import OnDisk
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import JumpReLUSAE, TopKSAE, _rows
+from skamort import GradSparseCoder, JumpReLUSAE, TopKSAE, _rows
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators import fit_many
 from skamort.estimators._base_trained import BaseTrainedEncoder
@@ -145,3 +145,40 @@ def test_a_fit_worse_than_the_mean_of_its_rows_warns():
 def test_a_fit_no_worse_does_not(X):
     sae = TopKSAE(4, k=1, max_iter=500, tol=0.5, fit_intercept=True, random_state=0)
     assert sae.fit(X).score(X) >= 0
+
+
+def fit_known(coder, X, codes):
+    return coder.fit(X, codes=codes)
+
+
+LEARNERS = [
+    *((algorithm, fit) for algorithm in ("cd", "fista", "adam")),
+    *(("cd", how) for how in (fit_in_parts, fit_again, fit_known)),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "how"), LEARNERS)
+def test_dictionary_learning_follows_the_unit(signal, algorithm, how):
+    coder = GradSparseCoder(12, algorithm=algorithm, alpha=0.1, max_iter=2, random_state=0)
+    coder.set_params(fit_intercept=True, batch_size=32, dict_init="samples")
+    X, codes = (values[:64] for values in signal)
+    found = how(clone(coder), X, codes)
+    # The published descent starts at codes of one size, whatever that of the data.
+    atol = 2e-3 if algorithm == "adam" else 1e-6
+    for unit in (2.0**-100, 2.0**100):
+        A, Z = np.float32(unit) * X, np.float32(unit) * codes
+        other = how(in_unit(coder, unit), A, Z)
+        assert_allclose(other.components_, found.components_, atol=atol)
+        assert_array_equal(other.intercept_ / np.float32(unit), found.intercept_)
+        assert_allclose(other.transform(A) / np.float32(unit), found.transform(X), atol=10 * atol)
+        assert_allclose(np.array(other.loss_curve_) / unit**2, found.loss_curve_, rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1e-90, 1e150])
+def test_dictionary_learning_takes_all_that_float64_holds(size):
+    X = np.random.RandomState(0).randn(60, 6)
+    coder = GradSparseCoder(8, alpha=0.1, max_iter=3, random_state=0)
+    expected = clone(coder).fit(X).score(X)
+    assert coder.set_params(alpha=0.1 * size).fit(size * X).score(size * X) == pytest.approx(
+        expected, abs=1e-6
+    )
