@@ -1,6 +1,15 @@
 """Sparse autoencoders, sparse coding and the hybrids between, as scikit-learn estimators."""
 
-from . import _fork  # noqa: F401 - it watches over processes that are forked later
+from . import (  # noqa: F401 - `_fork` watches over processes that are forked later
+    _fork,
+    datasets,
+    estimators,
+    inspection,
+    metrics,
+    modules,
+    solvers,
+    training,
+)
 from .estimators import (
     AmortizedCoder,
     GradSparseCoder,

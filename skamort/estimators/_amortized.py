@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from .._compat import HasMethods, Interval, StrOptions, fit_context
+from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import alpha_of
 from .._fitted import configured, fitted, is_fitted
 from .._rows import Rows
@@ -24,6 +24,7 @@ from ._base import BaseSparseCoder, resolve_device
 from ._base_trained import BaseTrainedEncoder
 from ._centered_rows import CenteredRows
 from ._declared import parameter
+from ._fitting import fitting
 from ._grad_sparse_coder import GradSparseCoder
 from ._lista import LISTAEncoder
 
@@ -111,7 +112,7 @@ class AmortizedCoder(BaseSparseCoder):
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
     n_augmented: int = parameter(Interval(Integral, 0, None, closed="left"), default=0)
 
-    @fit_context(prefer_skip_nested_validation=False)
+    @fitting(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Fit the teacher, then the encoder on the teacher's codes.
 

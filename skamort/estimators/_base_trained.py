@@ -13,7 +13,6 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._compat import fit_context
 from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
@@ -38,6 +37,7 @@ from ._changes import changed_since, parameters_of
 from ._checks import check_callbacks, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
+from ._fitting import fitting
 from ._parameters import DictionaryParameters, TrainingParameters
 from ._usefulness import warn_if_useless
 
@@ -48,7 +48,7 @@ _SCALING_ROWS = 512
 class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCoder):
     """Base of the encoders that training fits, with or without their dictionary."""
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fitting(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, *, codes=None, code_loss="cosine", resume=False):
         """Train the encoder, and the dictionary where it is not known.
 
@@ -100,7 +100,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         warn_if_useless([job], type(self).__name__)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fitting(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, sample_weight=None, *, codes=None, code_loss="cosine"):
         """Train for one more pass over X, one chunk of a larger whole.
 

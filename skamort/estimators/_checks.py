@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, InputShapeSetter, PassthroughScoring
 
 from ..training import CODE_LOSSES, Checkpoint, Schedule
+
+_MISPLACED = {
+    BatchScoring: "training keeps no record of single batches; take EpochScoring",
+    PassthroughScoring: "training keeps no record of single batches; take EpochScoring",
+    InputShapeSetter: "the estimator knows the shape of its input; leave it out",
+}
 
 
 def check_callbacks(owner):
@@ -13,7 +19,10 @@ def check_callbacks(owner):
     Raises
     ------
     TypeError
-        If one of them is not a callback, a class of callbacks, or such with a name.
+        If one of them is not a callback, a class of callbacks, or such with a name, or one that has
+        nothing to do here.
+    ValueError
+        If one monitors rows that are not held out.
     """
     callbacks = list(owner.callbacks or ())
     for entry in callbacks:
@@ -29,7 +38,21 @@ def check_callbacks(owner):
                 f"{type(owner).__name__}: callbacks must hold skorch callbacks or pairs of a name "
                 f"and one, got {entry!r}; derive it from skorch.callbacks.Callback."
             )
+        _check_can_work(owner, callback, kind)
     return callbacks
+
+
+def _check_can_work(owner, callback, kind):
+    """Refuse a callback that looks for what a fit does not have."""
+    for misplaced, reason in _MISPLACED.items():
+        if issubclass(kind, misplaced):
+            raise TypeError(f"{type(owner).__name__}: {kind.__name__} cannot work, {reason}.")
+    monitor = getattr(callback, "monitor", None)
+    if str(monitor).startswith("valid_") and not owner.early_stopping:
+        raise ValueError(
+            f"{type(owner).__name__}: {kind.__name__} monitors {monitor}, but no rows are held "
+            "out; set early_stopping=True, or let it monitor 'train_loss'."
+        )
 
 
 def check_code_loss(owner, code_loss):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
@@ -16,6 +17,7 @@ from ._base_trained import BaseTrainedEncoder
 from ._usefulness import warn_if_useless
 
 
+@torch.inference_mode(False)
 def fit_many(
     estimator: BaseEstimator,
     X: Any,

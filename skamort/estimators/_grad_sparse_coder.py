@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._compat import StrOptions, fit_context
+from .._compat import StrOptions
 from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._rows import few_rows
@@ -26,6 +26,7 @@ from ._dictionary import (
     resolve_n_components,
 )
 from ._dictionary_learning import DictionaryLearner, update_online
+from ._fitting import fitting
 from ._learned_dictionary import LearnedDictionary
 from ._parameters import (
     ALGORITHM_RULE,
@@ -163,7 +164,7 @@ class GradSparseCoder(
     transform_alpha: float | None = parameter(NON_NEGATIVE, None, default=None, may_change="warm")
     warm_start: bool = parameter("boolean", default=False, may_change="warm")
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fitting(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, codes=None):  # noqa: ARG002
         """Learn the dictionary.
 
@@ -198,7 +199,7 @@ class GradSparseCoder(
             self._warn_not_converged()
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @fitting(prefer_skip_nested_validation=True)
     @torch.no_grad()
     def partial_fit(self, X, y=None, *, codes=None):  # noqa: ARG002
         """Pass over X online, one chunk of a larger whole.

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 
-from .._compat import HasMethods, fit_context
+from .._compat import HasMethods
 from .._fitted import fitted
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
 from ._declared import parameter
+from ._fitting import fitting
 from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
@@ -96,7 +97,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
     residual_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
 
-    @fit_context(prefer_skip_nested_validation=False)
+    @fitting(prefer_skip_nested_validation=False)
     def fit(self, X, y=None):
         """Take the dictionary, or fit the estimator that learns it.
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .._rows import few_rows
 from ._codes import DenseCodes, SparseCodes, sampled_product
-from ._workspace import Workspace, add_gradient, gradient_of
+from ._workspace import Workspace, add_gradient, add_gradient_rows
 
 _TYING_RIDGE = 1e-3
 
@@ -89,7 +89,8 @@ class Encoder(nn.Module):
         workspace: Workspace,  # noqa: ARG002
     ) -> None:
         """Add the gradients of the encoder, and of the intercept through it, given dL/dA."""
-        preactivations.backward(gradient.to_dense().to(preactivations.dtype))
+        if preactivations.requires_grad:  # not all is frozen
+            preactivations.backward(gradient.to_dense().to(preactivations.dtype))
 
     def entries(self, centered: Tensor, indices: Tensor, values: Tensor) -> Tensor:  # noqa: ARG002
         """Return A at `indices` (n, k) in the dtype of the data, given `values` of half precision.
@@ -226,9 +227,9 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
 
     def backward_of(self, latents: Tensor, centered: Tensor, gradient: DenseCodes) -> None:
         """Add the gradients that follow from dL/dA of some latents, once those of all are there."""
-        gradient_of(self.weight).index_add_(0, latents, gradient.transposed_product(centered))
+        add_gradient_rows(self.weight, latents, gradient.transposed_product(centered))
         if self.bias is not None:
-            gradient_of(self.bias).index_add_(0, latents, gradient.column_sums())
+            add_gradient_rows(self.bias, latents, gradient.column_sums())
 
     def entries(self, centered, indices, values):
         """Return A at `indices`, computed anew where `values` are of half precision."""

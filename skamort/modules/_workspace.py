@@ -62,14 +62,17 @@ class Workspace:
         return Workspace, ()
 
 
-def gradient_of(parameter: Tensor) -> Tensor:
-    """Return the gradient that a parameter has."""
-    assert parameter.grad is not None
-    return parameter.grad
+def add_gradient_rows(parameter: Tensor, rows: Tensor, gradient: Tensor) -> None:
+    """Add to some rows of the gradient that a parameter has, if it is to be learned."""
+    if parameter.grad is not None:
+        parameter.grad.index_add_(0, rows, gradient)
 
 
 def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
-    """Add to the gradient of a parameter; the first of a step is taken as it is."""
+    """Add to the gradient of a parameter, if it is to be learned; the first of a step is taken as
+    it is."""
+    if not parameter.requires_grad:  # frozen, as by a callback
+        return
     if parameter.grad is None:
         parameter.grad = gradient
     else:

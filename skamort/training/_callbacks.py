@@ -11,7 +11,7 @@ from skorch.callbacks import Callback
 from .._progress import progress_bar
 from ._callback import Setting, Stateful
 from ._plateau import Plateau
-from ._rules import clear_denormals, clipping_factor, normalize_atoms, project_on_sphere
+from ._rules import clear_denormals, clipping_factor, is_lowest, normalize_atoms, project_on_sphere
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -35,13 +35,16 @@ class UnitNormAtoms(Callback):
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Project the gradient on the sphere's tangent space."""
         dictionary = net.module_.decoder.dictionary
+        if dictionary.grad is None:  # frozen by another callback
+            return
         for atoms, grad in zip(_row_blocks(dictionary), _row_blocks(dictionary.grad), strict=True):
             project_on_sphere(grad, atoms)
 
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
         """Rescale the atoms."""
-        if training:
-            for atoms in _row_blocks(net.module_.decoder.dictionary):
+        dictionary = net.module_.decoder.dictionary
+        if training and dictionary.requires_grad:
+            for atoms in _row_blocks(dictionary):
                 normalize_atoms(atoms)
 
 
@@ -116,8 +119,8 @@ def _row_blocks(matrix):
 class BestWeights(Stateful):
     """Go back to the weights of the epoch with the lowest validation loss when training ends.
 
-    Without a validation loss it does nothing. The history tells by ``valid_loss_best`` which epochs
-    were the best so far.
+    Without a validation loss it keeps none. The history tells by ``train_loss_best`` and
+    ``valid_loss_best`` which epochs were the best so far.
     """
 
     state = ("lowest_", "weights_")
@@ -129,6 +132,7 @@ class BestWeights(Stateful):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Keep the weights of a new best epoch."""
+        net.history.record("train_loss_best", is_lowest("train_loss", net.history))
         loss = net.history[-1].get("valid_loss")
         if loss is None:
             return

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from ..modules import SparseAutoencoder, Workspace
@@ -135,7 +136,8 @@ class SparseNet(NeuralNet):
             device=str(device),
             callbacks=list(callbacks),
             train_split=None,
-            **{"verbose": 0, **kwargs},
+            use_caching=False,  # scores ask `predict`
+            **kwargs,
         )
 
     @property
@@ -300,6 +302,10 @@ class SparseNet(NeuralNet):
             self.fit_loop(X, y, **fit_params)
         except TrainingConverged:
             self.converged_ = True
+        except KeyboardInterrupt:
+            if not self._was_stopped_early():
+                raise
+            self.converged_ = True
         finally:
             self._drop_unfinished_epoch()
             self.pass_ = self.criterion_.sample_weight = None
@@ -314,6 +320,25 @@ class SparseNet(NeuralNet):
                 f"{type(loss).__name__} knows no weights of samples, got sample_weight; name "
                 '"sample_weight" in its offers once its value uses the attribute, or fit without.'
             )
+
+    def _was_stopped_early(self):
+        """Whether skorch's `EarlyStopping`, which raises what an interrupt by the user does, has
+        ended training."""
+        stops = [c for _, c in self.callbacks_ if isinstance(c, EarlyStopping)]
+        return any(stop.misses_ >= stop.patience for stop in stops)
+
+    @torch.no_grad()
+    def predict(self, X):
+        """Return the codes of data as an ndarray of shape (n_samples, n_components).
+
+        Parameters
+        ----------
+        X : TrainingData
+            What a scoring function of skorch's callbacks gets as its data.
+        """
+        self.module_.eval()
+        codes = [self.module_.encode(batch[0]) for batch in self.get_iterator(X)]
+        return torch.cat(codes).cpu().numpy()
 
     def _drop_unfinished_epoch(self):
         """Leave in the history only the epochs that came to their end."""

@@ -5,7 +5,8 @@ Tensors of many models have a leading axis of models; the others are those of on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -71,3 +72,10 @@ def mean_of_batches(values: Sequence[Any], n_rows: Sequence[int]) -> Any:
     """Return the mean a sample of numbers, or arrays of such, that are means of batches."""
     pairs = zip(values, n_rows, strict=True)
     return sum(value * size for value, size in pairs) / sum(n_rows)
+
+
+def is_lowest(name: str, epochs: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a value of the last epoch is the lowest; those before say so by
+    ``<name>_best``."""
+    before = (epoch[name] for epoch in reversed(epochs) if epoch.get(f"{name}_best"))
+    return epochs[-1][name] < next(before, math.inf)

@@ -124,7 +124,7 @@ class SparseCodingLoss(ReconstructionLoss):
         gradient = self.code_gradient(module, preactivations, codes, residual_grad, space)
         module.encoder.backward(centered, preactivations, gradient, intercept, workspace)
         if intercept is not None:  # its share through the encoder is there already
-            intercept.grad += residual_grad.sum(0)
+            add_gradient(intercept, residual_grad.sum(0))
 
     def code_gradient(
         self,

@@ -286,7 +286,7 @@ LACKING = {
     ),
     "both": (
         {"encoder": LISTA(torch.eye(6, 4), 0.1, 2), "criterion": SparseCodingLoss(multi_topk=True)},
-        "requires n_kept and partial_gradients of the model and its loss, which offer dead;",
+        "requires n_kept and partial_gradients of the model and its loss, which offer dead",
     ),
     "one of two": (
         {"encoder": DeepEncoder(torch.eye(6, 4), 0.1, 2), "callbacks": [("deep", NeedsDepth())]},

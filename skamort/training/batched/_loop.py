@@ -22,7 +22,7 @@ from .._data import InMemoryData, TrainingData
 from .._dead_latents import LatentActivity
 from .._job import Job
 from .._net import SparseNet
-from .._rules import count_silence, mean_of_batches
+from .._rules import count_silence, is_lowest, mean_of_batches
 from ._batches import StackedBatches
 from ._net import BatchedNet
 from ._plan import plan
@@ -106,6 +106,7 @@ class BatchedTraining:
         self._keep_best(rows, counts.float() / self.training.n_rows)
         for model, row in zip(self.models, rows, strict=True):
             self.history[model].append(row)
+            row["train_loss_best"] = is_lowest("train_loss", self.history[model])
 
     def _keep_best(self, rows: list[dict], frequency: Tensor) -> None:
         """Keep what was learned in an epoch by the models of which it is the best."""
