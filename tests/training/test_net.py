@@ -290,7 +290,7 @@ LACKING = {
     ),
     "one of two": (
         {"encoder": DeepEncoder(torch.eye(6, 4), 0.1, 2), "callbacks": [("deep", NeedsDepth())]},
-        "NeedsDepth requires latent_rows of the model and its loss, which offer dead, depth;",
+        "NeedsDepth requires latent_rows of the model and its loss, which offer dead, depth",
     ),
 }
 
