@@ -184,7 +184,7 @@ def compare_on_toy():
 def recover_codes(seed=20240625):
     """Print how well optimization finds the codes where the dictionary is known."""
     X, dictionary, codes = make_published_signal(seed, n_samples=1024)
-    coder = ITOCoder(dictionary=dictionary, alpha=0.0025)
+    coder = ITOCoder(dictionary=dictionary, alpha=0.0025, positive_code=True)
     clock = time.perf_counter()
     found = coder.fit(X).transform(X)
     print(f"toy {seed}, dictionary known: ITOCoder {time.perf_counter() - clock:.2f} s", end="")

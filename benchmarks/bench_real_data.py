@@ -212,7 +212,7 @@ def compare(data):
     runs["TopKSAE"] = replace(runs["TopKSAE"], alpha=runs["ITOCoder, TopK's atoms"].alpha)
     for name, base in (("TopK's", "TopKSAE"), ("learned", "GradSparseCoder")):
         atoms = runs[base].encoder.components_
-        ksparse = ITOCoder(dictionary=atoms, n_nonzero_coefs=data.k)
+        ksparse = ITOCoder(dictionary=atoms, n_nonzero_coefs=data.k, positive_code=True)
         label = f"ITOCoder, k-sparse, {name} atoms"
         runs[label] = run(ksparse, data, runs[base].alpha, runs[base].fit_seconds)
     runs["MiniBatchDictionaryLearning"] = run_sklearn(data, learned.alpha, common)
@@ -304,7 +304,9 @@ def compile_kernels(data):
     some = data.train[:100]
     coder = GradSparseCoder(8, max_iter=2).fit(some)
     coder.transform(some)
-    ITOCoder(dictionary=coder.components_, n_nonzero_coefs=2).fit(some).transform(some)
+    ITOCoder(dictionary=coder.components_, n_nonzero_coefs=2, positive_code=True).fit(
+        some
+    ).transform(some)
 
 
 def main():

@@ -30,7 +30,7 @@ scenarios = {
     "dictionary known": {
         "SAE": SAEEncoder(dictionary=dictionary, **amortized).fit(X_train),
         "MLP": MLPEncoder(dictionary=dictionary, **amortized).fit(X_train),
-        "ITO": ITOCoder(dictionary=dictionary, alpha=0.0025).fit(X_train),
+        "ITO": ITOCoder(dictionary=dictionary, alpha=0.0025, positive_code=True).fit(X_train),
     },
     "neither known": {
         "SAE": SAEEncoder(16, **amortized).fit(X_train),

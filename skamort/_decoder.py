@@ -61,7 +61,7 @@ def alpha_of(estimator: Any) -> float:
 def positive_of(estimator: Any, codes: Codes) -> bool:
     """Whether codes are >= 0 by rule; where there is no rule, whether they happen to be."""
     smallest = codes.min()
-    declared = getattr(estimator, "positive_code", None)
+    declared = getattr(estimator, "positive_code_", getattr(estimator, "positive_code", None))
     if declared and smallest < 0:
         raise ValueError(
             f"{type(estimator).__name__} has positive_code=True but gave negative codes, down to "

@@ -88,7 +88,7 @@ for name, encoder in learners.items():
         lambda encoder=encoder: encoder.fit(X, codes=Z).transform(X_test),
         matched=True,
     )
-exact = ITOCoder(dictionary=dictionary, alpha=0.01 * M / (2 * N))
+exact = ITOCoder(dictionary=dictionary, alpha=0.01 * M / (2 * N), positive_code=True)
 find = exact.fit(X_test).transform
 score("dictionary known, optimization", "better method", lambda: find(X_test))
 

@@ -76,7 +76,9 @@ for known, case in cases.items():
                 found = coder.fit(case.X_train).transform(case.X_test)
             better[name].append(case.latent_mcc(found, matched=known == "codes"))
         if known == "dictionary":
-            exact = ITOCoder(dictionary=case.dictionary, alpha=INFERENCE_ALPHA).fit(case.X_train)
+            exact = ITOCoder(
+                dictionary=case.dictionary, alpha=INFERENCE_ALPHA, positive_code=True
+            ).fit(case.X_train)
             better["ITO"].append(case.latent_mcc(exact.transform(case.X_test)))
         elif known is None:
             better["sparse coding"].append(case.latent_mcc(teacher.transform(case.X_test)))

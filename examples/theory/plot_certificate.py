@@ -41,7 +41,7 @@ encoders = {
 }
 shared = {"dictionary": dictionary, "alpha": ALPHA, "algorithm": "fista", "transform_tol": 0}
 stopped = {
-    f"FISTA-{n}": ITOCoder(transform_max_iter=n, **shared)
+    f"FISTA-{n}": ITOCoder(transform_max_iter=n, **shared, positive_code=True)
     for n in (2, 5, 10, 20, 50, 100, 200, 500)
 }
 

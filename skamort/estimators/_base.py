@@ -94,13 +94,13 @@ class BaseSparseCoder(
             Sparse codes, of the dtype the estimator was fitted with. A SciPy CSR array if
             `sparse_output`; the dense codes are then never held as a whole.
         """
-        check_is_fitted(self)
-        blocks = self._blocks(self._check_rows(X, reset=False))
+        coder = self._ready(X)
+        blocks = coder._blocks(coder._check_rows(X, reset=False))
         if self.sparse_output:
             # csr_array: SciPy before 1.12 stacks arrays into a matrix
-            blocks = [self._encode_block_to_csr(block) for block in blocks]
+            blocks = [coder._encode_block_to_csr(block) for block in blocks]
             return sparse.csr_array(sparse.vstack(blocks, format="csr"))
-        return _stack([self._encode_block(block).cpu().numpy() for block in blocks])
+        return _stack([coder._encode_block(block).cpu().numpy() for block in blocks])
 
     def inverse_transform(self, X):
         """Reconstruct data from codes.
@@ -115,16 +115,16 @@ class BaseSparseCoder(
         X_original : ndarray of shape (n_samples, n_features)
             ``X @ components_``, plus the intercept where the estimator has one.
         """
-        check_is_fitted(self)
+        coder = self._ready()
         codes = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "codes")
         codes = check_array(codes, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
         if codes.shape[1] != self._n_features_out:
             raise ValueError(
-                f"{type(self).__name__}: the codes have {codes.shape[1]} columns, the dictionary "
-                f"has {self._n_features_out} atoms; pass codes as transform returns them."
+                f"{type(self).__name__}: the codes have {codes.shape[1]} columns, those of this "
+                f"dictionary have {self._n_features_out}; pass codes as transform returns them."
             )
-        reconstruction = codes @ self.components_
-        intercept = getattr(self, "intercept_", None)
+        reconstruction = self._joined(codes) @ coder.components_
+        intercept = getattr(coder, "intercept_", None)
         return reconstruction if intercept is None else reconstruction + intercept
 
     def score(self, X, y=None, sample_weight=None):  # noqa: ARG002
@@ -144,17 +144,26 @@ class BaseSparseCoder(
         score : float
             1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better.
         """
-        check_is_fitted(self)
-        rows, variance = self._check_rows(X, reset=False), ExplainedVariance()
+        coder = self._ready(X)
+        rows, variance = coder._check_rows(X, reset=False), ExplainedVariance()
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights)
-        dtype, device = self._torch_dtype_and_device()
+        dtype, device = coder._torch_dtype_and_device()
         for block in rows.blocks(self._n_features_out):
             X = rows[block]
-            codes = self._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
+            codes = coder._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
             given = () if weights is None else (weights[block],)
-            variance.add(X.numpy(), self.inverse_transform(codes), *given)
+            variance.add(X.numpy(), coder.inverse_transform(codes), *given)
         return variance.fraction()
+
+    def _ready(self, X=None):  # noqa: ARG002  (some need no fit)
+        """Return what codes the rows of X: itself, once it is fitted."""
+        check_is_fitted(self)
+        return self
+
+    def _joined(self, codes):
+        """Return codes that have one column an atom."""
+        return codes
 
     def _blocks(self, rows):
         """Yield consecutive rows as tensors that are encoded at once."""

@@ -40,6 +40,7 @@ from ._parameters import (
 )
 from ._published_descent import PublishedDescent
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
+from ._split_sign import SplitSign
 from ._statistics import Statistics
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
@@ -50,7 +51,12 @@ _FEWEST_BATCHES = 8
 
 
 class GradSparseCoder(
-    DictionaryParameters, L1Parameters, CenterParameters, InferenceParameters, BaseSparseCoder
+    DictionaryParameters,
+    L1Parameters,
+    CenterParameters,
+    InferenceParameters,
+    SplitSign,
+    BaseSparseCoder,
 ):
     """Sparse coding: the dictionary and the codes that minimize the objective, by optimization.
 
@@ -89,8 +95,9 @@ class GradSparseCoder(
         Learning has converged when the objective has not fallen by this share of itself for ten
         iterations; "adam" does not stop early.
     transform_algorithm : str
-        Solver that finds the codes in `transform`, a key of `skamort.solvers.SOLVERS` or "auto",
-        which picks one as `skamort.solvers.sparse_encode` does.
+        Solver that finds the codes in `transform`, a key of `skamort.solvers.SOLVERS`, one of
+        scikit-learn's "lars", "lasso_cd", "lasso_lars" and "threshold", or "auto", which picks one
+        as `skamort.solvers.sparse_encode` does.
     transform_n_nonzero_coefs : int
         Most non-zeros of a code in `transform`, in place of the L1 penalty, for "auto" and for the
         k-sparse solvers. None: as many as the penalty leaves, or `transform_residual_tol` needs;
@@ -433,7 +440,8 @@ class GradSparseCoder(
         alpha = self.alpha if self.transform_alpha is None else self.transform_alpha
         center = self._fitted_center(X)
         X = X if center is None else X - center
-        return encode(self, X, alpha=alpha, prefix="transform_")
+        codes = encode(self, X, alpha=alpha, positive=self.positive_code, prefix="transform_")
+        return self._split(codes)
 
     def _torch_dtype_and_device(self):
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from .._compat import HasMethods
+from .._compat import HasMethods, StrOptions
+from .._decoder import positive_of
 from .._fitted import fitted
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
@@ -17,15 +20,23 @@ from ._fitting import fitting
 from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
+from ._split_sign import SplitSign, joined
+
+# What is known before `fit` where the dictionary is given.
+_KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "positive_code_")
+_ROWS_FOR_SIGN = 100
 
 
-class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
+class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
     """Codes by inference-time optimization, for any dictionary and from any warm start.
 
     For each row x, `transform` minimizes ``1/2 ||x - c - z D||^2 + alpha ||z||_1`` over codes z, a
     convex problem, to a certified accuracy. The dictionary D is an array or that of another
     estimator; the search starts from that estimator's codes, so what it wins over them is their
     amortization gap.
+
+    With `dictionary` there is nothing to learn, and `transform`, `inverse_transform` and `score`
+    work without `fit`, as those of scikit-learn's `SparseCoder` do.
 
     Parameters
     ----------
@@ -40,9 +51,10 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         fitted. Values of a grid search are cloned by themselves and fitted again, but in a
         `FrozenEstimator`. None, without `dictionary`: a `SAEEncoder` with this `alpha`.
     algorithm : str
-        Solver, a key of `skamort.solvers.SOLVERS` or "auto", which picks one as
-        `skamort.solvers.sparse_encode` does. "topk_refined" keeps the support that the estimator's
-        own encoder finds and solves for its coefficients.
+        Solver, a key of `skamort.solvers.SOLVERS`, one of scikit-learn's "lars", "lasso_cd",
+        "lasso_lars" and "threshold", or "auto", which picks one as `skamort.solvers.sparse_encode`
+        does. "topk_refined" keeps the support that the estimator's own encoder finds and solves for
+        its coefficients.
     n_nonzero_coefs : int
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
         solvers. None: as many as the penalty leaves, or `residual_tol` needs; else a tenth of the
@@ -51,6 +63,10 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         Squared residual of a row, ``||x - c - z D||^2``, at which it takes no more atoms, in place
         of the L1 penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit". To denoise: about
         1.2 times n_features times the noise's variance.
+    positive_code : bool or "auto"
+        Whether codes are >= 0. "auto": as those of the estimator are, by its `positive_code` where
+        it has one, else by the codes that it gives to the first 100 rows; with `dictionary` alone
+        codes have either sign, as those of `SparseCoder`.
     sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
@@ -65,6 +81,8 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         Dictionary.
     intercept_ : ndarray of shape (n_features,) or None
         Center of the data that the estimator has learned; None where it has none.
+    positive_code_ : bool
+        Whether codes are >= 0.
     estimator_ : object
         The fitted estimator that gives dictionary and warm start; None with `dictionary`.
 
@@ -91,6 +109,9 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
     (1797, 128)
     """
 
+    positive_code: Any = parameter(
+        "boolean", StrOptions({"auto"}), default="auto", may_change="warm"
+    )
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
     estimator: Any = parameter(HasMethods(["fit"]), None, default=None)
     algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
@@ -128,6 +149,7 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
         self.estimator_ = None if known else self._fit_estimator(rows.source, y)
         self.intercept_ = getattr(self.estimator_, "intercept_", None)
         self.components_ = self._find_dictionary(rows[:1])
+        self.positive_code_ = self._resolve_sign(rows)
         check_sparsity(self, len(self.components_))
         return self
 
@@ -158,19 +180,53 @@ class ITOCoder(L1Parameters, InferenceParameters, BaseSparseCoder):
             )
         return check_dictionary(atoms, like).numpy()
 
+    def _resolve_sign(self, rows):
+        """Return whether codes are to be >= 0."""
+        if self.positive_code != "auto":
+            return bool(self.positive_code)
+        if self.estimator_ is None:
+            return False
+        return positive_of(self.estimator_, self._own_codes(rows[:_ROWS_FOR_SIGN]))
+
+    def _ready(self, X=None):
+        """Return itself, or before `fit` a copy that knows the given dictionary."""
+        if self.dictionary is None or "components_" in vars(self):
+            return super()._ready()
+        return copy(self).fit(self.dictionary if X is None else X)
+
+    def __getattr__(self, name):
+        # Only where there is no such attribute: before `fit`.
+        if name in _KNOWN_BEFORE and vars(self).get("dictionary") is not None:
+            return getattr(self._ready(), name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+
+    def __sklearn_is_fitted__(self):
+        return self.dictionary is not None or "components_" in vars(self)
+
+    def __sklearn_tags__(self):
+        """Declare that a given dictionary is all that is needed."""
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.dictionary is None
+        return tags
+
     def _encode_block(self, X):
         init = self._warm_start(X)
         if self.intercept_ is not None:
             X = X - torch.as_tensor(self.intercept_).to(X)
-        return encode(self, X, alpha=self.alpha, init=init)
+        positive = self.positive_code_
+        return self._split(encode(self, X, alpha=self.alpha, positive=positive, init=init))
 
     def _warm_start(self, X):
         """Return the codes of the estimator's own encoder as a tensor like X."""
         if self.estimator_ is None:
             return None
-        codes = self.estimator_.transform(X.cpu().numpy())
-        codes = torch.as_tensor(codes.toarray() if hasattr(codes, "toarray") else codes).to(X)
-        return codes.clamp(min=0) if self.positive_code else codes
+        codes = torch.as_tensor(self._own_codes(X)).to(X)
+        return codes.clamp(min=0) if self.positive_code_ else codes
+
+    def _own_codes(self, X):
+        """Return the estimator's codes of the tensor X, dense, one column an atom."""
+        codes = joined(self.estimator_, self.estimator_.transform(X.cpu().numpy()))
+        return np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
 
     def _count_flops(self, n_samples, mode, n_iter, formula):
         inner = 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._compat import HasMethods, Interval, StrOptions
-from ..solvers import SOLVERS
+from ..solvers import SKLEARN_ALGORITHMS, SOLVERS
 from ..training import Checkpoint, ResampleDead, Schedule, TeachDead
 from ._declared import Declared, parameter
 
@@ -133,7 +133,7 @@ class CenterParameters(Declared):
     )
 
 
-ALGORITHM_RULE = (StrOptions({"auto", *SOLVERS}),)
+ALGORITHM_RULE = (StrOptions({"auto", *SOLVERS, *SKLEARN_ALGORITHMS}),)
 
 
 class DeadLatentParameters(Declared):

@@ -26,7 +26,8 @@ def check_sparsity(owner, n_components, prefix=""):
 def _check_goes_by(owner, name, prefix):
     """Refuse the sparsity `name` where the algorithm does not go by it."""
     value, algorithm = getattr(owner, prefix + name), getattr(owner, f"{prefix}algorithm")
-    fitting = sorted(key for key, solver in SOLVERS.items() if hasattr(solver, name))
+    fitting = [key for key, solver in SOLVERS.items() if hasattr(solver, name)]
+    fitting = sorted(fitting + ["lars"] * (name == "n_nonzero_coefs"))
     if value is not None and algorithm not in ("auto", *fitting):
         raise ValueError(
             f"{type(owner).__name__}: {prefix}{name}={value} does not go with {prefix}algorithm="
@@ -34,7 +35,7 @@ def _check_goes_by(owner, name, prefix):
         )
 
 
-def encode(owner, X, *, alpha, prefix="", init=None):
+def encode(owner, X, *, alpha, positive, prefix="", init=None):
     """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name."""
     names = "n_nonzero_coefs", "residual_tol"
     limits = {name: getattr(owner, prefix + name) for name in names}
@@ -44,7 +45,7 @@ def encode(owner, X, *, alpha, prefix="", init=None):
         algorithm=getattr(owner, f"{prefix}algorithm"),
         alpha=alpha if set(limits.values()) == {None} else None,
         **limits,
-        positive=owner.positive_code,
+        positive=positive,
         init=init,
         max_iter=owner.transform_max_iter,
         tol=owner.transform_tol,

@@ -3,6 +3,7 @@
 from ._adam import Adam
 from ._base import SolverResult
 from ._cd import CoordinateDescent
+from ._choice import SKLEARN_ALGORITHMS
 from ._dictionary_update import update_dictionary
 from ._duality_gap import duality_gap
 from ._encode import sparse_encode
@@ -26,6 +27,7 @@ __all__ = [
     "MP",
     "OMP",
     "ORMP",
+    "SKLEARN_ALGORITHMS",
     "SOLVERS",
     "Adam",
     "CoordinateDescent",

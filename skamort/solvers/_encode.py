@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
@@ -104,8 +105,9 @@ def sparse_encode(
         "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
         (`IHT`) or "topk_refined" (`TopKRefined`). "auto" picks by problem: "omp" where
         ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd" on a CPU or
-        for more than 1024 atoms, and "fista". Scikit-learn's own, for NumPy input alone:
-        "lasso_lars", "lasso_cd", "lars", "threshold".
+        for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and without a
+        certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations, shrunk by
+        ``alpha``).
     n_nonzero_coefs : int, default=None
         Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
         features, or with ``residual_tol`` as many as it takes.
@@ -194,8 +196,13 @@ def sparse_encode(
            [-1. ,  0.5]])
     """
     if algorithm in SKLEARN_ALGORITHMS:
+        if return_info or residual_tol is not None:
+            raise ValueError(
+                f"sparse_encode: algorithm={algorithm!r} is scikit-learn's, without return_info "
+                f"and residual_tol; choose one of {sorted(SOLVERS)}."
+            )
         return _encode_by_sklearn(
-            X, dictionary, return_info, mask, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
+            X, dictionary, mask, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
             n_nonzero_coefs=n_nonzero_coefs, copy_cov=copy_cov, init=init, max_iter=max_iter,
             n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
         )  # fmt: skip
@@ -227,21 +234,18 @@ def sparse_encode(
     return (codes, info) if return_info else codes
 
 
-def _encode_by_sklearn(
-    X: Any, dictionary: Any, return_info: bool, mask: Any, **options: Any
-) -> Any:
+def _encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
     """Codes by an algorithm that scikit-learn has, and skamort has not."""
     if mask is not None:
         raise ValueError(
             f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's and takes no "
             f"mask; choose one of {sorted(SOLVERS)}."
         )
-    if return_info or isinstance(X, Tensor):
-        raise ValueError(
-            f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's, without torch "
-            f"and without return_info; choose one of {sorted(SOLVERS)}."
-        )
-    return _sklearn_sparse_encode(X, dictionary, **options)
+    arrays = {"X": X, "dictionary": dictionary, **options}
+    codes = _sklearn_sparse_encode(
+        **{k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in arrays.items()}
+    )
+    return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
 
 
 def _check_n_nonzero_coefs(limit: Any, n_components: int) -> int | None:

@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder, sparse_encode
+from sklearn.decomposition import NMF, PCA, DictionaryLearning, SparseCoder, sparse_encode
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
 from skamort.datasets import make_published_signal
 from skamort.estimators import _solver_parameters
-from skamort.metrics import latent_mcc, sparse_coding_objective
+from skamort.metrics import amortization_gap, latent_mcc, sparse_coding_objective
+from skamort.solvers import SKLEARN_ALGORITHMS
 from skamort.solvers import sparse_encode as solvers_sparse_encode
 
 
@@ -19,7 +22,7 @@ def signal():
 
 def test_known_dictionary_recovers_the_codes(signal):
     X, dictionary, codes = signal
-    found = ITOCoder(dictionary=dictionary, alpha=0.0025).fit_transform(X)
+    found = ITOCoder(dictionary=dictionary, alpha=0.0025, positive_code=True).fit_transform(X)
     assert latent_mcc(codes, found, matched=True) > 0.99
 
 
@@ -89,7 +92,8 @@ def test_the_warm_start_does_not_change_the_answer(signal):
     X = signal[0]
     topk = TopKSAE(n_components=16, max_iter=20, sparse_output=True, random_state=0).fit(X)
     warm = ITOCoder(estimator=topk, transform_tol=1e-9).fit(X).transform(X)
-    cold = ITOCoder(dictionary=topk.components_, transform_tol=1e-9).fit(X).transform(X)
+    options = {"positive_code": True, "transform_tol": 1e-9}
+    cold = ITOCoder(dictionary=topk.components_, **options).fit(X).transform(X)
     assert_allclose(warm, cold, atol=1e-3)
 
 
@@ -185,3 +189,107 @@ def test_a_residual_in_place_of_the_penalty(signal, algorithm):
         assert (residual <= tol).mean() > 0.7
         assert residual.mean() > 0.2 * tol
         assert not codes[energy < tol].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_given_dictionary_needs_no_fit(signal, dtype):
+    X, dictionary, _ = signal
+    X = X.astype(dtype)
+    coder = ITOCoder(dictionary=dictionary, alpha=0.01)
+    codes = coder.transform(X)
+    state = dict(vars(coder))
+    fitted = clone(coder).fit(X)
+    assert codes.dtype == dtype
+    assert_array_equal(codes, fitted.transform(X))
+    assert coder.score(X) == fitted.score(X)
+    assert_allclose(coder.inverse_transform(codes), fitted.inverse_transform(codes), atol=1e-6)
+    assert_array_equal(coder.get_feature_names_out(), fitted.get_feature_names_out())
+    assert_array_equal(coder.components_, dictionary)
+    assert coder.n_features_in_ == X.shape[1]
+    assert not coder.positive_code_
+    assert make_pipeline(coder).transform(X).shape == codes.shape
+    assert vars(coder) == state  # nothing is kept
+
+
+def test_without_fit_the_dictionary_of_the_moment_counts_and_is_checked(signal):
+    X, dictionary, _ = signal
+    coder = ITOCoder(dictionary=dictionary)
+    coder.transform(X)
+    coder.set_params(dictionary=dictionary[:5])
+    assert coder.transform(X).shape == (len(X), 5)
+    with pytest.raises(ValueError, match="zero"):
+        coder.set_params(dictionary=0 * dictionary).transform(X)
+    with pytest.raises(ValueError, match="features"):
+        coder.set_params(dictionary=dictionary[:, :3]).transform(X)
+    with pytest.raises(NotFittedError):
+        coder.set_params(dictionary=None).transform(X)
+    with pytest.raises(AttributeError, match="ITOCoder has no attribute 'components_'"):
+        coder.components_  # noqa: B018
+
+
+def test_frames_without_fit(signal):
+    pandas = pytest.importorskip("pandas")
+    X, dictionary, _ = signal
+    frame = pandas.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+    coder = ITOCoder(dictionary=dictionary).set_output(transform="pandas")
+    assert list(coder.transform(frame).columns) == list(coder.get_feature_names_out())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_signs_are_those_of_the_estimators_codes(signal):
+    X = signal[0]
+    signs = {
+        DictionaryLearning(8, max_iter=3, random_state=0): False,
+        DictionaryLearning(
+            8,
+            max_iter=3,
+            positive_code=True,
+            fit_algorithm="cd",
+            split_sign=True,
+            transform_algorithm="lasso_cd",
+            random_state=0,
+        ): True,
+        PCA(4): False,
+        NMF(4, max_iter=5, random_state=0): True,
+        TopKSAE(8, max_iter=2, random_state=0): True,
+        GradSparseCoder(8, max_iter=2, positive_code=False, random_state=0): False,
+        ITOCoder(dictionary=signal[1]): False,
+        ITOCoder(dictionary=signal[1], positive_code=True): True,
+    }
+    for estimator, positive in signs.items():
+        ito = ITOCoder(estimator=estimator).fit(np.abs(X))
+        assert ito.positive_code_ is positive
+        assert (ito.transform(np.abs(X)).min() < 0) is not positive
+        assert ITOCoder(estimator=estimator, positive_code=True).fit(np.abs(X)).positive_code_
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("algorithm", SKLEARN_ALGORITHMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scikit_learns_algorithms(signal, algorithm, dtype):
+    X, dictionary, _ = (a.astype(dtype) for a in signal)
+    limit = {"n_nonzero_coefs": 3} if algorithm == "lars" else {}
+    coder = ITOCoder(dictionary=dictionary, algorithm=algorithm, alpha=0.05, **limit)
+    expected = sparse_encode(X, dictionary, algorithm=algorithm, alpha=0.05, **limit)
+    codes = coder.transform(X)
+    assert codes.dtype == dtype
+    assert_allclose(codes, expected, rtol=1e-5, atol=1e-6)
+    assert_allclose(coder.set_params(sparse_output=True).transform(X).toarray(), codes)
+
+
+@pytest.mark.parametrize("sparse_output", [False, True])
+def test_split_signs(signal, sparse_output):
+    X, dictionary, _ = signal
+    coder = ITOCoder(dictionary=dictionary, alpha=0.01)
+    learned = GradSparseCoder(dictionary=dictionary, positive_code=False, alpha=0.01).fit(X)
+    for whole in (coder, learned):
+        split = clone(whole).set_params(split_sign=True, sparse_output=sparse_output).fit(X)
+        codes, halves = whole.transform(X), split.transform(X)
+        dense = halves.toarray() if sparse_output else halves
+        assert_array_equal(dense, np.hstack([codes.clip(min=0), (-codes).clip(min=0)]))
+        assert_allclose(split.inverse_transform(halves), whole.inverse_transform(codes))
+        assert split.score(X) == pytest.approx(whole.score(X))
+        assert len(split.get_feature_names_out()) == halves.shape[1]
+        assert_allclose(amortization_gap(split, X).gap, amortization_gap(whole, X).gap, atol=1e-6)
+        again = ITOCoder(estimator=split, alpha=0.01, positive_code=False).fit(X).transform(X)
+        assert_allclose(again, codes, atol=1e-2)

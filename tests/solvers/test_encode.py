@@ -77,11 +77,19 @@ def test_scikit_learn_algorithms_are_scikit_learns(algorithm):
     )
 
 
-def test_scikit_learn_algorithms_know_no_torch_and_no_certificate():
+def test_scikit_learn_algorithms_take_tensors():
+    data, atoms = torch.tensor(X, dtype=torch.float32), torch.tensor(DICTIONARY)
+    codes = sparse_encode(data, atoms, algorithm="lasso_lars", alpha=0.1)
+    assert codes.dtype == torch.float32
+    np.testing.assert_allclose(
+        codes, sparse_encode(X, DICTIONARY, algorithm="lasso_lars", alpha=0.1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("option", [{"return_info": True}, {"residual_tol": 1.0}])
+def test_scikit_learn_algorithms_know_no_certificate_and_no_residual(option):
     with pytest.raises(ValueError, match="is scikit-learn's"):
-        sparse_encode(torch.tensor(X), DICTIONARY, algorithm="lars")
-    with pytest.raises(ValueError, match="is scikit-learn's"):
-        sparse_encode(X, DICTIONARY, algorithm="lars", return_info=True)
+        sparse_encode(X, DICTIONARY, algorithm="lars", **option)
 
 
 def test_inputs_are_left_untouched():
