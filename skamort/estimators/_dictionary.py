@@ -10,6 +10,8 @@ from .._fitted import is_fitted
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 
+# Draws depend on their dtype. None, the data's, is what the published figures were made with.
+DRAWN_IN = torch.float64
 # Rows among which k-means++ chooses, an atom: more are slower and no better.
 _CANDIDATES_PER_ATOM = 10
 
@@ -70,7 +72,8 @@ def resolve_n_components(estimator):
 def initial_dictionary(estimator, X, generator, sample_weight=None):
     """Return unit-norm atoms: the known ones, the given start, or what `dict_init` names.
 
-    Random choices are made on the CPU, so that a seed gives the same atoms on every device.
+    Random choices are made on the CPU and in float64, so that a seed gives the same atoms on every
+    device and in every dtype.
 
     Parameters
     ----------
@@ -87,7 +90,8 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
     given = given_dictionary(estimator)
     if given is not None:
         return nn.functional.normalize(check_dictionary(given, like), dim=1)
-    atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=like.dtype)
+    dtype = DRAWN_IN or like.dtype
+    atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=dtype)
     if estimator.dict_init is not None:
         n_drawn = _CANDIDATES_PER_ATOM * n_components
         directions = _sampled_directions(X, n_drawn, generator, sample_weight)
@@ -99,12 +103,12 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
 
 
 def _sampled_directions(X, n_drawn, generator, sample_weight):
-    """Return random rows other than 0, scaled to unit norm, on the CPU."""
+    """Return random rows other than 0, scaled to unit norm, on the CPU and in float64."""
     if sample_weight is None:
         rows = torch.randperm(len(X), generator=generator)[:n_drawn]
     else:
         rows = drawn_rows(sample_weight, n_drawn, generator)
-    samples = X[rows].cpu()
+    samples = X[rows].cpu().double()
     lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
     return (samples / lengths)[lengths[:, 0] > 0]
 

@@ -1,4 +1,4 @@
-"""A seed means the same whatever torch's default dtype is."""
+"""A seed means the same in float32 and in float64, whatever torch's default dtype is."""
 
 from contextlib import contextmanager
 
@@ -9,8 +9,9 @@ from discovery import fast_estimators
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from skamort import SAEEncoder
-from skamort.estimators import fit_many
+from skamort import GradSparseCoder, SAEEncoder, TopKSAE
+from skamort.estimators import BaseTrainedEncoder, fit_many
+from skamort.training import ResampleDead
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -34,11 +35,41 @@ def default_float64():
         torch.set_default_dtype(torch.float32)
 
 
-def learned(estimator, dtype):
-    data = X.astype(dtype)
+def learned(estimator, dtype, data=X):
+    data = data.astype(dtype)
     estimator = clone(estimator).fit(data)
     frequency = getattr(estimator, "latent_frequency_", np.zeros(0, "f4"))
     return estimator.components_, estimator.transform(data), frequency
+
+
+@pytest.mark.parametrize("start", [None, "samples", "k-means++"])
+@pytest.mark.parametrize(("rate", "tolerance"), [(1e-30, 1e-5), (1e-3, 1e-4)])
+def test_one_seed_gives_the_same_in_both(estimator, start, rate, tolerance):
+    """The start, where steps have no length, and an epoch of several batches from there."""
+    if not isinstance(estimator, BaseTrainedEncoder):
+        pytest.skip("takes no steps of Adam")
+    quick = {"max_iter": 1, "batch_size": 7, "learning_rate": rate}
+    estimator.set_params(dict_init=start, n_components=12, **quick)
+    single, double = (learned(estimator, dtype, X.astype("f4")) for dtype in ("f4", "f8"))
+    for one, other in zip(single, double, strict=True):
+        assert_allclose(one, other, atol=tolerance)
+
+
+@pytest.mark.parametrize("start", [None, "samples", "k-means++"])
+def test_one_seed_learns_the_same_dictionary_in_both(start):
+    coder = GradSparseCoder(12, dict_init=start, max_iter=3, random_state=0)
+    single, double = (learned(coder, dtype, X.astype("f4")) for dtype in ("f4", "f8"))
+    for one, other in zip(single, double, strict=True):
+        assert_allclose(one, other, atol=1e-3)
+
+
+def test_one_seed_revives_the_same_latents_in_both():
+    dead = ResampleDead(window=10)
+    sae = TopKSAE(40, k=1, dead_latents=dead, max_iter=3, batch_size=20, random_state=0)
+    single, double = (learned(sae, dtype, X.astype("f4"))[0] for dtype in ("f4", "f8"))
+    start = learned(sae.set_params(dead_latents=None), "f8", X.astype("f4"))[0]
+    assert (np.abs(double - start).max(axis=1) > 0.1).sum() > 5
+    assert_allclose(single, double, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
