@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 _NO_WISH = (None, False, "auto")
 
@@ -28,12 +28,17 @@ def has_learned(part: Any) -> bool:
     return hasattr(part, "fit") and is_fitted(part) and not is_fitted(clone(part))
 
 
-def fitted(estimator: Any, X: Any, y: Any = None, **shared: Any) -> Any:
+def fitted(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **shared: Any) -> Any:
     """The estimator itself if it is fitted, else a fitted clone, `configured` with `shared`."""
     if is_fitted(estimator):
         return estimator
     part = configured(estimator, **shared)
-    return part.fit(X) if y is None else part.fit(X, y)
+    given = {} if sample_weight is None else {"sample_weight": sample_weight}
+    if given and not has_fit_parameter(part, "sample_weight"):
+        raise TypeError(
+            f"{type(part).__name__}.fit takes no sample_weight; fit without, or fit it beforehand."
+        )
+    return part.fit(X, **given) if y is None else part.fit(X, y, **given)
 
 
 def configured(estimator: Any, *, random_state: Any = None, **shared: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from numbers import Real
 from typing import Any
 
@@ -62,6 +63,11 @@ def size_of(centered: Any, sample_weight: Tensor | None) -> float:
     if sample_weight is not None:
         squares = mean_of_rows(squares, sample_weight)
     return squares.mean().sqrt().item() or 1.0
+
+
+def count_of(rows: Sized, sample_weight: Tensor | None = None) -> float:
+    """Return the number of rows, those with weights counted as so many."""
+    return len(rows) if sample_weight is None else float(sample_weight.sum())
 
 
 def mean_of_rows(values: Any, sample_weight: Tensor | None) -> Tensor:

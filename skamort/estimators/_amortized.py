@@ -16,6 +16,7 @@ from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import alpha_of
 from .._fitted import configured, fitted, is_fitted
 from .._rows import Rows
+from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import SparseRows
 from .._validation import check_dictionary
 from ..metrics import flops
@@ -113,7 +114,7 @@ class AmortizedCoder(BaseSparseCoder):
     n_augmented: int = parameter(Interval(Integral, 0, None, closed="left"), default=0)
 
     @fitting(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Fit the teacher, then the encoder on the teacher's codes.
 
         Parameters
@@ -122,6 +123,9 @@ class AmortizedCoder(BaseSparseCoder):
             Data.
         y : array-like of shape (n_samples,), default=None
             Passed on to a teacher that is fitted here; otherwise ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, passed on to a teacher that is fitted here and to the encoder.
+            Rows are drawn for augmentation in their proportion. None: all rows weigh 1.
 
         Returns
         -------
@@ -138,24 +142,30 @@ class AmortizedCoder(BaseSparseCoder):
             self.encoder._validate_params()  # before the teacher's work
         rows = self._check_rows(X, reset=True)
         rng = check_random_state(self.random_state)
-        teacher = self._find_teacher(rows.source, y, rng)
+        weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
+        weights = scaled_to_mean_one(weights)
+        teacher = self._find_teacher(rows.source, y, weights, rng)
         self._take_dictionary(teacher, rows[:1])
         codes = self._teach(teacher, rows)
         samples = [rows]
         if self.n_augmented:
-            samples.append(Rows(self._augment(rows, codes, rng), type(self).__name__))
+            augmented = self._augment(rows, codes, weights, rng)
+            samples.append(Rows(augmented, type(self).__name__))
+            if weights is not None:
+                weights = np.concatenate([weights, np.ones(self.n_augmented)])
             codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
         lessons = self._center_samples(samples)
         encoder = self.encoder or LISTAEncoder(alpha=_penalty_of(teacher), tol=1e-2)
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
-        self.encoder_ = encoder.fit(lessons, codes=codes, code_loss=self.code_loss)
+        taught = {"codes": codes, "code_loss": self.code_loss}
+        self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
         self.teacher_ = teacher
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
-    def _find_teacher(self, X, y, rng):
+    def _find_teacher(self, X, y, weights, rng):
         """Return the fitted teacher."""
         teacher = GradSparseCoder() if self.teacher is None else self.teacher
         if self.dictionary is not None:
@@ -165,7 +175,7 @@ class AmortizedCoder(BaseSparseCoder):
                     "pass one of them."
                 )
             teacher = clone(teacher).set_params(dictionary=self.dictionary)
-        return fitted(teacher, X, y, **self._shared(rng))
+        return fitted(teacher, X, y, weights, **self._shared(rng))
 
     def _shared(self, rng):
         """Return the parameters that the whole shares with its parts."""
@@ -209,9 +219,12 @@ class AmortizedCoder(BaseSparseCoder):
             )
         return codes
 
-    def _augment(self, X, codes, rng):
+    def _augment(self, X, codes, weights, rng):
         """Return samples with the supports of rows of X and other magnitudes."""
-        rows = rng.randint(len(X), size=self.n_augmented)
+        if weights is None:
+            rows = rng.randint(len(X), size=self.n_augmented)
+        else:
+            rows = rng.choice(len(X), size=self.n_augmented, p=weights / weights.sum())
         found = codes[rows].toarray()
         drawn, pools = found.copy(), codes.tocsc()
         for index, values in enumerate(drawn.T):

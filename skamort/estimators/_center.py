@@ -3,7 +3,7 @@
 import torch
 
 from .._rows import few_rows
-from .._sample_weight import mean_of_rows
+from .._sample_weight import count_of, mean_of_rows
 
 
 def initial_intercept(estimator, X, sample_weight=None):
@@ -14,9 +14,10 @@ def initial_intercept(estimator, X, sample_weight=None):
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
 
 
-def moved_center(center, n_seen, X):
-    """Return the mean of `n_seen` rows whose mean is `center`, and of those of X."""
-    return center + (X.mean(0) - center) * (len(X) / (n_seen + len(X)))
+def moved_center(center, n_seen, X, sample_weight=None):
+    """Return the mean of `n_seen` rows whose mean is `center`, and of those of X, weighted."""
+    n_new = count_of(X, sample_weight)
+    return center + (mean_of_rows(X, sample_weight) - center) * (n_new / (n_seen + n_new))
 
 
 def geometric_median(X, sample_weight=None, max_iter=100, tol=1e-5):

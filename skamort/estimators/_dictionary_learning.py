@@ -1,7 +1,7 @@
 """Dictionary learning: online, and by alternating minimization.
 
 Both minimize J(Z, D) = mean_i [ 1/2 ||x_i - z_i D||^2 + alpha ||z_i||_1 ] over codes Z and atoms D
-of unit norm, from a given dictionary:
+of unit norm, from a given dictionary. Samples with weights count as so many in all sums and means:
 
     online:     for every mini-batch of b samples, n of them seen before,
                 Z <- a solver on J(., D)
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .._rows import Rows
+from .._sample_weight import count_of
 from ..solvers import FISTA, CoordinateDescent, update_dictionary
 from ..training import Plateau
 from ._dictionary import drawn_rows
@@ -76,6 +77,8 @@ class DictionaryLearner:
         Converged when the objective has not fallen by this share of itself for ten iterations.
     generator : torch.Generator
         Draws the order of the samples, and atoms in place of unused ones.
+    sample_weight : Tensor of shape (n_samples,) or None
+        Weights of the rows; None: all weigh 1.
     """
 
     algorithm: Literal["cd", "fista"]
@@ -86,6 +89,7 @@ class DictionaryLearner:
     max_iter: int
     tol: float
     generator: torch.Generator
+    sample_weight: Tensor | None = None
 
     def learn(self, X: Rows, learned: LearnedDictionary) -> None:
         """Learn from the atoms of `learned` on, until neither codes nor dictionary gain."""
@@ -103,18 +107,27 @@ class DictionaryLearner:
         learned.statistics = learned.statistics or Statistics.like(learned.atoms)
         blocks = X.blocks(len(learned.atoms))
         for index in torch.randperm(len(blocks), generator=self.generator).tolist():
-            block = X[blocks[index]]
-            order = torch.randperm(len(block), generator=self.generator).to(block.device)
+            block = self._read(X, blocks[index])
+            order = torch.randperm(len(block[0]), generator=self.generator).to(block[0].device)
             for rows in order.split(self.batch_size):
-                total += self._learn_batch(block[rows], learned.atoms, learned.statistics)
-        learned.record(total / len(X))
+                batch = tuple(part[rows] for part in block)
+                total += self._learn_batch(batch, learned.atoms, learned.statistics)
+        learned.record(total / count_of(X, self.sample_weight))
 
-    def _learn_batch(self, X: Tensor, atoms: Tensor, statistics: Statistics) -> float:
-        """Update the atoms in place for one more batch; return its objective before."""
+    def _read(self, X: Rows, rows: slice) -> tuple[Tensor, ...]:
+        """Return rows, and their weights where they have some."""
+        weights = self.sample_weight
+        return (X[rows],) if weights is None else (X[rows], weights[rows])
+
+    def _learn_batch(
+        self, batch: tuple[Tensor, ...], atoms: Tensor, statistics: Statistics
+    ) -> float:
+        """Update the atoms in place for one more batch; return its summed objective before."""
+        X, *weights = batch
         encode = self._encoder(atoms, _ONLINE_INFERENCE)
         codes = encode(X)
-        losses = self._losses(X, codes, atoms)
-        unused = update_online([(X, codes)], len(X), atoms, statistics)
+        losses = self._losses(X, codes, atoms, *weights)
+        unused = update_online([(X, codes, *weights)], count_of(X, *weights), atoms, statistics)
         self._replace(atoms, unused, X, losses, encode)
         return float(losses.sum())
 
@@ -131,6 +144,8 @@ class DictionaryLearner:
         for _ in range(self.max_iter - len(learned.loss_curve)):
             losses, statistics = self._pass(X, codes, atoms)
             objective = float(losses.mean())
+            if self.sample_weight is not None:
+                objective /= float(self.sample_weight.mean())
             n_accelerated = 0 if objective > learned.objective else n_accelerated + 1
             learned.record(objective)
             previous, learned.atoms, learned.statistics = learned.atoms, atoms.clone(), statistics
@@ -147,12 +162,13 @@ class DictionaryLearner:
         """Find the codes of all samples; return the objective of each, and the statistics."""
         statistics, losses = Statistics.like(atoms), []
         for index, rows in enumerate(codes.blocks):
-            block, start = X[rows], codes[index]
+            block, *weights = self._read(X, rows)
+            start = codes[index]
             inference = _COLD_INFERENCE if start is None else _INFERENCE
             found = self._encoder(atoms, inference, start)(block)
             codes[index] = found
-            losses.append(self._losses(block, found, atoms))
-            statistics.add(block, found)
+            losses.append(self._losses(block, found, atoms, *weights))
+            statistics.add(block, found, *weights)
         return torch.cat(losses), statistics
 
     def _encoder(self, atoms: Tensor, inference: dict, start: Tensor | None = None) -> Encode:
@@ -161,10 +177,13 @@ class DictionaryLearner:
         settings = {"alpha": self.alpha, "positive": self.positive, "init": start}
         return lambda X: solver.solve(X, atoms, **settings).codes
 
-    def _losses(self, X: Tensor, codes: Tensor, atoms: Tensor) -> Tensor:
-        """Return the objective of each sample."""
+    def _losses(
+        self, X: Tensor, codes: Tensor, atoms: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        """Return the objective of each sample, times its weight."""
         residual = torch.addmm(X, codes, atoms, beta=-1)
-        return 0.5 * residual.square().sum(1) + self.alpha * codes.abs().sum(1)
+        losses = 0.5 * residual.square().sum(1) + self.alpha * codes.abs().sum(1)
+        return losses if sample_weight is None else losses.mul_(sample_weight)
 
     def _replace(
         self, atoms: Tensor, unused: Tensor, X: Tensor | Rows, losses: Tensor, encode: Encode
@@ -202,11 +221,11 @@ class _WarmCodes:
 
 
 def update_online(
-    blocks: Iterable[tuple[Tensor, Tensor]], n_samples: int, atoms: Tensor, statistics: Statistics
+    blocks: Iterable[tuple[Tensor, ...]], n_samples: float, atoms: Tensor, statistics: Statistics
 ) -> Tensor:
-    """Update the atoms in place for `n_samples` more samples and their codes, given in blocks;
-    return which atoms are unused."""
+    """Update the atoms in place for more samples and their codes, and weights where they have some,
+    given in blocks, which count as `n_samples`; return which atoms are unused."""
     statistics.forget(n_samples)
-    for X, codes in blocks:
-        statistics.add(X, codes)
+    for block in blocks:
+        statistics.add(*block)
     return update_dictionary(atoms, statistics.gram_codes, statistics.cross)

@@ -14,6 +14,7 @@ from .._compat import StrOptions
 from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._rows import few_rows
+from .._sample_weight import check_sample_weight, count_of, weights_to
 from .._unit import unit_of
 from .._validation import as_tensor
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
@@ -124,8 +125,9 @@ class GradSparseCoder(
         Number of iterations of the best start and of passes by `partial_fit`.
     n_iter_all_starts_ : int
         Number of iterations of all starts together and of passes by `partial_fit`.
-    n_samples_seen_ : int
-        Number of samples of `fit` and of all calls of `partial_fit` since.
+    n_samples_seen_ : int or float
+        Number of samples of `fit` and of all calls of `partial_fit` since; one with a weight counts
+        as so many.
 
     See Also
     --------
@@ -172,7 +174,7 @@ class GradSparseCoder(
     warm_start: bool = parameter("boolean", default=False, may_change="warm")
 
     @fitting(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, codes=None):  # noqa: ARG002
+    def fit(self, X, y=None, sample_weight=None, *, codes=None):  # noqa: ARG002
         """Learn the dictionary.
 
         Parameters
@@ -181,6 +183,11 @@ class GradSparseCoder(
             Data, in memory or not.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, in memory. Only their ratios matter, and integers stand for as
+            many equal rows: up to rounding where all rows are one batch and none is drawn, to start
+            an atom or to replace an unused one (with "adam" up to its epsilon); else in
+            expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, in memory or not: the dictionary becomes the unit-norm atoms that best
             reconstruct X from them.
@@ -196,11 +203,12 @@ class GradSparseCoder(
             If the data or the parameters break a rule.
         """
         again = self.warm_start and hasattr(self, "components_")
-        X, codes = self._check_training_data(X, codes, fresh=not again)
-        X, codes = self._standardize(X, codes, fresh=True)
+        X, codes, weights = self._check_training_data(X, codes, sample_weight, fresh=not again)
+        weights = None if weights is None else weights / weights.mean()
+        X, codes = self._standardize(X, codes, weights, fresh=True)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
-        learned = self._learn(X, codes, again, generator)
+        learned = self._learn(X, codes, weights, again, generator)
         self._keep(learned, [], generator)
         if not learned.converged:
             self._warn_not_converged()
@@ -208,7 +216,7 @@ class GradSparseCoder(
 
     @fitting(prefer_skip_nested_validation=True)
     @torch.no_grad()
-    def partial_fit(self, X, y=None, *, codes=None):  # noqa: ARG002
+    def partial_fit(self, X, y=None, sample_weight=None, *, codes=None):  # noqa: ARG002
         """Pass over X online, one chunk of a larger whole.
 
         Older chunks are forgotten little by little: what was learned from the first samples, with
@@ -222,6 +230,9 @@ class GradSparseCoder(
             Data.
         y : None
             Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, taken as they are, so that those of one call compare with
+            those of another. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes of X: the dictionary is updated for them.
 
@@ -253,16 +264,17 @@ class GradSparseCoder(
                 "'cd' or 'fista' for partial_fit."
             )
         fresh = not hasattr(self, "components_")
-        X, codes = self._check_training_data(X, codes, fresh=fresh)
-        X, codes = self._standardize(X, codes, fresh)
+        X, codes, weights = self._check_training_data(X, codes, sample_weight, fresh=fresh)
+        X, codes = self._standardize(X, codes, weights, fresh)
         generator = self._make_generator(fresh)
-        start = initial_dictionary(self, X, generator) if fresh else self._fitted_atoms(X)
+        start = self._start(X, weights, not fresh, generator)
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
         if self.dictionary is None and codes is not None:
             learned.statistics = learned.statistics or Statistics.like(start)
-            update_online(_pairs(X, codes), len(X), start, learned.statistics)
+            n_samples = count_of(X, weights)
+            update_online(_blocks(X, codes, weights), n_samples, start, learned.statistics)
         elif self.dictionary is None:
-            self._make_learner(X, len(start), generator).online(X, learned)
+            self._make_learner(X, weights, len(start), generator).online(X, learned)
         previous = 0 if fresh else self.n_iter_all_starts_
         self.n_iter_all_starts_ = previous + len(learned.loss_curve)
         self._keep(learned, [] if fresh else self.loss_curve_, generator)
@@ -270,8 +282,8 @@ class GradSparseCoder(
 
     # -- The steps of a fit ------------------------------------------------------------------------
 
-    def _check_training_data(self, X, codes, fresh):
-        """Validate all that comes in; return the rows of X and of the codes."""
+    def _check_training_data(self, X, codes, sample_weight, fresh):
+        """Validate all that comes in; return the rows of X and of the codes, and the weights."""
         device = resolve_device(self.device, self)
         if self.algorithm == "adam" and not self.positive_code:
             raise ValueError(
@@ -287,30 +299,31 @@ class GradSparseCoder(
         check_sparsity(self, n_components, "transform_")
         if codes is not None:
             codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
-        return X, codes
+        weights = check_sample_weight(sample_weight, len(X), type(self).__name__)
+        return X, codes, weights_to(weights, dtype=dtype, device=device)
 
-    def _standardize(self, X, codes, fresh):
+    def _standardize(self, X, codes, weights, fresh):
         """Return data less their center, which is fitted here, and codes, both in their unit."""
         if fresh:
-            center = initial_intercept(self, X) if self.fit_intercept else None
+            center = initial_intercept(self, X, weights) if self.fit_intercept else None
             few = X[few_rows(X)]
             self._unit = unit_of(few if center is None else few - center, centered=False)
             self.n_samples_seen_ = 0
         else:
-            center = self._follow_center(X)
-        self.n_samples_seen_ += len(X)
+            center = self._follow_center(X, weights)
+        self.n_samples_seen_ += count_of(X, weights)
         self.intercept_ = np.zeros(X.shape[1], X[:1].cpu().numpy().dtype)
         if center is not None:
             self.intercept_ += center.cpu().numpy()
         X = (X if center is None else X - center) * (1 / self._unit)
         return X.hold(), None if codes is None else codes * (1 / self._unit)
 
-    def _follow_center(self, X):
+    def _follow_center(self, X, weights):
         """Return the center of all data seen, more rows included, or None."""
         center = self._fitted_center(X[:1])
         if center is None or self.fit_intercept == "geometric_median":
             return center
-        moved = moved_center(center, self.n_samples_seen_, X)
+        moved = moved_center(center, self.n_samples_seen_, X, weights)
         if self._statistics is not None:
             self._statistics.move_center((moved - center) / self._unit)
         return moved
@@ -325,16 +338,17 @@ class GradSparseCoder(
         return torch.Generator().manual_seed(int(seed))
 
     @torch.no_grad()
-    def _learn(self, X, codes, again, generator):
+    def _learn(self, X, codes, weights, again, generator):
         """Return the best dictionary of all starts."""
-        start = self._fitted_atoms(X) if again else initial_dictionary(self, X, generator)
+        start = self._start(X, weights, again, generator)
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            return LearnedDictionary(dictionary_from_codes(_pairs(X, codes), start), converged=True)
+            atoms = dictionary_from_codes(_blocks(X, codes, weights), start)
+            return LearnedDictionary(atoms, converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
-        learner = self._make_learner(X, len(start), generator)
+        learner = self._make_learner(X, weights, len(start), generator)
         best = LearnedDictionary(start)
         bar = progress_bar(learner.max_iter * n_init, "GradSparseCoder", disable=not self.verbose)
         with bar:
@@ -348,8 +362,12 @@ class GradSparseCoder(
                 if not finished:
                     break
                 if index + 1 < n_init:
-                    start = initial_dictionary(self, X, generator)
+                    start = self._start(X, weights, again, generator)
         return best
+
+    def _start(self, X, weights, again, generator):
+        """Return the atoms to begin with."""
+        return self._fitted_atoms(X) if again else initial_dictionary(self, X, generator, weights)
 
     def _run(self, learner, X, learned):
         """Run one start; return whether the user let it end."""
@@ -361,14 +379,14 @@ class GradSparseCoder(
             return False
         return True
 
-    def _make_learner(self, X, n_components, generator):
+    def _make_learner(self, X, weights, n_components, generator):
         """Return the algorithm with its settings."""
         algorithm = self.algorithm
         if algorithm == "auto":
             algorithm = "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
         max_iter, alpha = self.max_iter or _DEFAULT_MAX_ITER[algorithm], self.alpha / self._unit
         if algorithm == "adam":
-            return PublishedDescent(alpha, self.learning_rate, max_iter)
+            return PublishedDescent(alpha, self.learning_rate, max_iter, weights)
         batch_size = self._resolve_batch_size(len(X), n_components)
         return DictionaryLearner(
             algorithm=algorithm,
@@ -379,6 +397,7 @@ class GradSparseCoder(
             max_iter=max_iter,
             tol=self.tol,
             generator=generator,
+            sample_weight=weights,
         )
 
     def _resolve_batch_size(self, n_samples, n_components):
@@ -447,9 +466,11 @@ class GradSparseCoder(
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)
 
 
-def _pairs(X, codes):
-    """Return the blocks of rows of X, with those of the codes."""
-    return ((X[rows], codes[rows]) for rows in X.blocks(codes.shape[1]))
+def _blocks(X, codes, weights):
+    """Return the blocks of rows of X, with those of the codes, and of weights where there are
+    any."""
+    parts = [part for part in (X, codes, weights) if part is not None]
+    return (tuple(part[rows] for part in parts) for rows in X.blocks(codes.shape[1]))
 
 
 def _advance(bar, unit_of_objective, objective):

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._compat import HasMethods, StrOptions
 from .._decoder import positive_of
 from .._fitted import fitted
+from .._sample_weight import check_sample_weight
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
@@ -119,7 +120,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
     residual_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
 
     @fitting(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Take the dictionary, or fit the estimator that learns it.
 
         Parameters
@@ -128,6 +129,8 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
             Data; of what is not in memory, one row is read, or what the estimator to fit reads.
         y : array-like of shape (n_samples,), default=None
             Passed on to an estimator that is fitted here; otherwise ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0 of the rows, passed on likewise.
 
         Returns
         -------
@@ -145,21 +148,22 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
                 "ITOCoder: dictionary and estimator both give a dictionary; pass one of them."
             )
         rows = self._check_rows(X, reset=True)
+        weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
-        self.estimator_ = None if known else self._fit_estimator(rows.source, y)
+        self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights)
         self.intercept_ = getattr(self.estimator_, "intercept_", None)
         self.components_ = self._find_dictionary(rows[:1])
         self.positive_code_ = self._resolve_sign(rows)
         check_sparsity(self, len(self.components_))
         return self
 
-    def _fit_estimator(self, X, y):
+    def _fit_estimator(self, X, y, weights):
         """Return the fitted estimator that owns the dictionary."""
         names = ("n_components", "device", "verbose", "random_state")
         shared = {name: getattr(self, name) for name in names}
         if self.estimator is None:
-            return SAEEncoder(alpha=self.alpha, **shared).fit(X)
-        return fitted(self.estimator, X, y, **shared)
+            return SAEEncoder(alpha=self.alpha, **shared).fit(X, sample_weight=weights)
+        return fitted(self.estimator, X, y, weights, **shared)
 
     def _find_dictionary(self, like):
         """Return the atoms as an array of the type of the tensor `like`."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .._sample_weight import count_of
+
 # Exponent of forgetting: with 6 the last 9 % of the samples weigh as much as all before them.
 # Less of it keeps too much of the first bad dictionaries, more is noisy after one pass.
 _FORGETTING = 6
@@ -28,35 +30,39 @@ class Statistics:
     total : Tensor of shape (n_components,)
         Weighted sum of the codes.
     idle : Tensor of shape (n_components,)
-        Number of samples since each atom was used last, int64.
-    n_samples : int
-        Number of samples seen.
+        Number of samples since each atom was used last, float64.
+    n_samples : float
+        Number of samples seen. Here and above, one with a weight counts as so many.
     """
 
     gram_codes: Tensor
     cross: Tensor
     total: Tensor
     idle: Tensor
-    n_samples: int = 0
+    n_samples: float = 0
 
     @classmethod
     def like(cls, atoms: Tensor) -> Statistics:
         """Return the statistics of no samples."""
-        idle = atoms.new_zeros(len(atoms), dtype=torch.int64)
+        idle = atoms.new_zeros(len(atoms), dtype=torch.float64)
         gram_codes, total = atoms.new_zeros(len(atoms), len(atoms)), atoms.new_zeros(len(atoms))
         return cls(gram_codes, torch.zeros_like(atoms), total, idle)
 
-    def add(self, X: Tensor, codes: Tensor) -> None:
-        """Take note of samples and their codes."""
-        self.gram_codes.addmm_(codes.T, codes)
-        self.cross.addmm_(codes.T, X)
-        self.total += codes.sum(0)
-        self.n_samples += len(X)
-        self.idle += len(X)
-        self.idle[(codes != 0).any(dim=0)] = 0
+    def add(self, X: Tensor, codes: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take note of samples, their codes and their weights."""
+        weighted = codes if sample_weight is None else codes * sample_weight.unsqueeze(1)
+        self.gram_codes.addmm_(codes.T, weighted)
+        self.cross.addmm_(weighted.T, X)
+        self.total += weighted.sum(0)
+        n_new = count_of(X, sample_weight)
+        self.n_samples += n_new
+        self.idle += n_new
+        self.idle[(weighted != 0).any(dim=0)] = 0
 
-    def forget(self, n_new: int) -> None:
+    def forget(self, n_new: float) -> None:
         """Fade before ``n_new`` samples come, and clear atoms that are not used any more."""
+        if n_new == 0:
+            return
         keep = (self.n_samples / (self.n_samples + n_new)) ** _FORGETTING
         self.gram_codes.mul_(keep)
         self.cross.mul_(keep)

@@ -5,9 +5,23 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from on_disk import OnDisk
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.decomposition import DictionaryLearning
 
-from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
+from skamort import (
+    AmortizedCoder,
+    GradSparseCoder,
+    ITOCoder,
+    JumpReLUSAE,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+    WeightedSAE,
+    _rows,
+)
+from skamort._rows import Rows
 from skamort._sample_weight import scaled_to_mean_one
 from skamort.estimators import fit_many
 from skamort.estimators._center import geometric_median
@@ -67,6 +81,84 @@ def test_integers_stand_for_equal_rows_of_known_codes(code_loss):
     one = quick(SAEEncoder()).fit(X, sample_weight=WEIGHTS, codes=CODES, code_loss=code_loss)
     other = quick(SAEEncoder()).fit(X[REPEATED], codes=CODES[REPEATED], code_loss=code_loss)
     assert_same_model(one, other, rtol=1e-6, atol=1e-8)
+
+
+CODERS = {
+    "cd": GradSparseCoder(algorithm="cd", alpha=0.2),
+    "fista": GradSparseCoder(algorithm="fista", alpha=0.2, positive_code=False),
+    "two starts": GradSparseCoder(alpha=0.2, n_init=2),
+    "ITO": ITOCoder(estimator=GradSparseCoder(12, max_iter=6, random_state=0)),
+    "ITO of SAE": ITOCoder(estimator=SAEEncoder(12, max_iter=3, random_state=0)),
+    "amortized": AmortizedCoder(
+        teacher=GradSparseCoder(6, max_iter=6), encoder=SAEEncoder(max_iter=4), random_state=0
+    ),
+}
+
+
+@pytest.mark.parametrize("coder", CODERS.values(), ids=CODERS)
+def test_integers_stand_for_equal_rows_of_coders(coder):
+    if isinstance(coder, GradSparseCoder):
+        coder = clone(coder).set_params(n_components=6, random_state=0)
+        coder.set_params(max_iter=coder.max_iter or 6)
+    one = clone(coder).fit(X, sample_weight=3.7 * WEIGHTS)
+    other = clone(coder).fit(X[REPEATED])
+    assert_allclose(one.components_, other.components_, rtol=1e-5, atol=1e-6)
+    assert_allclose(one.transform(X), other.transform(X), rtol=1e-4, atol=1e-5)
+    assert np.abs(one.components_ - clone(coder).fit(X).components_).max() > 1e-3
+    if isinstance(coder, GradSparseCoder):
+        assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-6)
+
+
+def test_integers_stand_for_equal_rows_of_the_published_descent():
+    """Up to Adam's epsilon, which a larger sum of gradients outweighs more."""
+    coder = GradSparseCoder(6, algorithm="adam", max_iter=200, learning_rate=0.1, random_state=0)
+    one, other, plain = coder.fit(X, None, WEIGHTS), clone(coder).fit(X[REPEATED]), clone(coder)
+    assert np.abs(one.components_ - other.components_).max() < 0.1
+    assert np.abs(one.components_ - plain.fit(X).components_).max() > 0.5
+    assert_allclose(one.loss_curve_[-1], other.loss_curve_[-1], rtol=0.01)
+
+
+def test_known_codes_and_chunks_of_a_sparse_coder():
+    coder = GradSparseCoder(12, random_state=0)
+    for method in ("fit", "partial_fit"):
+        one = getattr(clone(coder), method)(X, sample_weight=WEIGHTS, codes=CODES)
+        other = getattr(clone(coder), method)(X[REPEATED], codes=CODES[REPEATED])
+        assert_allclose(one.components_, other.components_, rtol=1e-6)
+    coder.set_params(n_components=4, batch_size=None)
+    one = clone(coder).partial_fit(X, sample_weight=WEIGHTS).partial_fit(X[:9], None, np.full(9, 4))
+    other = clone(coder).partial_fit(X[REPEATED]).partial_fit(np.repeat(X[:9], 4, axis=0))
+    assert_allclose(one.components_, other.components_, rtol=1e-6)
+    assert_allclose(one.loss_curve_, other.loss_curve_)
+    assert_array_equal(one._statistics.idle, other._statistics.idle)
+
+
+def test_batches_of_a_sparse_coder_have_the_weights_of_their_rows(monkeypatch):
+    """The objective of a pass in which nothing moves is the weighted mean; also from a disk."""
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 12 * 20)
+    for rows in (X, OnDisk(X)):
+        coder = GradSparseCoder(12, batch_size=7, dictionary=None, max_iter=1, random_state=0)
+        one = clone(coder).fit(rows, sample_weight=WEIGHTS)
+        again = clone(coder).fit(rows, sample_weight=5 * WEIGHTS)
+        assert_allclose(one.components_, again.components_)
+        assert np.abs(one.components_ - clone(coder).fit(rows).components_).max() > 1e-3
+
+
+def test_an_inner_estimator_that_takes_no_weights_says_so():
+    learner = DictionaryLearning(4, max_iter=1)
+    for coder in (ITOCoder(estimator=learner), AmortizedCoder(teacher=learner)):
+        with pytest.raises(TypeError, match=r"DictionaryLearning\.fit takes no sample_weight"):
+            coder.fit(X, sample_weight=WEIGHTS)
+
+
+def test_augmented_samples_are_drawn_in_proportion_to_weights():
+    few = np.where(np.arange(60) == 7, 1.0, 0.0)
+    coder = AmortizedCoder(
+        dictionary=np.eye(8), encoder=SAEEncoder(max_iter=1), n_augmented=4, random_state=0
+    )
+    coder.fit(X, sample_weight=few)
+    rows, codes = Rows(X, "AmortizedCoder"), sparse.csr_array(np.maximum(X, 0))
+    drawn = coder._augment(rows, codes, few, np.random.RandomState(0))
+    assert_array_equal(np.sign(drawn), np.tile(np.sign(X[7]), (4, 1)))
 
 
 def test_losses_told_are_weighted_means():
