@@ -21,14 +21,14 @@ def check_dense_or_csr(values: Any, name: str = "codes") -> Codes:
     return check_array(values, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
 
 
-def as_dense(codes: Codes) -> np.ndarray:
-    """Codes of a few samples as an array."""
-    return codes if isinstance(codes, np.ndarray) else codes.toarray()
+def as_dense(rows: Codes) -> np.ndarray:
+    """Data or codes of a few samples as an array."""
+    return rows if isinstance(rows, np.ndarray) else rows.toarray()
 
 
-def check_shapes_fit(X: np.ndarray, codes: Codes, dictionary: np.ndarray) -> None:
+def check_shapes_fit(X: Codes, codes: Codes, dictionary: np.ndarray) -> None:
     """X ~ codes @ dictionary must be possible."""
-    expected = (len(X), len(dictionary))
+    expected = (X.shape[0], len(dictionary))
     if X.shape[1] != dictionary.shape[1] or codes.shape != expected:
         raise ValueError(
             f"X {X.shape}, codes {codes.shape} and dictionary {dictionary.shape} do not fit "

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from math import isfinite
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_array
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from ._rows import Rows
+
 _DTYPES = (torch.float64, torch.float32)
 
 
-def as_tensor(values: Any, name: str, *, like: Tensor | None = None, check: bool = True) -> Tensor:
+def as_tensor(
+    values: Any, name: str, *, like: Tensor | Rows | None = None, check: bool = True
+) -> Tensor:
     """A finite float32 or float64 matrix as a tensor, of the dtype and device of ``like``."""
     if isinstance(values, Tensor):
         tensor = values.detach()
@@ -39,10 +44,10 @@ def as_tensor(values: Any, name: str, *, like: Tensor | None = None, check: bool
         # torch shares memory with the array and warns where it is read-only; no solver writes to
         # its input.
         tensor = torch.from_numpy(values if values.flags.writeable else values.copy())
-    return tensor if like is None else tensor.to(like)
+    return tensor if like is None else tensor.to(dtype=like.dtype, device=like.device)
 
 
-def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tensor:
+def check_dictionary(dictionary: Any, X: Tensor | Rows, *, check: bool = True) -> Tensor:
     """The dictionary as a tensor like ``X``, without zero atoms, of the width of ``X``."""
     atoms = as_tensor(dictionary, "dictionary", like=X, check=check)
     if atoms.shape[1] != X.shape[1]:
@@ -62,7 +67,7 @@ def check_dictionary(dictionary: Any, X: Tensor, *, check: bool = True) -> Tenso
 
 
 def check_codes(
-    codes: Any, name: str, X: Tensor, dictionary: Tensor, *, check: bool = True
+    codes: Any, name: str, X: Tensor | Rows, dictionary: Tensor, *, check: bool = True
 ) -> Tensor:
     """Codes of the right shape as a tensor like ``X``."""
     tensor = as_tensor(codes, name, like=X, check=check)

@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._explained_variance import ExplainedVariance
 from .._fitted import has_learned
 from .._numbers import as_numbers, column_names, is_frame
 from .._rows import Rows, is_lazy
@@ -15,7 +16,6 @@ from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
-from ._score import ExplainedVariance
 
 _FLOAT_TYPES = [np.float64, np.float32]
 

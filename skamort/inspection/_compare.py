@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from .._decoder import decoder_of, dictionary_of, n_parameters_of
+from .._explained_variance import fraction_unexplained
 from .._fitted import fitted
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
 from .._validation import check_real
 from ..metrics import amortization_gap, dead_fraction, dictionary_mcc, latent_mcc, mean_l0
-from ..metrics import fraction_variance_unexplained as fvu
 from ._table import make_table
 
 # A fast transform is repeated until it has run for so long in all, or so often; the fastest counts.
@@ -41,9 +41,9 @@ def compare_encoders(
         Transformers with `components_` (or `dictionary`), of this package or any other, by name;
         without names they take those of their classes. What is fitted already is taken as it is;
         the others are cloned and fitted on `X_train`.
-    X_train : array-like of shape (n_train_samples, n_features)
+    X_train : {array-like, sparse matrix} of shape (n_train_samples, n_features)
         Data to fit on.
-    X_test : array-like of shape (n_samples, n_features)
+    X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data to encode; every figure but `fit_seconds` and `n_parameters` is measured on it.
     alpha : float
         Weight of the L1 norm in the objective that judges all encoders, whatever each was
@@ -120,7 +120,7 @@ class _Task:
     """What all are judged by, checked: data as they came and as an array, and what is true."""
 
     X: Any
-    data: np.ndarray
+    data: Codes
     alpha: float
     codes: Codes | None
     dictionary: np.ndarray | None
@@ -128,8 +128,8 @@ class _Task:
 
 def _check(X_train: Any, X_test: Any, alpha: Any, codes: Any, dictionary: Any) -> _Task:
     alpha = check_real(alpha, "alpha")
-    data = check_matrix(X_test, "X_test")
-    width = check_matrix(X_train, "X_train").shape[1]
+    data = check_dense_or_csr(X_test, "X_test")
+    width = check_dense_or_csr(X_train, "X_train").shape[1]
     if width != data.shape[1]:
         raise ValueError(
             f"X_train has {width} features and X_test {data.shape[1]}; they must have the same."
@@ -192,7 +192,7 @@ def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float
     dictionary, intercept = decoder_of(estimator, codes)
     found = amortization_gap(estimator, task.X, task.alpha, codes=codes)
     return {
-        "fvu": fvu(task.data, codes @ dictionary + intercept),
+        "fvu": fraction_unexplained(task.data, lambda rows: codes[rows] @ dictionary + intercept),
         "l0": mean_l0(codes),
         "dead_fraction": dead_fraction(codes),
         "objective": found.objective,
@@ -200,7 +200,7 @@ def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float
         "gap_upper": found.gap_upper,
         **_recovery(estimator, codes, task),
         "fit_seconds": fit_seconds,
-        "samples_per_second": len(task.data) / seconds,
+        "samples_per_second": task.data.shape[0] / seconds,
         "n_parameters": n_parameters_of(estimator),
     }
 

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from .._decoder import alpha_of, decoder_of, positive_of
-from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
+from .._explained_variance import row_blocks
+from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import CoordinateDescent, duality_gap
-from ._reconstruction import objective_samples, row_blocks
+from ._reconstruction import objective_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,7 @@ def amortization_gap(
         Fitted transformer with `components_` (or `dictionary`, as
         :class:`sklearn.decomposition.SparseCoder`), of this package or any other, whose codes
         decode linearly. An `intercept_` (or `mean_`) is subtracted from X.
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data to encode.
     alpha : float, default=None
         Weight of the L1 norm. None takes the estimator's own: `transform_alpha` where it is set
@@ -212,16 +213,18 @@ def amortization_gap(
     """
     max_iter, tol = check_integer(max_iter, "max_iter", 0), check_real(tol, "tol")
     alpha = check_real(alpha_of(estimator) if alpha is None else alpha, "alpha")
-    data = check_matrix(X, "X")
+    data = check_dense_or_csr(X, "X")
     codes = check_dense_or_csr(estimator.transform(X) if codes is None else codes)
     dictionary, intercept = decoder_of(estimator, codes)
-    check_dictionary(dictionary, as_tensor(data, "X"))
+    check_dictionary(dictionary, as_tensor(as_dense(data[:1]), "X"))
     check_shapes_fit(data, codes, dictionary)
     positive = positive_of(estimator, codes)
     solver = CoordinateDescent(max_iter=max_iter, tol=tol)
     samples = [
-        _gap_of_block(solver, data[rows] - intercept, codes[rows], dictionary, alpha, positive)
-        for rows in row_blocks(len(data), max(dictionary.shape))
+        _gap_of_block(
+            solver, as_dense(data[rows]) - intercept, codes[rows], dictionary, alpha, positive
+        )
+        for rows in row_blocks(data.shape[0], max(dictionary.shape))
     ]
     return AmortizationGap(alpha, positive, *map(np.concatenate, zip(*samples, strict=True)))
 

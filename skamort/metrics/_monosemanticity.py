@@ -10,12 +10,13 @@ from scipy import sparse
 from sklearn.utils.validation import column_or_1d
 
 from .._compat import Interval, validate_params
-from .._matrices import check_dense_or_csr, check_matrix, check_same_length
+from .._explained_variance import row_blocks
+from .._matrices import check_dense_or_csr, check_same_length
 
 
 @validate_params(
     {
-        "codes": ["array-like"],
+        "codes": ["array-like", "sparse matrix"],
         "y": ["array-like"],
         "n_top": [Interval(Integral, 1, None, closed="left")],
     },
@@ -26,9 +27,10 @@ def semantic_consistency(codes: Any, y: Any, *, n_top: int = 50) -> np.ndarray:
 
     Parameters
     ----------
-    codes : array-like of shape (n_samples, n_components)
-        Codes, or any features. The samples of a latent's largest values are its top samples;
-        samples at its smallest value, where a sparse code is silent, never are.
+    codes : {array-like, sparse matrix} of shape (n_samples, n_components)
+        Codes, or any features; sparse ones are made dense some columns at a time. The samples of a
+        latent's largest values are its top samples; samples at its smallest value, where a sparse
+        code is silent, never are.
     y : array-like of shape (n_samples,)
         Class labels.
     n_top : int, default=50
@@ -57,12 +59,21 @@ def semantic_consistency(codes: Any, y: Any, *, n_top: int = 50) -> np.ndarray:
     >>> semantic_consistency(codes, ["cat", "cat", "dog", "dog"], n_top=2)
     array([1. , 0.5])
     """
-    codes = check_matrix(codes, "codes")
+    codes = check_dense_or_csr(codes)
     labels, y = np.unique(column_or_1d(y), return_inverse=True)
     check_same_length(codes, y, "codes and y")
+    if not sparse.issparse(codes):
+        return _consistency(codes, y, len(labels), n_top)
+    by_column = codes.tocsc()
+    blocks = row_blocks(*codes.shape[::-1])
+    found = [_consistency(by_column[:, b].toarray(), y, len(labels), n_top) for b in blocks]
+    return np.concatenate(found)
+
+
+def _consistency(codes: np.ndarray, y: np.ndarray, n_labels: int, n_top: int) -> np.ndarray:
     top = np.argsort(-codes, axis=0, kind="stable")[:n_top]
     active = np.take_along_axis(codes, top, axis=0) > codes.min(axis=0)
-    of_class = [(active & (y[top] == label)).sum(axis=0) for label in range(len(labels))]
+    of_class = [(active & (y[top] == label)).sum(axis=0) for label in range(n_labels)]
     return np.max(of_class, axis=0) / active.sum(axis=0).clip(min=1)
 
 

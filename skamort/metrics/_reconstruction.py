@@ -11,14 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import gen_batches
+from scipy import sparse
 
-from .._matrices import Codes, check_dense_or_csr, check_matrix, check_shapes_fit
+from .._explained_variance import fraction_unexplained, row_blocks
+from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._validation import check_real
-
-# Elements of a block of dense codes or residuals: 32 MB in float64.
-_BLOCK_ELEMENTS = 1 << 22
 
 
 def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -> float:
@@ -29,7 +27,7 @@ def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data, less the intercept where the model has one.
     codes : {array-like, sparse matrix} of shape (n_samples, n_components)
         Sparse codes; CSR codes are not made dense.
@@ -63,14 +61,14 @@ def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -
     9.5
     """
     alpha = check_real(alpha, "alpha")
-    X, codes = check_matrix(X, "X"), check_dense_or_csr(codes)
+    X, codes = check_dense_or_csr(X, "X"), check_dense_or_csr(codes)
     dictionary = check_matrix(dictionary, "dictionary")
     check_shapes_fit(X, codes, dictionary)
     total = sum(
-        objective_samples(X[rows], codes[rows], dictionary, alpha).sum()
-        for rows in row_blocks(len(X), X.shape[1])
+        objective_samples(as_dense(X[rows]), codes[rows], dictionary, alpha).sum()
+        for rows in row_blocks(*X.shape)
     )
-    return float(total / len(X))
+    return float(total / X.shape[0])
 
 
 def objective_samples(
@@ -83,11 +81,6 @@ def objective_samples(
     return 0.5 * np.einsum("ij,ij->i", residual, residual) + alpha * l1
 
 
-def row_blocks(n_samples: int, width: int):
-    """Slices of rows, so that a block of `width` columns stays small."""
-    return gen_batches(n_samples, max(1, _BLOCK_ELEMENTS // width))
-
-
 def fraction_variance_unexplained(
     X: Any, X_reconstructed: Any, *, sample_weight: Any = None
 ) -> float:
@@ -98,9 +91,9 @@ def fraction_variance_unexplained(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data.
-    X_reconstructed : array-like of shape (n_samples, n_features)
+    X_reconstructed : {array-like, sparse matrix} of shape (n_samples, n_features)
         Reconstruction of the data, ``inverse_transform(transform(X))``.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights >= 0 of the rows, in sums and mean. None: all rows weigh 1.
@@ -126,11 +119,14 @@ def fraction_variance_unexplained(
     >>> fraction_variance_unexplained([[0.0, 1.0], [4.0, 1.0]], [[1.0, 1.0], [3.0, 1.0]])
     0.25
     """
-    X, X_hat = check_matrix(X, "X"), check_matrix(X_reconstructed, "X_reconstructed")
+    X = check_dense_or_csr(X, "X")
+    X_hat = check_dense_or_csr(X_reconstructed, "X_reconstructed")
     if X.shape != X_hat.shape:
         raise ValueError(f"X_reconstructed must have the shape of X, {X.shape}, got {X_hat.shape}.")
-    weights = check_sample_weight(sample_weight, len(X), "fraction_variance_unexplained")
+    weights = check_sample_weight(sample_weight, X.shape[0], "fraction_variance_unexplained")
     weights = scaled_to_mean_one(weights)
+    if sparse.issparse(X) or sparse.issparse(X_hat):
+        return fraction_unexplained(X, lambda rows: as_dense(X_hat[rows]), weights)
     unexplained = _sum_of_squares(X - X_hat, weights)
     total = _sum_of_squares(X - np.average(X, axis=0, weights=weights), weights)
     if total == 0:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from .._sparse_rows import SparseRows
 from ._base import Solver
 from ._registry import SOLVERS
 
@@ -14,7 +15,9 @@ SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
 _MANY_ATOMS = 1024
 
 
-def choose_algorithm(algorithm: str, X: Tensor, dictionary: Tensor, k_sparse: bool) -> str:
+def choose_algorithm(
+    algorithm: str, X: Tensor | SparseRows, dictionary: Tensor, k_sparse: bool
+) -> str:
     """The name of a solver, for "auto" by the kind of problem."""
     if algorithm != "auto":
         return algorithm

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
+from .._explained_variance import row_blocks
+from .._matrices import as_dense, check_dense_or_csr, check_same_length
 from .._validation import as_tensor, check_codes, check_dictionary, check_real
 from ._mask import check_mask, fill_missing, masked_gap
 
@@ -18,10 +24,10 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
 
     Parameters
     ----------
-    X : array-like or Tensor of shape (n_samples, n_features)
-        Data.
-    codes : array-like or Tensor of shape (n_samples, n_components)
-        Codes to judge.
+    X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
+        Data; sparse ones are made dense a block of rows at a time.
+    codes : array-like, sparse matrix or Tensor of shape (n_samples, n_components)
+        Codes to judge; sparse ones beside sparse data.
     dictionary : array-like or Tensor of shape (n_components, n_features)
         Atoms, one a row, of any norm but zero.
     alpha : float
@@ -58,6 +64,8 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
     >>> duality_gap(X, 0 * codes, np.eye(2), alpha=1.0).round(3)
     array([2.056])
     """
+    if sparse.issparse(X):
+        return _gap_by_blocks(X, codes, dictionary, alpha, positive, mask)
     alpha = check_real(alpha, "alpha")
     mask = check_mask(mask, X)
     data = as_tensor(fill_missing(X, mask), "X")
@@ -74,3 +82,19 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
     weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
     gap = masked_gap(data, codes, atoms, weight, positive, mask)
     return gap if isinstance(X, Tensor) else gap.numpy()
+
+
+def _gap_by_blocks(
+    X: Any, codes: Any, dictionary: Any, alpha: float, positive: bool, mask: Any
+) -> np.ndarray:
+    """The gap of sparse data."""
+    if mask is not None:
+        raise ValueError("duality_gap: sparse X has no mask; pass X.toarray(), or mask=None.")
+    X, codes = check_dense_or_csr(X, "X"), check_dense_or_csr(codes)
+    check_same_length(X, codes, "X and codes")
+    return np.concatenate(
+        [
+            duality_gap(as_dense(X[rows]), as_dense(codes[rows]), dictionary, alpha, positive)
+            for rows in row_blocks(*X.shape)
+        ]
+    )

@@ -11,16 +11,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from .._engine import resolve_n_jobs
+from .._matrices import check_dense_or_csr
 from .._numba import compile_times
+from .._rows import rows_within
+from .._sparse_rows import SparseRows
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
 from ._choice import SKLEARN_ALGORITHMS, check_algorithm, choose_algorithm, make_solver
-from ._mask import check_mask, fill_missing
+from ._mask import check_mask, fill_missing, joined
 from ._registry import SOLVERS
 
 
@@ -90,8 +94,8 @@ def sparse_encode(
 
     Parameters
     ----------
-    X : array-like or Tensor of shape (n_samples, n_features)
-        Data.
+    X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
+        Data; sparse ones are made dense a block of rows at a time.
     dictionary : array-like or Tensor of shape (n_components, n_features)
         Atoms, one a row, of any norm but zero.
     gram : array-like or Tensor of shape (n_components, n_components), default=None
@@ -210,8 +214,11 @@ def sparse_encode(
     k_sparse = alpha is None and not (n_nonzero_coefs is None and residual_tol is None)
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
     options = {"max_iter": check_integer(max_iter, "max_iter", 0), "tol": check_real(tol, "tol")}
-    mask = check_mask(mask, X)
-    data = as_tensor(fill_missing(X, mask), "X", check=check_input)
+    if sparse.issparse(X):
+        data = _check_sparse(X, mask)
+    else:
+        mask = check_mask(mask, X)
+        data = as_tensor(fill_missing(X, mask), "X", check=check_input)
     atoms = check_dictionary(dictionary, data, check=check_input)
     if residual_tol is not None:
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
@@ -225,13 +232,41 @@ def sparse_encode(
     algorithm = choose_algorithm(algorithm, data, atoms, k_sparse)
     solver = make_solver(algorithm, engine, **options)
     with _timed(algorithm, len(data)) if verbose else nullcontext([]) as ran:
-        result = solver.solve(
-            data, atoms, alpha=alpha, positive=positive, init=init, gram=gram, mask=mask
-        )
+        given = {"alpha": alpha, "positive": positive, "gram": gram}
+        if isinstance(data, Tensor):
+            result = solver.solve(data, atoms, init=init, mask=mask, **given)
+        else:
+            result = _solve_by_blocks(solver, data, atoms, init, **given)
         ran.append(result.engine)
     _warn_unless_converged(result, data, solver)
     codes, info = _in_kind(result, algorithm, like=X)
     return (codes, info) if return_info else codes
+
+
+def _check_sparse(X: Any, mask: Any) -> SparseRows:
+    """Sparse data as rows that are made dense when they are asked for."""
+    if mask is not None:
+        raise ValueError(
+            "sparse_encode: sparse X has no mask, for entries that are not stored are zero; pass "
+            "X.toarray(), or mask=None."
+        )
+    return SparseRows(check_dense_or_csr(X, "X"), "sparse_encode", "X")
+
+
+def _solve_by_blocks(
+    solver: Any, X: SparseRows, dictionary: Tensor, init: Tensor | None, **given: Any
+) -> SolverResult:
+    """Solve for rows a block at a time, each no smaller than the dictionary, which is prepared for
+    each anew."""
+    n_atoms = len(dictionary)
+    step = max(n_atoms, rows_within(max(n_atoms, X.shape[1])))
+    blocks = torch.arange(len(X)).split(step)
+    starts = [None if init is None else init[rows] for rows in blocks]
+    solved = [
+        solver.solve(X[rows], dictionary, init=start, **given)
+        for rows, start in zip(blocks, starts, strict=True)
+    ]
+    return joined(list(blocks), solved)
 
 
 def _encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
@@ -295,13 +330,14 @@ def _to_numpy(tensor: Tensor | None) -> np.ndarray | None:
     return None if tensor is None else tensor.numpy()
 
 
-def _warn_unless_converged(result: SolverResult, X: Tensor, solver: Any) -> None:
+def _warn_unless_converged(result: SolverResult, X: Tensor | SparseRows, solver: Any) -> None:
     failed = ~result.converged
     if not failed.any():
         return
     if result.residual is None:
-        energy = 0.5 * X.double().square().sum(dim=1)
-        worst = float((result.gap / energy)[failed].max())
+        blocks = failed.nonzero().flatten().split(rows_within(X.shape[1]))
+        energy = torch.cat([0.5 * X[rows].double().square().sum(dim=1) for rows in blocks])
+        worst = float((result.gap[failed] / energy).max())
         missed = (
             f"tol={solver.tol:g} in max_iter={solver.max_iter} iterations; the worst relative "
             f"duality gap is {worst:.1e}. Raise max_iter or tol."

@@ -86,7 +86,7 @@ def solve_masked(
         solve(solver, X[rows], dictionary, alpha[rows], positive, _rows(init, rows), mask[rows])
         for rows, solve in parts
     ]
-    return _joined([rows for rows, _ in parts], found)
+    return joined([rows for rows, _ in parts], found)
 
 
 def _solve_alike(
@@ -122,7 +122,7 @@ def _rows(values: Tensor | None, rows: Tensor) -> Tensor | None:
     return None if values is None else values[rows]
 
 
-def _joined(rows: list[Tensor], parts: list[SolverResult]) -> SolverResult:
+def joined(rows: list[Tensor], parts: list[SolverResult]) -> SolverResult:
     """One result, of parts that have these rows of it."""
     order = torch.cat(rows).argsort()
     joined: dict[str, Any] = {

@@ -223,3 +223,13 @@ def test_an_error_says_whose_it_is(signal):
     with pytest.raises(RuntimeError, match="no luck") as caught:
         compare_encoders({"unlucky": Broken()}, alpha=0.1, **signal)
     assert "estimator 'unlucky'" in caught.value.__notes__[0]
+
+
+def test_sparse_data_have_the_figures_of_dense_ones():
+    X = sparse.csr_array(np.random.default_rng(0).poisson(0.3, (60, 8)).astype(float))
+    estimators = [SAEEncoder(6, tol=0.1, learning_rate=0.02, random_state=0), TruncatedSVD(3)]
+    expected = compare_encoders(estimators, X[:40].toarray(), X[40:].toarray(), alpha=0.1)
+    table = compare_encoders(estimators, X[:40].tocsc(), X[40:], alpha=0.1)
+    for name in set(COLUMNS[:6]) | {"n_parameters"}:
+        for row in ("SAEEncoder", "TruncatedSVD"):
+            assert table[name][row] == pytest.approx(expected[name][row], rel=1e-6, abs=1e-9)

@@ -18,8 +18,9 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skamort import _explained_variance
 from skamort.metrics import AmortizationGap, amortization_gap, sparse_coding_objective
-from skamort.metrics import _reconstruction as reconstruction
+from skamort.metrics._reconstruction import objective_samples
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -65,7 +66,7 @@ def test_bounds_hold_for_every_sample(seed, positive, alpha):
         exact = sparse_encode(
             X, dictionary, algorithm="lasso_cd", alpha=alpha, positive=positive, max_iter=10_000
         )
-    optimum = reconstruction.objective_samples(X, exact, dictionary, alpha)
+    optimum = objective_samples(X, exact, dictionary, alpha)
     assert (found.lower_bound_samples <= optimum + 1e-9).all()
     assert_allclose(found.best_objective_samples, optimum, rtol=1e-3, atol=1e-4)
 
@@ -133,7 +134,7 @@ def test_csr_codes_and_blocks_change_nothing(problem, monkeypatch):
     dense = Encoder(dictionary, lambda X: np.maximum(X @ dictionary.T - 0.3, 0))
     csr = Encoder(dictionary, lambda X: sparse.csr_array(dense.transform(X)))
     expected = amortization_gap(dense, X, 0.2)
-    monkeypatch.setattr(reconstruction, "_BLOCK_ELEMENTS", 20)
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 20)
     found = amortization_gap(csr, X, 0.2)
     assert_allclose(found.objective_samples, expected.objective_samples)
     assert found.gap == pytest.approx(expected.gap, abs=1e-4)
@@ -278,3 +279,15 @@ def test_bad_input(problem):
         amortization_gap(Encoder(broken, lambda X: X @ broken.T), X, 0.1)
     with pytest.raises(ValueError, match="dictionary contains NaN"):
         amortization_gap(Encoder(np.full((6, 4), np.nan), lambda X: X @ dictionary.T), X, 0.1)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
+def test_the_gap_on_sparse_data_is_that_on_dense_ones(kind, monkeypatch):
+    random = np.random.default_rng(0)
+    X = random.poisson(0.3, (30, 4)).astype(float)
+    atoms, intercept = unit_rows(random), random.random(4)
+    encoder = Encoder(atoms, lambda X: np.maximum(0, X @ atoms.T), intercept)
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 6 * 7)
+    expected, found = (amortization_gap(encoder, data, 0.1) for data in (X, kind(X)))
+    for name in ("objective_samples", "best_objective_samples", "lower_bound_samples"):
+        assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)

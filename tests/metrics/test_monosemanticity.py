@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from skamort import _explained_variance
 from skamort.metrics import semantic_consistency, sources_per_latent
 
 
@@ -82,3 +83,14 @@ def test_sources_per_latent_bad_input():
         sources_per_latent([[np.nan]], [0])
     with pytest.raises(ValueError, match="'threshold' parameter of sources_per_latent"):
         sources_per_latent([[1.0]], [0], threshold=-1)
+
+
+@pytest.mark.parametrize("n_top", [1, 3, 50])
+@pytest.mark.parametrize("signed", [False, True])
+def test_consistency_of_sparse_codes_is_that_of_dense_ones(n_top, signed, monkeypatch):
+    random = np.random.default_rng(0)
+    codes = random.poisson(0.2, (40, 9)) * (random.choice([-1, 1], (40, 9)) if signed else 1)
+    y = random.integers(3, size=40)
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 40 * 4)
+    found = semantic_consistency(sparse.csr_array(codes), y, n_top=n_top)
+    assert_array_equal(found, semantic_consistency(codes, y, n_top=n_top))

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.decomposition import dict_learning
 from sklearn.metrics import r2_score
 
-from skamort.metrics import _reconstruction as reconstruction
+from skamort import _explained_variance
 from skamort.metrics import fraction_variance_unexplained, sparse_coding_objective
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -47,7 +47,7 @@ def test_objective_is_sklearns():
 def test_objective_does_not_depend_on_blocks(monkeypatch):
     X, codes, dictionary = random_problem(0)
     whole = sparse_coding_objective(X, codes, dictionary, 0.3)
-    monkeypatch.setattr(reconstruction, "_BLOCK_ELEMENTS", 10)
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 10)
     assert sparse_coding_objective(X, codes, dictionary, 0.3) == pytest.approx(whole)
 
 
@@ -105,3 +105,23 @@ def test_fvu_of_bad_input():
         fraction_variance_unexplained(np.ones((2, 2)), np.ones((2, 3)))
     with pytest.raises(ValueError, match="X_reconstructed contains NaN"):
         fraction_variance_unexplained(np.ones((2, 2)), np.full((2, 2), np.nan))
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
+@pytest.mark.parametrize("weights", [None, np.arange(30.0)])
+def test_sparse_data_are_judged_as_dense_ones(kind, weights, monkeypatch):
+    random = np.random.default_rng(0)
+    X, codes = random.poisson(0.3, (30, 7)), random.poisson(0.3, (30, 4))
+    dictionary = random.standard_normal((4, 7))
+    X_hat = codes @ dictionary
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 7 * 4)
+    fvu = fraction_variance_unexplained(X, X_hat, sample_weight=weights)
+    for pair in [(kind(X), X_hat), (X, kind(X_hat)), (kind(X), kind(X_hat))]:
+        found = fraction_variance_unexplained(*pair, sample_weight=weights)
+        assert found == pytest.approx(fvu, rel=1e-12)
+    objective = sparse_coding_objective(X, codes, dictionary, 0.1)
+    assert sparse_coding_objective(kind(X), kind(codes), dictionary, 0.1) == pytest.approx(
+        objective
+    )
+    assert fraction_variance_unexplained(kind((2, 3)), np.zeros((2, 3))) == 0
+    assert fraction_variance_unexplained(kind((2, 3)), np.ones((2, 3))) == 1

@@ -7,7 +7,35 @@ steps between these means (Chan, Golub and LeVeque, 1983): they are exact where 
 less that of the mean would cancel.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from sklearn.utils import gen_batches
+
+from ._matrices import Codes, as_dense
+
+# Elements of a block of dense rows: 32 MB in float64.
+_BLOCK_ELEMENTS = 1 << 22
+
+
+def fraction_unexplained(
+    X: Codes, reconstruct: Callable[[slice], Any], sample_weight: np.ndarray | None = None
+) -> float:
+    """Return ||X - X_hat||^2 / ||X - mean(X)||^2, given what reconstructs some rows of X.
+
+    X is an array or a CSR array, which is made dense a block of rows at a time.
+    """
+    variance = ExplainedVariance()
+    for rows in row_blocks(*X.shape):
+        weights = None if sample_weight is None else sample_weight[rows]
+        variance.add(as_dense(X[rows]), reconstruct(rows), weights)
+    return variance.fraction_unexplained()
+
+
+def row_blocks(n_samples: int, width: int):
+    """Slices of rows, so that a block of `width` columns stays small."""
+    return gen_batches(n_samples, max(1, _BLOCK_ELEMENTS // width))
 
 
 class ExplainedVariance:
@@ -34,9 +62,13 @@ class ExplainedVariance:
 
     def fraction(self):
         """Return 1 - ||X - X_hat||^2 / ||X - mean(X)||^2, or 0 for any error if X does not vary."""
+        return 1.0 - self.fraction_unexplained()
+
+    def fraction_unexplained(self):
+        """Return ||X - X_hat||^2 / ||X - mean(X)||^2, or 1 for any error if X does not vary."""
         if self._total == 0:
-            return float(self._unexplained == 0)
-        return float(1.0 - self._unexplained / self._total)
+            return float(self._unexplained > 0)
+        return float(self._unexplained / self._total)
 
 
 def _sum_of_squares(values, sample_weight=None):
