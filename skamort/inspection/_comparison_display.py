@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._compare import compare_encoders
-from ._matplotlib import find_panels, import_pyplot
+from ._matplotlib import find_panels, import_pyplot, on_one_line
 
 _INK, _ACCENT = "#4c6a8c", "#e08a3c"
 
@@ -145,14 +145,15 @@ class ComparisonDisplay:
             A column that the table does not have, or a wrong number of axes.
         """
         columns = self._check_columns(columns)
-        names = [str(name) for name in self.table.index]
+        names = [on_one_line(name) for name in self.table.index]
         longest = max(map(len, names))
         size = (0.085 * longest + 2.4 * len(columns) + 0.2, 0.36 * len(names) + 1.5)
         self.ax_ = find_panels("ComparisonDisplay", ax, "column", len(columns), size)
         self.figure_ = self.ax_[0].figure
         for axes, column in zip(self.ax_, columns, strict=True):
             self._draw(axes, column)
-            axes.set_yticks(range(len(names)), names if axes is self.ax_[0] else [])
+            shown = names if axes is self.ax_[0] else []
+            axes.set_yticks(range(len(names)), shown, parse_math=False)
         return self
 
     def _check_columns(self, columns: Any) -> list[str]:

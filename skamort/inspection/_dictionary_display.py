@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, isqrt
+from math import ceil, isqrt, prod
 from typing import Any
 
 import numpy as np
@@ -10,20 +10,22 @@ import numpy as np
 from .._decoder import dictionary_of
 from .._matrices import check_dense_or_csr, check_matrix
 from .._validation import check_integer
-from ._matplotlib import import_pyplot
+from ._matplotlib import import_pyplot, on_one_line
 
 
 class DictionaryDisplay:
     """Atoms of a dictionary as images.
 
-    Each atom is scaled by its largest absolute value, and zero is mid-grey.
+    Each atom is scaled by its largest absolute value, and zero is mid-grey. In colour that holds of
+    red, green and blue: a positive entry has more of it than grey, a negative one less.
 
     Parameters
     ----------
     dictionary : array-like of shape (n_components, n_features)
         Atoms, one a row, in the order in which to show them.
-    image_shape : tuple of two ints, default=None
-        Height and width of an atom's image. None for a square.
+    image_shape : tuple of ints, default=None
+        Height and width of an atom's image, and 3 where it has colours, which stand side by side in
+        each pixel. None for a square.
     name : str, default=None
         What the title calls the dictionary.
 
@@ -76,8 +78,9 @@ class DictionaryDisplay:
         X : array-like of shape (n_samples, n_features), default=None
             Data to sort atoms by: those that code the most of it come first. None keeps their
             order.
-        image_shape : tuple of two ints, default=None
-            Height and width of an atom's image. None for a square.
+        image_shape : tuple of ints, default=None
+            Height and width of an atom's image, and 3 where it has colours, which stand side by
+            side in each pixel. None for a square.
         name : str, default=None
             What the title calls the dictionary. None for the class of the estimator.
         ax : matplotlib Axes, default=None
@@ -85,7 +88,7 @@ class DictionaryDisplay:
         n_atoms : int, default=144
             Most atoms to show, the first ones.
         cmap : str or matplotlib Colormap, default="gray"
-            Colours, from negative to positive entries of an atom.
+            Colours, from negative to positive entries of an atom that has none of its own.
 
         Returns
         -------
@@ -117,8 +120,9 @@ class DictionaryDisplay:
         ----------
         dictionary : array-like of shape (n_components, n_features)
             Atoms, one a row.
-        image_shape : tuple of two ints, default=None
-            Height and width of an atom's image. None for a square.
+        image_shape : tuple of ints, default=None
+            Height and width of an atom's image, and 3 where it has colours, which stand side by
+            side in each pixel. None for a square.
         name : str, default=None
             What the title calls the dictionary.
         ax : matplotlib Axes, default=None
@@ -126,7 +130,7 @@ class DictionaryDisplay:
         n_atoms : int, default=144
             Most atoms to show, the first ones.
         cmap : str or matplotlib Colormap, default="gray"
-            Colours, from negative to positive entries of an atom.
+            Colours, from negative to positive entries of an atom that has none of its own.
 
         Returns
         -------
@@ -146,7 +150,7 @@ class DictionaryDisplay:
         n_atoms : int, default=144
             Most atoms to show, the first ones.
         cmap : str or matplotlib Colormap, default="gray"
-            Colours, from negative to positive entries of an atom.
+            Colours, from negative to positive entries of an atom that has none of its own.
 
         Returns
         -------
@@ -168,42 +172,44 @@ class DictionaryDisplay:
             _, ax = plt.subplots(figsize=(5, 5.2), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         colours = plt.get_cmap(cmap).with_extremes(bad="white")
-        self.im_ = ax.imshow(
-            _mosaic(atoms.reshape(-1, *shape)), cmap=colours, vmin=-1, vmax=1, interpolation="none"
-        )
+        mosaic = _mosaic(atoms.reshape(-1, *shape))
+        if mosaic.ndim == 3:  # red, green and blue from 0 to 1
+            mosaic = np.nan_to_num((1 + mosaic) / 2, nan=1.0)
+        self.im_ = ax.imshow(mosaic, cmap=colours, vmin=-1, vmax=1, interpolation="none")
         ax.set_axis_off()
         shown = f"{len(atoms)} of {len(dictionary)}" if len(atoms) < len(dictionary) else len(atoms)
-        ax.set_title(f"{self.name + ': ' if self.name else ''}{shown} atoms")
+        name = f"{on_one_line(self.name)}: " if self.name else ""
+        ax.set_title(f"{name}{shown} atoms", parse_math=False)
         return self
 
 
-def _check_image_shape(image_shape: Any, n_features: int) -> tuple[int, int]:
+def _check_image_shape(image_shape: Any, n_features: int) -> tuple[int, ...]:
     if image_shape is None:
         side = isqrt(n_features)
         if side**2 != n_features:
             raise ValueError(
                 f"DictionaryDisplay: atoms of {n_features} features are no square images; pass "
-                "image_shape=(height, width)."
+                "image_shape=(height, width), or (height, width, 3) in colour."
             )
         return side, side
     shape = tuple(image_shape)
-    if len(shape) != 2 or shape[0] * shape[1] != n_features:
+    if shape[2:] not in ((), (3,)) or len(shape) < 2 or prod(shape) != n_features:
         raise ValueError(
             f"DictionaryDisplay: image_shape={image_shape!r} does not hold {n_features} features; "
-            "choose (height, width) with height * width = n_features."
+            "choose (height, width), or (height, width, 3) in colour, whose product is n_features."
         )
     return shape
 
 
 def _mosaic(images: np.ndarray) -> np.ndarray:
-    """Images (n, height, width) in rows and columns, each from -1 to 1, NaN between them."""
-    n_images, height, width = images.shape
-    peak = np.abs(images).max(axis=(1, 2), keepdims=True)
+    """Images (n, height, width[, 3]) in rows and columns, each from -1 to 1, NaN between them."""
+    n_images, height, width, *colours = images.shape
+    peak = np.abs(images).max(axis=tuple(range(1, images.ndim)), keepdims=True)
     images = images / np.where(peak > 0, peak, 1)
     # About as high as wide.
     n_columns = min(n_images, max(1, round((n_images * height / width) ** 0.5)))
     n_rows = ceil(n_images / n_columns)
-    tiles = np.full((n_rows * n_columns, height + 1, width + 1), np.nan)
+    tiles = np.full((n_rows * n_columns, height + 1, width + 1, *colours), np.nan)
     tiles[:n_images, :-1, :-1] = images
-    grid = tiles.reshape(n_rows, n_columns, height + 1, width + 1).swapaxes(1, 2)
-    return grid.reshape(n_rows * (height + 1), n_columns * (width + 1))[:-1, :-1]
+    grid = tiles.reshape(n_rows, n_columns, *tiles.shape[1:]).swapaxes(1, 2)
+    return grid.reshape(n_rows * (height + 1), n_columns * (width + 1), *colours)[:-1, :-1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ._compare import compare_encoders
 from ._labels import label_points
-from ._matplotlib import find_panels, import_pyplot
+from ._matplotlib import find_panels, import_pyplot, on_one_line
 from ._table import make_table
 
 _INK, _FRONTIER = "#4c6a8c", "#e08a3c"
@@ -170,7 +170,7 @@ class ComputeFrontierDisplay:
         self.figure_ = self.ax_[0].figure
         panels = dict(zip(costs, self.ax_, strict=True))
         self.frontiers_ = {cost: self._draw(axes, cost) for cost, axes in panels.items()}
-        self.ax_[0].set_ylabel(_quality_label(self.quality))
+        self.ax_[0].set_ylabel(_quality_label(self.quality), parse_math=False)
         for cost, axes in panels.items():  # once all else has its place
             names, points, best = self._points(cost)
             label_points(axes, names, points, _steps(points[best]))
@@ -218,7 +218,7 @@ def _frontier(cost: np.ndarray, quality: np.ndarray) -> list[int]:
 
 def _quality_label(quality: str) -> str:
     direction = "higher" if quality in _HIGHER_IS_BETTER else "lower"
-    return f"{_LABELS.get(quality, quality)}, {direction} is better"
+    return f"{on_one_line(_LABELS.get(quality, quality))}, {direction} is better"
 
 
 def _check_column(table: Any, quality: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._decoder import dictionary_of
 from .._matrices import check_matrix
-from ._matplotlib import import_pyplot
+from ._matplotlib import import_pyplot, on_one_line
 
 
 class GramDisplay:
@@ -139,7 +139,8 @@ class GramDisplay:
             self.figure_.colorbar(self.im_, ax=ax, label="inner product", shrink=0.85)
         ax.set(xlabel="atom", ylabel="atom")
         coherence = f"mutual coherence {_mutual_coherence(gram):.2f}"
-        ax.set_title(f"{self.name}: {coherence}" if self.name else coherence)
+        name = f"{on_one_line(self.name)}: " if self.name else ""
+        ax.set_title(name + coherence, parse_math=False)
         return self
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ._matplotlib import on_one_line
+
 _DISTANCES = (5, 14, 26, 40, 56)  # points; from the second on a line leads to the name
 _SHIFTS = (0, 1, 0.5, 0.25, 0.75)  # of a name above or below, in widths to the left
 _RADIUS = 4  # of a point, in points
@@ -47,8 +49,9 @@ def label_points(axes: Any, names: Iterable[str], points: np.ndarray, steps: np.
 
 def _write(axes: Any, name: str, point: np.ndarray) -> Any:
     label = axes.annotate(
-        name,
+        on_one_line(name),
         point,
+        parse_math=False,
         xytext=(0, 0),
         textcoords="offset points",
         fontsize="small",

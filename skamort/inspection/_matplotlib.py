@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+_LONGEST_NAME = 60
+
 
 def import_pyplot(caller: str) -> Any:
     """`matplotlib.pyplot`, imported only now: the package works without it."""
@@ -17,6 +19,12 @@ def import_pyplot(caller: str) -> Any:
             "skamort[plot]."
         ) from error
     return plt
+
+
+def on_one_line(name: Any) -> str:
+    """A name as it is drawn, with ``parse_math=False``: `$` begins no formula."""
+    text = " ".join(str(name).split())
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
 
 
 def find_panels(

@@ -49,6 +49,19 @@ def test_zero_atoms_are_grey():
     assert (picture.compressed() == 0).all()
 
 
+def test_colours_are_grey_and_more_or_less():
+    atoms = np.zeros((3, 2, 4, 3))
+    atoms[0, 1, 2] = [2.0, 0.0, -1.0]
+    atoms[1] = -0.1
+    display = DictionaryDisplay.from_dictionary(atoms.reshape(3, 24), image_shape=(2, 4, 3))
+    display.figure_.canvas.draw()
+    expected = np.full((8, 4, 3), 1.0)  # white between three images below each other
+    expected[:2] = expected[6:] = 0.5
+    expected[1, 2] = [1.0, 0.5, 0.25]
+    expected[3:5] = 0.0
+    assert_allclose(display.im_.get_array(), expected)
+
+
 def test_estimator_with_the_most_used_atoms_first(dictionary):
     X = np.outer([3.0, 1.0, 2.0], dictionary[4]) + 0.1 * dictionary[2]
     dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
@@ -75,6 +88,9 @@ def test_bad_input(dictionary):
         DictionaryDisplay.from_dictionary(dictionary)
     with pytest.raises(ValueError, match=r"image_shape=\(5, 2\) does not hold 12 features"):
         DictionaryDisplay.from_dictionary(dictionary, image_shape=(5, 2))
+    for shape in ((2, 2, 2), (12,), (2, 2, 3, 1)):
+        with pytest.raises(ValueError, match=r"does not hold 12 .*\(height, width, 3\) in colour"):
+            DictionaryDisplay.from_dictionary(dictionary, image_shape=shape)
     with pytest.raises(ValueError, match="n_atoms must be >= 1"):
         DictionaryDisplay.from_dictionary(dictionary, image_shape=(3, 4), n_atoms=0)
     with pytest.raises(ValueError, match="dictionary contains NaN"):
