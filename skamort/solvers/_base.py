@@ -24,7 +24,7 @@ from torch import Tensor
 from .._engine import resolve_engine
 from ._blocks import row_blocks
 from ._mask import fill_missing, solve_masked
-from ._scale import magnitude, power_of_two, rescaled
+from ._scale import check_range, magnitude, power_of_four, times_ratio
 
 # Blocks for a GPU are larger by this, to fill it; no block has fewer rows than that.
 _GPU_BLOCKS, _LEAST_ROWS = 64, 64
@@ -79,7 +79,7 @@ class Problem:
     dictionary : Tensor of shape (n_components, n_features)
         Atoms, one a row, divided by ``unit``.
     unit : Tensor
-        A power of two, or one for each atom.
+        A power of four, or one for each atom.
     basis : Tensor of shape (n_features, n_components) or None
         Orthonormal basis of the space that is solved in; None for that of the features.
     atoms : Tensor of shape (n_components, n_features) or (n_components, n_components)
@@ -218,8 +218,8 @@ class Solver(ABC):
         return self
 
     def _unit(self, dictionary: Tensor, alpha: Tensor) -> Tensor:  # noqa: ARG002  (some solvers look)
-        """Powers of two to divide the atoms by: one for all, or one each."""
-        return power_of_two(magnitude(dictionary).amax())
+        """Powers of four to divide the atoms by: one for all, or one each."""
+        return power_of_four(magnitude(dictionary).amax())
 
     def _pose(
         self,
@@ -232,8 +232,8 @@ class Solver(ABC):
     ) -> Problem:
         """Scale the dictionary, and compute what all blocks need of it."""
         if (unit != 1).any():
-            dictionary = dictionary / unit[..., None]
-            gram = None if gram is None else gram / unit[..., None] / unit
+            # A given Gram matrix may have over- or underflowed.
+            dictionary, gram = dictionary / unit[..., None], None
         if mask is not None:
             seen = mask.to(dictionary.dtype)
             return Problem(dictionary, unit, None, dictionary, None, positive, seen)
@@ -255,12 +255,12 @@ class Solver(ABC):
 
         Returns what `_solve_scaled` returns, in the unit of ``X``.
         """
-        size, unit = power_of_two(magnitude(X)), problem.unit
+        size, unit = power_of_four(magnitude(X)), problem.unit
         is_scaled = bool((size != 1).any()) or bool((unit != 1).any())
         if is_scaled:
             X = X / size[:, None]
         if init is not None:
-            codes.copy_(init / size[:, None] * unit)
+            codes.copy_(times_ratio(init, unit, size[:, None]))
             if problem.positive:
                 codes.clamp_(min=0)
             if problem.mask is not None:  # atoms of which nothing is observed
@@ -268,8 +268,12 @@ class Solver(ABC):
         weight = self._scaled_weight(alpha, size, unit)
         n_iter, error, converged = self._solve_scaled(X, problem, weight, codes)
         if is_scaled:
-            codes.copy_(rescaled(codes, size, unit))
-        return n_iter, error * size.double().square(), converged
+            rescaled = times_ratio(codes, size[:, None], unit)
+            what = f"{type(self).__name__}: codes"
+            check_range(what, codes, rescaled, size, bool((unit > 1).any()))
+            codes.copy_(rescaled)
+        # The square of the size may be too large, or too small.
+        return n_iter, error * size.double() * size.double(), converged
 
     def _scaled_weight(self, alpha: Tensor, size: Tensor, unit: Tensor) -> Tensor:
         """The weight of the L1 norm for samples and atoms divided by ``size`` and ``unit``."""

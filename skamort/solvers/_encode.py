@@ -166,7 +166,8 @@ def sparse_encode(
     ------
     ValueError
         NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, an unknown
-        ``algorithm``, a ``mask`` for one of scikit-learn's.
+        ``algorithm``, a ``mask`` for one of scikit-learn's, codes that the dtype cannot
+        hold: those of float32 data of 1e30 for atoms of 1e-15 are 1e45.
     TypeError
         Tensors of a dtype other than float32 and float64, or parameters of the wrong type.
 

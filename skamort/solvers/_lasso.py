@@ -16,7 +16,7 @@ from ._base import Problem, Solver, SolverResult
 from ._certificate import certified_gap, span_of_atoms
 from ._polish import polish
 from ._safeguard import keep_better, round_exact, shrink_start
-from ._scale import magnitude, power_of_two
+from ._scale import magnitude, power_of_four
 
 # A gap of this many roundings of ||x||^2 is one that descent may be unable to close.
 _STUCK = 64
@@ -83,7 +83,7 @@ class LassoSolver(Solver):
     def _unit(self, dictionary: Tensor, alpha: Tensor) -> Tensor:
         # Where codes cost nothing, atoms have any length.
         largest = magnitude(dictionary)
-        return power_of_two(largest.amax() if alpha.any() else largest)
+        return power_of_four(largest.amax() if alpha.any() else largest)
 
     def _look_again(
         self,

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ._blocks import row_blocks
+from ._certificate import largest
 from ._encode import sparse_encode
 from ._mask import check_mask, fill_missing
+from ._scale import check_range, magnitude, power_of_four, times_ratio
 
 
 class EncodingPath(NamedTuple):
@@ -66,7 +68,7 @@ def alpha_max(X, dictionary, *, positive=False, mask=None):
     Raises
     ------
     ValueError
-        NaN, infinity, a zero atom, or shapes that do not fit.
+        NaN, infinity, a zero atom, shapes that do not fit, or weights that the dtype cannot hold.
 
     Examples
     --------
@@ -79,11 +81,13 @@ def alpha_max(X, dictionary, *, positive=False, mask=None):
     """
     data = as_tensor(fill_missing(X, check_mask(mask, X)), "X")
     atoms = check_dictionary(dictionary, data)
-    largest = data.new_empty(len(data))
+    size, unit = power_of_four(magnitude(data)), power_of_four(magnitude(atoms).amax())
+    atoms, scaled = atoms / unit, data.new_empty(len(data))
     for rows in row_blocks(len(data), len(atoms), times=4):
-        cov = data[rows] @ atoms.T
-        largest[rows] = (cov.clamp(min=0) if positive else cov.abs()).amax(dim=1)
-    return largest if isinstance(X, Tensor) else largest.numpy()
+        scaled[rows] = largest((data[rows] / size[rows, None]) @ atoms.T, positive)
+    found = times_ratio(scaled, size, 1 / unit)
+    check_range("alpha_max: weights", scaled[:, None], found[:, None], size, bool(unit < 1))
+    return found if isinstance(X, Tensor) else found.numpy()
 
 
 def sparse_encode_path(

@@ -1,4 +1,5 @@
-"""Sizes in which nothing over- or underflows: powers of two, by which division is exact."""
+"""Sizes in which nothing over- or underflows: powers of four, by which division is exact, and so is
+that by their roots."""
 
 from __future__ import annotations
 
@@ -13,34 +14,40 @@ def magnitude(values: Tensor) -> Tensor:
     return torch.maximum(values.amax(dim=1), -values.amin(dim=1))
 
 
-def power_of_two(values: Tensor) -> Tensor:
-    """The power of two just above each value; 1 for 0 and where the size does no harm.
+def power_of_four(values: Tensor) -> Tensor:
+    """The power of four just above each value; 1 for 0 and where the size does no harm.
 
     Dividing by it is exact, and tames 1e-30 and 1e30.
     """
     _, exponent = torch.frexp(values)
     limit = 126 if values.dtype == torch.float32 else 1022
-    exponent = exponent.clamp(-limit, limit).to(values.dtype)
+    exponent = (exponent + exponent % 2).clamp(-limit, limit).to(values.dtype)
     harmless = (values == 0) | (exponent.abs() < _HARMLESS_EXPONENT)
     return torch.where(harmless, 1, torch.exp2(exponent))
 
 
-def rescaled(codes: Tensor, size: Tensor, unit: Tensor) -> Tensor:
-    """Codes of samples that were divided by ``size``, with atoms that were divided by ``unit``.
+def times_ratio(values: Tensor, up: Tensor, down: Tensor) -> Tensor:
+    """``values * up / down`` for powers of four, each of which may be all that the dtype holds."""
+    root = up.sqrt() / down.sqrt()
+    return values * root * root
 
-    Raises
-    ------
-    ValueError
-        If codes become infinite, or all of a sample's vanish.
+
+def check_range(what: str, scaled: Tensor, rescaled: Tensor, size: Tensor, underflow: bool) -> None:
+    """Refuse what the dtype cannot hold in the user's units.
+
+    Underflow counts where it comes from the dictionary. Data that are themselves next to nothing
+    may vanish.
     """
-    kind, active = torch.finfo(codes.dtype), codes != 0
-    grown = torch.where(active, codes * (size[:, None] / unit), 0)
-    # Samples that are themselves next to nothing may vanish.
-    had_codes = active.any(dim=1) & (size > kind.tiny / kind.eps)
-    if not grown.isfinite().all() or not grown.any(dim=1)[had_codes].all():
+    dtype = torch.finfo(rescaled.dtype)
+    largest = magnitude(rescaled)
+    failed = ~(largest <= dtype.max)
+    if underflow:
+        failed |= (largest < dtype.tiny) & scaled.any(dim=1) & (size > dtype.tiny / dtype.eps)
+    if failed.any():
+        name = str(rescaled.dtype).removeprefix("torch.")
+        advice = "pass float64, or bring" if dtype.bits == 32 else "bring"
         raise ValueError(
-            f"The codes have sizes that {kind.dtype} does not hold, {kind.tiny:.0e} to "
-            f"{kind.max:.0e}: X and the dictionary differ too much in size; scale one of them, or "
-            "pass float64."
+            f"{what} of {int(failed.sum())} of {len(scaled)} samples are beyond what "
+            f"{name} holds, {dtype.tiny:.1e} to {dtype.max:.1e}; {advice} X and the dictionary to "
+            "similar scales."
         )
-    return grown

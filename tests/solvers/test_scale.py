@@ -1,33 +1,146 @@
-"""Codes of any size that their dtype holds, and a clear word where it does not hold them."""
+"""The unit of the data, of the dictionary and of alpha is no matter, up to what a dtype holds."""
+
+import warnings
+from itertools import product
 
 import numpy as np
 import pytest
+import torch
+from engines import ENGINES
+from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import SOLVERS, sparse_encode
+from skamort.solvers import SOLVERS, alpha_max, sparse_encode, sparse_encode_path
+from skamort.solvers._scale import power_of_four, times_ratio
 
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((5, 4)).astype("f4")
-DICTIONARY = RNG.standard_normal((6, 4)).astype("f4")
+CHOICES = [
+    (name, engine)
+    for name, solver in SOLVERS.items()
+    for engine in (ENGINES if solver.has_kernels else ["auto"])
+]
+# They come as far as max_iter lets them.
+IMPRECISE = ("adam", "lca")
+DTYPES = [np.float32, np.float64]
+each_solver = pytest.mark.parametrize("solver", CHOICES, ids="-".join)
 
 
-def encode(X, dictionary, name, alpha):
-    k_sparse = SOLVERS[name].is_k_sparse
-    wish = {"n_nonzero_coefs": 2} if k_sparse else {"alpha": alpha}
-    return sparse_encode(X, dictionary, algorithm=name, **wish)
+def encode(solver, X, dictionary, alpha, **options):
+    name, engine = solver
+    options = {"max_iter": 5 if name in IMPRECISE else 1000} | options
+    options |= {"n_nonzero_coefs": 3} if SOLVERS[name].is_k_sparse else {"alpha": alpha}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return sparse_encode(
+            X, dictionary, algorithm=name, engine=engine, return_info=True, **options
+        )
 
 
-@pytest.mark.parametrize("name", sorted(set(SOLVERS) - {"adam"}))
-@pytest.mark.parametrize(("size", "unit"), [(1e28, 1e-27), (1e-25, 1e28)])
-def test_codes_that_float32_does_not_hold_are_refused(name, size, unit):
-    small, large = np.float32(size) * X, np.float32(unit) * DICTIONARY
-    with pytest.raises(ValueError, match=r"float32 does not hold, 1e-38 to 3e\+38.*pass float64"):
-        encode(small, large, name, 0.1 * size * unit)
-    codes = encode(small.astype(float), large.astype(float), name, 0.1 * size * unit)
-    expected = encode(X.astype(float), DICTIONARY.astype(float), name, 0.1)
-    np.testing.assert_allclose(codes * (unit / size), expected, rtol=1e-2, atol=1e-2)
+def problem(seed, dtype):
+    """X and a dictionary whose rows have a largest entry of 0.99: their own unit is 1."""
+    rows = np.random.default_rng(seed).standard_normal((12, 6))
+    rows = (0.99 * rows / np.abs(rows).max(axis=1, keepdims=True)).astype(dtype)
+    return rows[:3], rows[3:]
+
+
+@each_solver
+@pytest.mark.parametrize(("atoms_by", "data_by"), [(2.0**40, 1), (2.0**-40, 1), (1, 2.0**-40)])
+def test_powers_of_two_change_no_codes(solver, atoms_by, data_by):
+    for seed, (dtype, share) in enumerate(product(DTYPES, [0.0, 1e-2, 0.2])):
+        positive = seed % 2 == 1
+        X, dictionary = problem(seed, dtype)
+        alpha = share * float(np.abs(X @ dictionary.T).max())
+        # Sums of other rounding, in memory of other alignment, stop elsewhere within the tolerance.
+        tol, error = (1e-6, 5e-3) if dtype == np.float32 else (1e-10, 1e-4)
+        options = {"positive": positive, "tol": tol}
+        codes, info = encode(solver, X, dictionary, alpha, **options)
+        data, atoms = (X * data_by).astype(dtype), (dictionary * atoms_by).astype(dtype)
+        options["gram"] = atoms @ atoms.T
+        scaled, scaled_info = encode(solver, data, atoms, alpha * data_by * atoms_by, **options)
+        scaled *= atoms_by / data_by
+        if share == 0:  # more atoms than features: the codes are not the only ones
+            scaled, codes = scaled @ dictionary, codes @ dictionary
+        np.testing.assert_allclose(scaled, codes, rtol=0, atol=error)
+        np.testing.assert_array_equal(scaled_info.converged, info.converged)
+        known = "residual" if SOLVERS[solver[0]].is_k_sparse else "gap"
+        scaled, plain = (getattr(result, known) for result in (scaled_info, info))
+        np.testing.assert_allclose(scaled / data_by**2, plain, rtol=0, atol=error)
+
+
+@each_solver
+def test_init_is_in_the_unit_of_the_codes(solver):
+    X, dictionary = problem(0, np.float64)
+    init = np.random.default_rng(1).standard_normal((3, 9)) * (np.arange(9) < 3)
+    codes, _ = encode(solver, X, dictionary, 0.2, init=init, max_iter=5)
+    up, down = 2.0**600, 2.0**-400
+    scaled, _ = encode(
+        solver, up * X, down * dictionary, 0.2 * up * down, init=init * up / down, max_iter=5
+    )
+    np.testing.assert_allclose(scaled * down / up, codes, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("solver", [s for s in CHOICES if s[0] != "adam"], ids="-".join)
+@pytest.mark.parametrize(("data", "atoms"), [(1e20, 1e-20), (1e30, 1e-15), (1e-30, 1e15)])
+def test_codes_that_float32_cannot_hold_are_refused(solver, data, atoms):
+    X, dictionary = problem(0, np.float64)
+    expected, _ = encode(solver, X, dictionary, 0.2)
+    X, dictionary, alpha = data * X, atoms * dictionary, 0.2 * data * atoms
+    with pytest.raises(ValueError, match=r"codes of 3 of 3 samples .* float32 holds, .*float64"):
+        encode(solver, X.astype(np.float32), dictionary.astype(np.float32), alpha)
+    codes, _ = encode(solver, X, dictionary, alpha)
+    if solver[0] not in IMPRECISE:
+        np.testing.assert_allclose(codes * atoms / data, expected, atol=1e-2)
+
+
+@each_solver
+@pytest.mark.parametrize(("data", "atoms"), [(1e30, 1e30), (1e-30, 1e-30), (1e30, 1e-6)])
+def test_codes_that_float32_holds_are_found_whatever_lies_between(solver, data, atoms):
+    X, dictionary = problem(0, np.float64)
+    dictionary[-1] = 0.01  # rows that are not used
+    X[1] = 0
+    expected, _ = encode(solver, X, dictionary, 0.2)
+    X, dictionary = (data * X).astype(np.float32), (atoms * dictionary).astype(np.float32)
+    codes, info = encode(solver, X, dictionary, 0.2 * data * atoms)
+    assert np.isfinite(codes).all()
+    assert not codes[1].any()
+    if solver[0] not in IMPRECISE:
+        assert info.converged.all()
+        np.testing.assert_allclose(codes.astype(float) * atoms / data, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(("data", "atoms"), [(1e30, 1e20), (1e-30, 1e-20)])
+def test_weights_of_a_path_may_be_beyond_float32_and_codes_not(data, atoms):
+    X, dictionary = problem(0, np.float64)
+    expected = sparse_encode_path(X, dictionary, n_alphas=3)
+    X, dictionary = (data * X).astype(np.float32), (atoms * dictionary).astype(np.float32)
+    with pytest.raises(ValueError, match="alpha_max: weights of 3 of 3 samples are beyond"):
+        alpha_max(X, dictionary)
+    path = sparse_encode_path(X, dictionary, alphas=expected.alphas * data * atoms)
+    np.testing.assert_allclose(path.codes.astype(float) * atoms / data, expected.codes, atol=1e-3)
+
+
+def test_alpha_max_in_any_unit():
+    X, dictionary = problem(0, np.float32)
+    expected = alpha_max(X, dictionary)
+    X, dictionary = X * np.float32(2.0**90), dictionary * np.float32(2.0**-90)
+    np.testing.assert_allclose(alpha_max(X, dictionary), expected, rtol=1e-6)
+
+
+def test_scaling_is_exact_to_the_ends_of_the_range():
+    for dtype in (torch.float32, torch.float64):
+        info = torch.finfo(dtype)
+        values = torch.tensor([info.max, 3e30, 1.0, 0.0, 3e-30, info.tiny], dtype=dtype)
+        unit = power_of_four(values)
+        scaled = values / unit
+        assert ((scaled == 0) | ((scaled >= 0.2) & (scaled <= 4))).all()
+        one = torch.ones((), dtype=dtype)
+        assert torch.equal(times_ratio(scaled, unit, one), values)
+        assert torch.equal(times_ratio(values, one, unit), scaled)
+        huge = torch.tensor(2.0 ** (126 if dtype == torch.float32 else 1022), dtype=dtype)
+        assert torch.equal(times_ratio(huge, huge, huge), huge)
 
 
 def test_zero_codes_and_samples_next_to_nothing_are_not_refused():
-    sample = np.float32([[1e-44, 0, 0, 0], [0, 0, 0, 0]])
-    assert not sparse_encode(sample, np.float32(1e10) * DICTIONARY, alpha=0.0).any()
-    assert not sparse_encode(np.float32(1e30) * X, np.float32(1e-30) * DICTIONARY, alpha=1e3).any()
+    X, dictionary = problem(0, np.float32)
+    nothing = np.zeros((2, 6), np.float32)
+    nothing[0, 0] = 1e-44
+    assert not sparse_encode(nothing, np.float32(1e10) * dictionary, alpha=0.0).any()
+    assert not sparse_encode(np.float32(1e30) * X, np.float32(1e-30) * dictionary, alpha=1e3).any()
