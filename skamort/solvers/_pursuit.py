@@ -42,7 +42,7 @@ class Pursuit(KSparseSolver):
     def _scaled_weight(self, alpha: Tensor, size: Tensor, unit: Tensor) -> Tensor:  # noqa: ARG002
         """The squared residual that is enough for a sample, in place of an L1 penalty."""
         tol = -torch.inf if self.residual_tol is None else self.residual_tol
-        return torch.full_like(alpha, tol) / size.double().square()
+        return torch.full_like(alpha, tol) / size / size
 
     def _solve_scaled(
         self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor
