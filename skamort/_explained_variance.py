@@ -1,6 +1,7 @@
 """How much of the variance of data their reconstruction explains, summed over blocks of rows.
 
-Of weighted rows all sums and means are weighted ones.
+Of weighted rows all sums and means are weighted ones; of rows with entries missing they are those
+of the others, which each feature has a number of its own of.
 
 The squares about the mean of all rows are those about the means of the blocks, and those of the
 steps between these means (Chan, Golub and LeVeque, 1983): they are exact where the sum of squares
@@ -46,19 +47,24 @@ class ExplainedVariance:
         self._total = self._unexplained = 0.0
 
     def add(self, X, X_hat, sample_weight=None):
-        """Take note of rows and their reconstruction, arrays of shape (n, n_features), and of the
-        rows' weights, of shape (n,), which all weigh 1 where they are None."""
-        X = np.asarray(X, dtype=np.float64)
-        n = len(X) if sample_weight is None else sample_weight.sum()
-        if n == 0:
+        """Take note of rows, NaN where they are not observed, and their reconstruction, arrays of
+        shape (n, n_features), and of the rows' weights, of shape (n,), which all weigh 1 where they
+        are None."""
+        X, weights = np.asarray(X, dtype=np.float64), sample_weight
+        missing = np.isnan(X)
+        if missing.any():
+            X = np.where(missing, X_hat, X)
+            weights = ~missing * (1.0 if weights is None else weights[:, None])
+        n = len(X) if weights is None else weights.sum(axis=0)
+        if not np.any(n):
             return
-        self._unexplained += _sum_of_squares(X - X_hat, sample_weight)
-        mean = np.average(X, axis=0, weights=sample_weight)
-        step, share = mean - self._mean, n / (self._n_samples + n)
-        self._total += _sum_of_squares(X - mean, sample_weight)
-        self._total += self._n_samples * share * _sum_of_squares(step)
+        self._unexplained += _sum_of_squares(X - X_hat, weights)
+        mean, total = _mean(X, weights), np.maximum(self._n_samples + n, np.finfo(float).tiny)
+        step, share = mean - self._mean, n / total
+        self._total += _sum_of_squares(X - mean, weights)
+        self._total += float((self._n_samples * share * np.square(step)).sum())
         self._mean = self._mean + share * step
-        self._n_samples += n
+        self._n_samples = self._n_samples + n
 
     def fraction(self):
         """Return 1 - ||X - X_hat||^2 / ||X - mean(X)||^2, or 0 for any error if X does not vary."""
@@ -71,6 +77,17 @@ class ExplainedVariance:
         return float(self._unexplained / self._total)
 
 
-def _sum_of_squares(values, sample_weight=None):
+def _mean(X, weights):
+    """Return the weighted mean, of each feature by its own weights where there are such."""
+    if np.ndim(weights) < 2:
+        return np.average(X, axis=0, weights=weights)
+    n = weights.sum(axis=0)
+    return np.divide((weights * X).sum(axis=0), n, out=np.zeros(X.shape[1]), where=n > 0)
+
+
+def _sum_of_squares(values, weights=None):
+    """Return the sum of the squares of the rows, or of their entries, by their weights."""
     squares = np.square(values)
-    return float(squares.sum() if sample_weight is None else sample_weight @ squares.sum(axis=1))
+    if np.ndim(weights) < 2:
+        return float(squares.sum() if weights is None else weights @ squares.sum(axis=1))
+    return float((weights * squares).sum())

@@ -63,6 +63,8 @@ class Rows:
         The name of the estimator that errors name.
     name : str, default="data"
         What errors call the source.
+    allow_nan : bool, default=False
+        Whether entries may be NaN.
 
     Attributes
     ----------
@@ -82,11 +84,13 @@ class Rows:
     ------
     ValueError
         If the source is not a matrix, has no rows or columns, does not know how many, or lies in
-        memory and contains NaN or infinity; or if it holds texts, dates or complex numbers.
+        memory and contains infinity, or NaN that is not allowed; or if it holds texts, dates or
+        complex numbers.
     """
 
-    def __init__(self, source: Any, owner: str, name: str = "data"):
+    def __init__(self, source: Any, owner: str, name: str = "data", *, allow_nan: bool = False):
         self.source, self._owner, self._name = source, owner, name
+        self._allow_nan = allow_nan
         self.in_memory = not is_lazy(source)
         self.shape = self._find_shape()
         self.chunk_rows = 1 if self.in_memory else _stored_rows(source)
@@ -140,10 +144,22 @@ class Rows:
         return rows
 
     def mean(self, dim: int = 0, sample_weight: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the weighted mean of all rows, of shape (n_features,), as a tensor has it."""
+        """Return the weighted mean of all rows, of shape (n_features,), as a tensor has it; where
+        entries may be NaN, that of the others."""
         shares = self[:1].new_ones(len(self)) if sample_weight is None else sample_weight
         shares = shares / shares.sum()  # or the sums might overflow
+        if self._allow_nan:
+            return self._mean_of_others(shares)
         return torch.stack([shares[rows] @ self[rows] for rows in self.blocks()]).sum(0)
+
+    def _mean_of_others(self, shares: Tensor) -> Tensor:
+        total = counted = self[:1].new_zeros(self.shape[1])
+        for rows in self.blocks():
+            block = self[rows]
+            missing = block.isnan()
+            total = total + shares[rows] @ torch.where(missing, 0, block)
+            counted = counted + shares[rows] @ (~missing).to(block)
+        return total / counted
 
     def hold(self) -> Rows:
         """Return the same rows, as one tensor on the device where they are to be held as a whole.
@@ -155,7 +171,8 @@ class Rows:
         return self._held() if held else self
 
     def _held(self) -> Rows:
-        return Rows(self[:], self._owner, self._name).to(dtype=self.dtype, device=self.device)
+        rows = Rows(self[:], self._owner, self._name, allow_nan=self._allow_nan)
+        return rows.to(dtype=self.dtype, device=self.device)
 
     # -- What has been read ------------------------------------------------------------------------
 
@@ -203,13 +220,25 @@ class Rows:
         if place is not None:
             row = numbers + place if isinstance(numbers, int) else int(numbers[place])
             raise ValueError(
-                f"{self._owner}: row {row} of the {self._name} contains NaN or infinity; remove or "
-                "impute it."
+                f"{self._owner}: row {row} of the {self._name} contains {self._refused()}"
             )
+
+    def _refused(self) -> str:
+        if self._allow_nan:
+            return "infinity; remove it, or put NaN for what is missing."
+        if self._name != "data":
+            return "NaN or infinity; remove or impute it."
+        return (
+            "NaN or infinity; remove or impute it, or leave out NaN by missing_values=np.nan of "
+            "GradSparseCoder or ITOCoder."
+        )
+
+    def _is_accepted(self, values: np.ndarray) -> np.ndarray:
+        return np.isfinite(values) | (self._allow_nan & np.isnan(values))
 
     def _bad_row(self, block: Any) -> int | None:
         """Return the first row with NaN or infinity."""
-        finite = np.isfinite(block).all(axis=1)
+        finite = self._is_accepted(block).all(axis=1)
         return None if finite.all() else int(finite.argmin())
 
     def _as_asked(self, rows: Tensor) -> Tensor:

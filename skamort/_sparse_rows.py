@@ -28,13 +28,15 @@ class SparseRows(Rows):
         The name of the estimator that errors name.
     name : str, default="data"
         What errors call the source.
+    allow_nan : bool, default=False
+        Whether entries that are stored may be NaN.
     """
 
     source: Any
 
-    def __init__(self, source: Any, owner: str, name: str = "data"):
+    def __init__(self, source: Any, owner: str, name: str = "data", *, allow_nan: bool = False):
         check_real(source.data, owner, name)
-        super().__init__(_canonical(source), owner, name)
+        super().__init__(_canonical(source), owner, name, allow_nan=allow_nan)
 
     def take(self, rows: Tensor) -> SparseRows:
         """Return those of these numbers, sparse as before."""
@@ -43,8 +45,10 @@ class SparseRows(Rows):
         taken.shape = taken.source.shape
         return taken
 
-    def mean(self, dim: int = 0, sample_weight: Tensor | None = None) -> Tensor:  # noqa: ARG002
+    def mean(self, dim: int = 0, sample_weight: Tensor | None = None) -> Tensor:
         """Return the weighted mean of all rows, of shape (n_features,), as a tensor has it."""
+        if self._allow_nan:
+            return super().mean(dim, sample_weight)
         sums = np.zeros(self.shape[1])
         for values, columns, weights in self._stored(sample_weight):
             sums += np.bincount(columns, weights * values, minlength=len(sums))
@@ -89,16 +93,16 @@ class SparseRows(Rows):
             yield values, source.indices[part], np.repeat(weights[rows], np.diff(bounds))
 
     def _bad_row(self, block: Any) -> int | None:
-        finite = np.isfinite(block.data)
+        finite = self._is_accepted(block.data)
         if finite.all():
             return None
         return int(np.searchsorted(block.indptr, finite.argmin(), side="right")) - 1
 
 
-def rows_of(source: Any, owner: str, name: str = "data") -> Rows:
+def rows_of(source: Any, owner: str, name: str = "data", *, allow_nan: bool = False) -> Rows:
     """Return the rows of a source of any kind, a sparse one being a CSR array."""
     kind = SparseRows if sparse.issparse(source) else Rows
-    return kind(source, owner, name)
+    return kind(source, owner, name, allow_nan=allow_nan)
 
 
 def _canonical(source: Any) -> Any:

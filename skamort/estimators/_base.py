@@ -142,7 +142,8 @@ class BaseSparseCoder(
         Returns
         -------
         score : float
-            1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better.
+            1 - ||X - X_hat||^2 / ||X - mean(X)||^2, at most 1; higher is better. Where entries may
+            be missing, sums and means are those of the others.
         """
         coder = self._ready(X)
         rows, variance = coder._check_rows(X, reset=False), ExplainedVariance()
@@ -186,10 +187,15 @@ class BaseSparseCoder(
         if reset:
             self._forget()
         if not is_lazy(X):
-            return rows_of(self._check_array(X, reset), name)
-        rows = X if isinstance(X, Rows) else Rows(X, name)
+            return rows_of(self._check_array(X, reset), name, allow_nan=self._allows_nan)
+        rows = X if isinstance(X, Rows) else Rows(X, name, allow_nan=self._allows_nan)
         self._check_array(rows[:1].numpy(), reset)
         return rows
+
+    @property
+    def _allows_nan(self):
+        """Whether NaN stands for entries that are missing."""
+        return getattr(self, "missing_values", None) is not None
 
     def _forget(self):
         """Drop what an earlier fit left, so that one that fails leaves no half of each."""
@@ -241,6 +247,7 @@ class BaseSparseCoder(
     def __sklearn_tags__(self):
         """Declare that float32 and float64 are kept, and that sparse data are taken."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._allows_nan
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

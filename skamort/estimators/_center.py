@@ -4,20 +4,22 @@ import torch
 
 from .._rows import few_rows
 from .._sample_weight import count_of, mean_of_rows
+from ._missing import fill_in
 
 
 def initial_intercept(estimator, X, sample_weight=None):
-    """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,)."""
+    """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,); 0 where
+    nothing is observed."""
     if estimator.fit_intercept != "geometric_median":  # True or "mean"
-        return mean_of_rows(X, sample_weight)
+        return fill_in(mean_of_rows(X, sample_weight), 0.0)
     few = few_rows(X)
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
 
 
 def moved_center(center, n_seen, X, sample_weight=None):
     """Return the mean of `n_seen` rows whose mean is `center`, and of those of X, weighted."""
-    n_new = count_of(X, sample_weight)
-    return center + (mean_of_rows(X, sample_weight) - center) * (n_new / (n_seen + n_new))
+    n_new, mean = count_of(X, sample_weight), fill_in(mean_of_rows(X, sample_weight), center)
+    return center + (mean - center) * (n_new / (n_seen + n_new))
 
 
 def geometric_median(X, sample_weight=None, max_iter=100, tol=1e-5):

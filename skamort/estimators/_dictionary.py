@@ -9,6 +9,7 @@ from torch import nn
 from .._fitted import is_fitted
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
+from ._missing import fill_in
 
 # Draws depend on their dtype. None, the data's, is what the published figures were made with.
 DRAWN_IN = torch.float64
@@ -108,7 +109,7 @@ def _sampled_directions(X, n_drawn, generator, sample_weight):
         rows = torch.randperm(len(X), generator=generator)[:n_drawn]
     else:
         rows = drawn_rows(sample_weight, n_drawn, generator)
-    samples = X[rows].cpu().double()
+    samples = fill_in(X[rows].cpu().double(), 0.0)
     lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
     return (samples / lengths)[lengths[:, 0] > 0]
 

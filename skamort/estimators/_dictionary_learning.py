@@ -9,6 +9,8 @@ of unit norm, from a given dictionary. Samples with weights count as so many in 
                 D <- exact block-coordinate update for A and B
     alternate:  the same with all samples: Z from the last Z, A = Z^T Z, B = Z^T X
 
+Entries of X that are missing count for nothing in J, and are filled in by Z D in B.
+
 The first is algorithm 1 of Mairal et al. (2010) with its forgetting (section 3.4.2). It comes close
 after one pass over the data and then crawls; the second goes on to the minimum.
 """
@@ -28,6 +30,7 @@ from ..solvers import FISTA, CoordinateDescent, update_dictionary
 from ..training import Plateau
 from ._dictionary import drawn_rows
 from ._learned_dictionary import LearnedDictionary
+from ._missing import complete, fill_in
 from ._statistics import Statistics
 
 # Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
@@ -126,6 +129,7 @@ class DictionaryLearner:
         X, *weights = batch
         encode = self._encoder(atoms, _ONLINE_INFERENCE)
         codes = encode(X)
+        X = complete(X, codes, atoms)
         losses = self._losses(X, codes, atoms, *weights)
         unused = update_online([(X, codes, *weights)], count_of(X, *weights), atoms, statistics)
         self._replace(atoms, unused, X, losses, encode)
@@ -167,6 +171,7 @@ class DictionaryLearner:
             inference = _COLD_INFERENCE if start is None else _INFERENCE
             found = self._encoder(atoms, inference, start)(block)
             codes[index] = found
+            block = complete(block, found, atoms)
             losses.append(self._losses(block, found, atoms, *weights))
             statistics.add(block, found, *weights)
         return torch.cat(losses), statistics
@@ -175,7 +180,7 @@ class DictionaryLearner:
         """Return what finds the codes of samples."""
         solver = inference[self.algorithm]
         settings = {"alpha": self.alpha, "positive": self.positive, "init": start}
-        return lambda X: solver.solve(X, atoms, **settings).codes
+        return lambda X: solver.solve(X, atoms, mask=~X.isnan(), **settings).codes
 
     def _losses(
         self, X: Tensor, codes: Tensor, atoms: Tensor, sample_weight: Tensor | None = None
@@ -198,7 +203,8 @@ class DictionaryLearner:
         samples = X[drawn_rows(losses, len(unused), self.generator)]
         if len(samples) == 0:
             return
-        directions = nn.functional.normalize(samples - encode(samples) @ atoms, dim=1)
+        images = encode(samples) @ atoms
+        directions = nn.functional.normalize(fill_in(samples, images) - images, dim=1)
         found = directions.square().sum(1) > 0
         atoms[unused[: len(found)][found]] = directions[found]
 

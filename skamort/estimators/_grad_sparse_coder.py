@@ -29,6 +29,7 @@ from ._dictionary import (
 from ._dictionary_learning import DictionaryLearner, update_online
 from ._fitting import fitting
 from ._learned_dictionary import LearnedDictionary
+from ._missing import fill_in
 from ._parameters import (
     ALGORITHM_RULE,
     COUNT,
@@ -292,6 +293,8 @@ class GradSparseCoder(
             )
         if not fresh:
             changed_since(self._made_with, self)
+        if self.missing_values is not None:
+            self._check_missing_values(codes)
         X = self._check_rows(X, reset=fresh)
         dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
         X = X.to(dtype=dtype, device=device).hold()
@@ -302,12 +305,26 @@ class GradSparseCoder(
         weights = check_sample_weight(sample_weight, len(X), type(self).__name__)
         return X, codes, weights_to(weights, dtype=dtype, device=device)
 
+    def _check_missing_values(self, codes):
+        """Refuse what learns from complete rows only."""
+        needs = {
+            "codes=": codes is not None,
+            "algorithm='adam'": self.algorithm == "adam",
+            "fit_intercept='geometric_median'": self.fit_intercept == "geometric_median",
+        }
+        for name in [name for name, is_given in needs.items() if is_given]:
+            raise ValueError(
+                f"GradSparseCoder: {name} needs complete data, and NaN may be missing_values; "
+                "impute what is missing, or go without."
+            )
+
     def _standardize(self, X, codes, weights, fresh):
         """Return data less their center, which is fitted here, and codes, both in their unit."""
         if fresh:
             center = initial_intercept(self, X, weights) if self.fit_intercept else None
             few = X[few_rows(X)]
-            self._unit = unit_of(few if center is None else few - center, centered=False)
+            few = fill_in(few if center is None else few - center, 0.0)
+            self._unit = unit_of(few, centered=False)
             self.n_samples_seen_ = 0
         else:
             center = self._follow_center(X, weights)

@@ -18,6 +18,7 @@ from ..metrics import flops
 from ._base import BaseSparseCoder, resolve_device
 from ._declared import parameter
 from ._fitting import fitting
+from ._missing import fill_in
 from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameters, L1Parameters
 from ._sae import SAEEncoder
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
@@ -228,7 +229,11 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         return codes.clamp(min=0) if self.positive_code_ else codes
 
     def _own_codes(self, X):
-        """Return the estimator's codes of the tensor X, dense, one column an atom."""
+        """Return the estimator's codes of the tensor X, which get the center where entries are
+        missing; dense, one column an atom."""
+        if self.missing_values is not None:
+            center = 0.0 if self.intercept_ is None else torch.as_tensor(self.intercept_).to(X)
+            X = fill_in(X, center)
         codes = joined(self.estimator_, self.estimator_.transform(X.cpu().numpy()))
         return np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
 

@@ -105,11 +105,16 @@ class InferenceParameters(Declared):
         Maximum number of iterations that `transform` spends on a sample.
     transform_tol : float
         Duality gap that `transform` certifies for each sample, relative to ``1/2 ||x||^2``.
+    missing_values : nan or None
+        What stands for entries that are missing. ``np.nan``: codes are the best for the other
+        entries, `inverse_transform` fills in those that are missing, and `score` leaves them out.
+        None: none may be missing, NaN is refused.
     """
 
     positive_code: bool = parameter("boolean", default=True, may_change="warm")
     transform_max_iter: int = parameter(COUNT, default=1000, may_change="warm")
     transform_tol: float = parameter(NON_NEGATIVE, default=1e-4, may_change="warm")
+    missing_values: float | None = parameter("nan", None, default=None, may_change="warm")
 
 
 class CenterParameters(Declared):

@@ -36,7 +36,10 @@ def _check_goes_by(owner, name, prefix):
 
 
 def encode(owner, X, *, alpha, positive, prefix="", init=None):
-    """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name."""
+    """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name.
+
+    Where NaN stands for what is missing, they are the codes of the rest.
+    """
     names = "n_nonzero_coefs", "residual_tol"
     limits = {name: getattr(owner, prefix + name) for name in names}
     return sparse_encode(
@@ -50,6 +53,7 @@ def encode(owner, X, *, alpha, positive, prefix="", init=None):
         max_iter=owner.transform_max_iter,
         tol=owner.transform_tol,
         check_input=False,
+        mask=None if owner.missing_values is None else ~X.isnan(),
     )
 
 
