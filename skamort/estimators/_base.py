@@ -119,9 +119,11 @@ class BaseSparseCoder(
         codes = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "codes")
         codes = check_array(codes, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
         if codes.shape[1] != self._n_features_out:
+            n_atoms = len(coder.components_)
+            halves = " with two columns each" if n_atoms != self._n_features_out else ""
             raise ValueError(
-                f"{type(self).__name__}: the codes have {codes.shape[1]} columns, those of this "
-                f"dictionary have {self._n_features_out}; pass codes as transform returns them."
+                f"{type(self).__name__}: the codes have {codes.shape[1]} columns, the dictionary "
+                f"has {n_atoms} atoms{halves}; pass codes as transform returns them."
             )
         reconstruction = self._joined(codes) @ coder.components_
         intercept = getattr(coder, "intercept_", None)

@@ -134,12 +134,20 @@ def drawn_rows(sample_weight, n_drawn, generator):
     return rows[waits[rows].isfinite()]
 
 
-def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6):
+def non_negative(atoms):
+    """Return the nearest atoms of unit norm with entries >= 0; of one without an entry > 0, its
+    absolute values."""
+    kept = atoms.clamp(min=0)
+    is_lost = (kept == 0).all(dim=1, keepdim=True)
+    return nn.functional.normalize(torch.where(is_lost, atoms.abs(), kept), dim=1)
+
+
+def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6, positive=False):
     """Return the unit-norm atoms that best reconstruct data from known codes, given in blocks of
     both, and of the samples' weights where they have some.
 
     Block-coordinate descent on ||X - Z D||^2 from `dictionary`, until no atom moves by more than
-    `tol`. Atoms whose codes are all zero stay as they are.
+    `tol`, where `positive` among atoms >= 0. Atoms whose codes are all zero stay as they are.
     """
     gram = cross = 0
     for X, codes, *weights in blocks:
@@ -148,7 +156,7 @@ def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6):
     dictionary = dictionary.clone()
     for _ in range(max_iter):
         before = dictionary.clone()
-        update_dictionary(dictionary, gram, cross)
+        update_dictionary(dictionary, gram, cross, positive=positive)
         if torch.linalg.vector_norm(dictionary - before, dim=1).max() <= tol:
             break
     return dictionary

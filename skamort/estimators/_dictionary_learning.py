@@ -70,6 +70,8 @@ class DictionaryLearner:
         Weight of the L1 penalty.
     positive : bool
         Whether codes are >= 0.
+    positive_dict : bool
+        Whether entries of the atoms are >= 0.
     batch_size : int
         Samples of a mini-batch online.
     begins_online : bool
@@ -87,6 +89,7 @@ class DictionaryLearner:
     algorithm: Literal["cd", "fista"]
     alpha: float
     positive: bool
+    positive_dict: bool
     batch_size: int
     begins_online: bool
     max_iter: int
@@ -131,7 +134,8 @@ class DictionaryLearner:
         codes = encode(X)
         X = complete(X, codes, atoms)
         losses = self._losses(X, codes, atoms, *weights)
-        unused = update_online([(X, codes, *weights)], count_of(X, *weights), atoms, statistics)
+        block, n_samples = (X, codes, *weights), count_of(X, *weights)
+        unused = update_online([block], n_samples, atoms, statistics, self.positive_dict)
         self._replace(atoms, unused, X, losses, encode)
         return float(losses.sum())
 
@@ -153,13 +157,15 @@ class DictionaryLearner:
             n_accelerated = 0 if objective > learned.objective else n_accelerated + 1
             learned.record(objective)
             previous, learned.atoms, learned.statistics = learned.atoms, atoms.clone(), statistics
-            unused = update_dictionary(learned.atoms, statistics.gram_codes, statistics.cross)
+            unused = update_dictionary(
+                learned.atoms, statistics.gram_codes, statistics.cross, positive=self.positive_dict
+            )
             if plateau.reached(objective):
                 learned.converged = True
                 return
             momentum = min(n_accelerated / (n_accelerated + 3), _MOST_MOMENTUM)
             step = learned.atoms - previous
-            atoms = nn.functional.normalize(learned.atoms + momentum * step, dim=1)
+            atoms = self._normalized(learned.atoms + momentum * step)
             self._replace(atoms, unused, X, losses, self._encoder(atoms, _COLD_INFERENCE))
 
     def _pass(self, X: Rows, codes: _WarmCodes, atoms: Tensor) -> tuple[Tensor, Statistics]:
@@ -204,9 +210,14 @@ class DictionaryLearner:
         if len(samples) == 0:
             return
         images = encode(samples) @ atoms
-        directions = nn.functional.normalize(fill_in(samples, images) - images, dim=1)
+        directions = self._normalized(fill_in(samples, images) - images)
         found = directions.square().sum(1) > 0
         atoms[unused[: len(found)][found]] = directions[found]
+
+    def _normalized(self, directions: Tensor) -> Tensor:
+        """Scale to unit norm, without what atoms must not have; 0 where nothing is left."""
+        kept = directions.clamp(min=0) if self.positive_dict else directions
+        return nn.functional.normalize(kept, dim=1)
 
 
 class _WarmCodes:
@@ -227,11 +238,15 @@ class _WarmCodes:
 
 
 def update_online(
-    blocks: Iterable[tuple[Tensor, ...]], n_samples: float, atoms: Tensor, statistics: Statistics
+    blocks: Iterable[tuple[Tensor, ...]],
+    n_samples: float,
+    atoms: Tensor,
+    statistics: Statistics,
+    positive: bool,
 ) -> Tensor:
     """Update the atoms in place for more samples and their codes, and weights where they have some,
     given in blocks, which count as `n_samples`; return which atoms are unused."""
     statistics.forget(n_samples)
     for block in blocks:
         statistics.add(*block)
-    return update_dictionary(atoms, statistics.gram_codes, statistics.cross)
+    return update_dictionary(atoms, statistics.gram_codes, statistics.cross, positive=positive)

@@ -24,6 +24,7 @@ from ._declared import parameter
 from ._dictionary import (
     dictionary_from_codes,
     initial_dictionary,
+    non_negative,
     resolve_n_components,
 )
 from ._dictionary_learning import DictionaryLearner, update_online
@@ -82,6 +83,9 @@ class GradSparseCoder(
         takes "cd" on a CPU with numba installed and "fista" elsewhere, the fastest for each. "adam"
         is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
         here for comparison.
+    positive_dict : bool
+        Whether entries of the atoms are >= 0: parts of what is non-negative, such as counts and
+        images. A start is projected; not with ``algorithm="adam"``.
     batch_size : int, "auto" or None
         Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
         "auto": the larger of 256 and `n_components`, but no online pass in `fit` over fewer than
@@ -159,6 +163,7 @@ class GradSparseCoder(
     algorithm: str = parameter(
         StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto", may_change="warm"
     )
+    positive_dict: bool = parameter("boolean", default=False)
     batch_size: int | str | None = parameter(
         COUNT, StrOptions({"auto"}), None, default="auto", may_change="warm"
     )
@@ -272,8 +277,8 @@ class GradSparseCoder(
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
         if self.dictionary is None and codes is not None:
             learned.statistics = learned.statistics or Statistics.like(start)
-            n_samples = count_of(X, weights)
-            update_online(_blocks(X, codes, weights), n_samples, start, learned.statistics)
+            blocks, n_samples = _blocks(X, codes, weights), count_of(X, weights)
+            update_online(blocks, n_samples, start, learned.statistics, self.positive_dict)
         elif self.dictionary is None:
             self._make_learner(X, weights, len(start), generator).online(X, learned)
         previous = 0 if fresh else self.n_iter_all_starts_
@@ -291,6 +296,8 @@ class GradSparseCoder(
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
                 "positive_code=False; choose another algorithm for signed codes."
             )
+        if self.positive_dict:
+            self._check_non_negative()
         if not fresh:
             changed_since(self._made_with, self)
         if self.missing_values is not None:
@@ -316,6 +323,16 @@ class GradSparseCoder(
             raise ValueError(
                 f"GradSparseCoder: {name} needs complete data, and NaN may be missing_values; "
                 "impute what is missing, or go without."
+            )
+
+    def _check_non_negative(self):
+        """Refuse what cannot have non-negative atoms."""
+        known = self.dictionary is not None and np.min(self.dictionary) < 0
+        if known or self.algorithm == "adam":
+            given = "the dictionary has negative entries" if known else "got algorithm='adam'"
+            raise ValueError(
+                f"GradSparseCoder: positive_dict=True asks for atoms >= 0, but {given}; set "
+                "positive_dict=False or change it."
             )
 
     def _standardize(self, X, codes, weights, fresh):
@@ -361,7 +378,8 @@ class GradSparseCoder(
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            atoms = dictionary_from_codes(_blocks(X, codes, weights), start)
+            blocks, positive = _blocks(X, codes, weights), self.positive_dict
+            atoms = dictionary_from_codes(blocks, start, positive=positive)
             return LearnedDictionary(atoms, converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
@@ -384,7 +402,11 @@ class GradSparseCoder(
 
     def _start(self, X, weights, again, generator):
         """Return the atoms to begin with."""
-        return self._fitted_atoms(X) if again else initial_dictionary(self, X, generator, weights)
+        if again:
+            return self._fitted_atoms(X)
+        atoms = initial_dictionary(self, X, generator, weights)
+        known = self.dictionary is not None
+        return non_negative(atoms) if self.positive_dict and not known else atoms
 
     def _run(self, learner, X, learned):
         """Run one start; return whether the user let it end."""
@@ -409,6 +431,7 @@ class GradSparseCoder(
             algorithm=algorithm,
             alpha=alpha,
             positive=self.positive_code,
+            positive_dict=self.positive_dict,
             batch_size=batch_size,
             begins_online=self._begins_online(len(X), batch_size),
             max_iter=max_iter,

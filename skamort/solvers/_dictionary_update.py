@@ -6,9 +6,10 @@ is least at
     u_j = d_j (Z^T Z)_jj + (Z^T X)_j - (Z^T Z)_j D,        d_j <- u_j / ||u_j||
 
 (Mairal et al., Online learning for matrix factorization and sparse coding, 2010, algorithm 2, with
-the sphere in place of the ball). The atoms are visited in turn, each seeing the ones updated before
-it. The products with D are gathered: one matrix product gives the right-hand sides of a block of
-atoms, which its own updates then correct by rank one.
+the sphere in place of the ball). Among atoms >= 0 the best is max(u_j, 0), scaled; where that is 0
+the atom stays. The atoms are visited in turn, each seeing the ones updated before it. The products
+with D are gathered: one matrix product gives the right-hand sides of a block of atoms, which its
+own updates then correct by rank one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from .._validation import as_tensor
 _BLOCK = 64
 
 
-def update_dictionary(dictionary: Any, gram_codes: Any, cross: Any, *, engine: str = "auto") -> Any:
+def update_dictionary(
+    dictionary: Any,
+    gram_codes: Any,
+    cross: Any,
+    *,
+    positive: bool = False,
+    engine: str = "auto",
+) -> Any:
     """Update every atom once, in place, to the best unit vector given the codes and the other
     atoms.
 
@@ -39,6 +47,8 @@ def update_dictionary(dictionary: Any, gram_codes: Any, cross: Any, *, engine: s
         ``codes.T @ codes``, or any positive multiple if ``cross`` has it too.
     cross : array-like or Tensor of shape (n_components, n_features)
         ``codes.T @ X``.
+    positive : bool, default=False
+        Whether entries of the new atoms must be >= 0. The old ones should be.
     engine : {"auto", "numba", "torch"}, default="auto"
         Compiled kernel on the CPU, or torch. "auto" takes numba where it is installed and the
         dictionary is on the CPU.
@@ -70,7 +80,7 @@ def update_dictionary(dictionary: Any, gram_codes: Any, cross: Any, *, engine: s
     atoms = _overwritable(dictionary)
     gram_codes = _like(gram_codes, "gram_codes", atoms, (len(atoms), len(atoms)))
     cross = _like(cross, "cross", atoms, tuple(atoms.shape))
-    unused = _update(atoms, gram_codes, cross, engine)
+    unused = _update(atoms, gram_codes, cross, positive, engine)
     return unused if isinstance(dictionary, Tensor) else unused.numpy()
 
 
@@ -99,7 +109,9 @@ def _like(values: Any, name: str, dictionary: Tensor, shape: tuple[int, ...]) ->
     return tensor
 
 
-def _update(dictionary: Tensor, gram_codes: Tensor, cross: Tensor, engine: str) -> Tensor:
+def _update(
+    dictionary: Tensor, gram_codes: Tensor, cross: Tensor, positive: bool, engine: str
+) -> Tensor:
     """Update in place, block by block; the atoms that no code uses."""
     update_block = _update_block
     if resolve_engine(engine, dictionary) == "numba" and dictionary.is_contiguous():
@@ -110,21 +122,26 @@ def _update(dictionary: Tensor, gram_codes: Tensor, cross: Tensor, engine: str) 
         atoms = dictionary[block]
         targets = cross[block] - gram_codes[block] @ dictionary
         targets.addcmul_(usage[block, None], atoms)
-        update_block(atoms, targets, gram_codes[block, block], usage[block])
+        update_block(atoms, targets, gram_codes[block, block], usage[block], positive)
     return (usage <= 0).nonzero().flatten()
 
 
-def _update_block(atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor) -> None:
+def _update_block(
+    atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
+) -> None:
     """Normalize each target in turn into its atom, and correct the targets that follow."""
     for j, used in enumerate((usage > 0).tolist()):
         if used:
-            length = targets[j].norm()
-            atom = torch.where(length > 0, targets[j] / length, atoms[j])
+            best = targets[j].clamp(min=0) if positive else targets[j]
+            length = best.norm()
+            atom = torch.where(length > 0, best / length, atoms[j])
             targets[j + 1 :].addr_(gram[j + 1 :, j], atoms[j] - atom)
             atoms[j] = atom
 
 
-def _update_block_compiled(atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor) -> None:
+def _update_block_compiled(
+    atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
+) -> None:
     from ._dictionary_update_numba import update_block
 
-    update_block(*(a.contiguous().numpy() for a in (atoms, targets, gram, usage)))
+    update_block(*(a.contiguous().numpy() for a in (atoms, targets, gram, usage)), positive)

@@ -8,19 +8,20 @@ from .._numba import kernel
 
 
 @kernel
-def update_block(atoms, targets, gram, usage):
+def update_block(atoms, targets, gram, usage, positive):
     """Normalize each target in turn into its atom, and correct the targets that follow."""
     n_atoms, n_features = atoms.shape
     change = np.empty(n_features, atoms.dtype)
+    least = atoms.dtype.type(0 if positive else -np.inf)
     for j in range(n_atoms):
         energy = 0.0
         for f in range(n_features):
-            energy += np.float64(targets[j, f]) ** 2
+            energy += np.float64(max(targets[j, f], least)) ** 2
         if usage[j] <= 0 or energy <= 0:
             continue
         inverse = atoms.dtype.type(1 / np.sqrt(energy))
         for f in range(n_features):
-            new = targets[j, f] * inverse
+            new = max(targets[j, f], least) * inverse
             change[f] = atoms[j, f] - new
             atoms[j, f] = new
         for i in range(j + 1, n_atoms):

@@ -226,3 +226,40 @@ def test_start_is_checked(signal):
         GradSparseCoder(5, dict_init=GradSparseCoder(16, max_iter=1, tol=1).fit(X)).fit(X)
     with pytest.raises(ValueError, match="'dict_init' parameter of GradSparseCoder must be"):
         GradSparseCoder(dict_init="kmeans").fit(X)
+
+
+PARTS = np.random.RandomState(0).rand(8, 24) * (np.random.RandomState(1).rand(8, 24) < 0.3)
+COUNTS = np.random.RandomState(2).exponential(size=(400, 8)) @ PARTS
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("algorithm", "start", "positive_code"),
+    [("cd", "samples", True), ("cd", -PARTS, False), ("fista", None, False)],
+)
+def test_non_negative_atoms(algorithm, start, positive_code):
+    X = COUNTS - 0.3 * COUNTS.mean(axis=0)
+    options = {"algorithm": algorithm, "dict_init": start, "positive_code": positive_code}
+    coder = GradSparseCoder(8, max_iter=10, random_state=0, batch_size=40, **options)
+    signed, coder = coder.fit(X), clone(coder).set_params(positive_dict=True).fit(X)
+    assert (signed.components_ < 0).any()
+    assert (coder.components_ >= 0).all()
+    assert_allclose(np.linalg.norm(coder.components_, axis=1), 1)
+    assert coder.score(X) > 0.3
+    assert (coder.partial_fit(X[:50]).components_ >= 0).all()
+    codes = np.random.RandomState(0).randn(400, 8)
+    assert (coder.fit(X, codes=codes).components_ >= 0).all()
+    assert (clone(coder).partial_fit(X, codes=codes).components_ >= 0).all()
+
+
+def test_parts_are_found_again():
+    coder = GradSparseCoder(8, alpha=0.01, positive_dict=True, n_init=3, random_state=0).fit(COUNTS)
+    assert dictionary_mcc(PARTS, coder.components_) > 0.98
+
+
+def test_what_has_no_non_negative_atoms_is_refused():
+    for options in ({"algorithm": "adam"}, {"dictionary": -PARTS}):
+        with pytest.raises(ValueError, match="positive_dict=True asks for atoms >= 0, but"):
+            GradSparseCoder(positive_dict=True, **options).fit(COUNTS)
+    known = GradSparseCoder(positive_dict=True, dictionary=PARTS).fit(COUNTS)
+    assert_allclose(known.components_ * np.linalg.norm(PARTS, axis=1)[:, None], PARTS)

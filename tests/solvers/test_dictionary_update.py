@@ -20,13 +20,14 @@ def problem(seed, n_components, n_features, density=0.5, dtype=torch.float64):
     return dictionary, codes, X
 
 
-def one_by_one(dictionary, codes, X):
+def one_by_one(dictionary, codes, X, positive=False):
     """The definition: residual without atom j, then the direction that explains most of it."""
     dictionary = dictionary.clone()
     for j, z in enumerate(codes.T):
         if z.any():
             target = z @ (X - codes @ dictionary + torch.outer(z, dictionary[j]))
-            dictionary[j] = target / target.norm()
+            target = target.clamp(min=0) if positive else target
+            dictionary[j] = target / target.norm() if target.any() else dictionary[j]
     return dictionary
 
 
@@ -37,12 +38,17 @@ def one_by_one(dictionary, codes, X):
     st.integers(1, 8),
     st.floats(0.02, 1),
     st.sampled_from(ENGINES),
+    st.booleans(),
 )
-def test_follows_the_definition(seed, n_components, n_features, density, engine):
+def test_follows_the_definition(seed, n_components, n_features, density, engine, positive):
     dictionary, codes, X = problem(seed, n_components, n_features, density)
-    expected = one_by_one(dictionary, codes, X)
+    dictionary = dictionary.abs() if positive else dictionary
+    expected = one_by_one(dictionary, codes, X, positive)
     before = (X - codes @ dictionary).square().sum()
-    unused = update_dictionary(dictionary, codes.T @ codes, codes.T @ X, engine=engine)
+    unused = update_dictionary(
+        dictionary, codes.T @ codes, codes.T @ X, positive=positive, engine=engine
+    )
+    assert dictionary.min() >= 0 or not positive
     torch.testing.assert_close(dictionary, expected, atol=1e-6, rtol=0)
     assert (X - codes @ dictionary).square().sum() <= before * (1 + 1e-9)
     assert unused.tolist() == [j for j in range(n_components) if not codes[:, j].any()]
