@@ -2,6 +2,7 @@
 
     python benchmarks/bench_out_of_memory.py [--quick] [--threads 1] [--rows 100000]
     python benchmarks/bench_out_of_memory.py --encode --rows 1000000 --features 256 --atoms 16384
+    python benchmarks/bench_out_of_memory.py --sparse --rows 100000 --features 50000 --atoms 64
 
 Training: `TopKSAE`, k=32, 384 x 3072, one pass over the rows of a NumPy file (a memory map) and,
 where h5py, zarr and datasets are installed, of their files, read by chunks; interleaved with the
@@ -9,6 +10,9 @@ same in memory.
 Encoding: the memory map to CSR codes, against the encoder's product alone on the same blocks of
 rows, the two taking turns; and the most memory that the process holds of its own meanwhile, the
 codes included and the pages of the file not. `--encode` skips training.
+Sparse (`--sparse`, nothing else): one pass over a CSR array, a thousandth of it not zero, and its
+codes, with the memory of each; and the rate of training beside that on the same rows as a dense
+array, on as many of them as make 1 GB, interleaved.
 """
 
 import argparse
@@ -21,6 +25,7 @@ from time import perf_counter, sleep
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from skamort import TopKSAE
 
@@ -145,11 +150,38 @@ def bench_encoding(X, n_components, n_rounds, slice_rows=20_000):
     print(f"  peak memory {memory.peak:.2f} GB above the input, of which the codes {held:.2f} GB")
 
 
+def random_csr(n_rows, n_features, density=1e-3):
+    """Return counts like those of words, float32."""
+    random = np.random.default_rng(0)
+    n_stored = max(1, round(density * n_features))
+    columns = random.integers(0, n_features, n_rows * n_stored, dtype=np.int32)
+    values = random.exponential(size=len(columns)).astype(np.float32)
+    bounds = np.arange(0, len(columns) + 1, n_stored, dtype=np.int32)
+    return sparse.csr_array((values, columns, bounds), (n_rows, n_features))
+
+
+def bench_sparse(X, n_components, n_passes, dense_bytes=2**30):
+    """Print the memory of a fit and of its codes, and the rate of training beside dense rows."""
+    settings = {"k": min(K, n_components), "batch_size": 256, "random_state": 0}
+    coder = TopKSAE(n_components, sparse_output=True, **settings).partial_fit(X[:512])
+    for name, call in {"training": coder.partial_fit, "encoding": coder.transform}.items():
+        with OwnMemory() as memory:
+            seconds = seconds_of(call, X)
+        print(f"{name} {X.shape[0]:,} x {X.shape[1]:,}: ", end="")
+        print(f"{X.shape[0] / seconds:,.0f} rows a second, {memory.peak:.2f} GB above the input")
+    few = X[: max(512, dense_bytes // (4 * X.shape[1]))]
+    dense, ratios = few.toarray(), []
+    for _ in range(n_passes):
+        ratios.append(seconds_of(coder.partial_fit, dense) / seconds_of(coder.partial_fit, few))
+    print(f"training from CSR: {median(ratios):.2f} of the rate from a dense array")
+
+
 def main():
     """Write a file, train from it, encode it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="50,000 rows, three passes")
     parser.add_argument("--encode", action="store_true", help="encode only")
+    parser.add_argument("--sparse", action="store_true", help="a CSR array only")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--features", type=int, default=384)
@@ -157,6 +189,9 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     n_rows, n_passes = (50_000, 3) if args.quick else (args.rows, 5)
+    if args.sparse:
+        bench_sparse(random_csr(n_rows, args.features), args.atoms, n_passes)
+        return
     with tempfile.TemporaryDirectory() as folder:
         mapped = write_rows(Path(folder) / "X.npy", n_rows, args.features)
         if not args.encode:
