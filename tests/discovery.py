@@ -6,14 +6,13 @@ from sklearn.base import BaseEstimator
 
 import skamort
 
-# Only what makes a fit cheap; everything else stays at its default. Sparse coding has few atoms:
-# the check that weights equal repetition fits a dozen rows, and unused atoms are drawn from these.
+# Only what makes a fit cheap; everything else stays at its default.
 FAST_SETTINGS = {
     "AmortizedCoder": {
-        "teacher": skamort.GradSparseCoder(4, max_iter=20),
+        "teacher": skamort.GradSparseCoder(max_iter=20),
         "encoder": skamort.LISTAEncoder(max_iter=5),
     },
-    "GradSparseCoder": {"n_components": 4, "max_iter": 20},
+    "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
     "JumpReLUSAE": {"max_iter": 5},
     "LISTAEncoder": {"max_iter": 5},

@@ -28,6 +28,7 @@ from ._declared import parameter
 from ._fitting import fitting
 from ._grad_sparse_coder import GradSparseCoder
 from ._lista import LISTAEncoder
+from ._tasks import FitTask
 
 
 class AmortizedCoder(BaseSparseCoder):
@@ -137,6 +138,7 @@ class AmortizedCoder(BaseSparseCoder):
         ValueError
             If the data or the parameters break a rule, or the teacher gives negative codes.
         """
+        task = FitTask(self, X, y, sample_weight)
         resolve_device(self.device, self)
         if self.encoder is not None:
             self.encoder._validate_params()  # before the teacher's work
@@ -161,6 +163,7 @@ class AmortizedCoder(BaseSparseCoder):
         taught = {"codes": codes, "code_loss": self.code_loss}
         self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
         self.teacher_ = teacher
+        task.end()
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------

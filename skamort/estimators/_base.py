@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from .._compat import CallbackSupportMixin
 from .._explained_variance import ExplainedVariance
 from .._fitted import has_learned
 from .._numbers import as_numbers, column_names, is_frame
@@ -21,7 +22,11 @@ _FLOAT_TYPES = [np.float64, np.float32]
 
 
 class BaseSparseCoder(
-    CoderParameters, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CoderParameters,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Base of the estimators that turn rows into sparse codes over a dictionary.
 

@@ -6,7 +6,6 @@ A subclass names its architecture in three methods: `_make_encoder`, `_make_acti
 
 import warnings
 
-import joblib
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -38,7 +37,9 @@ from ._checks import check_callbacks, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._feature_weights import relative_scores, to_weights
 from ._fitting import fitting
+from ._identity import identity_of
 from ._parameters import DictionaryParameters, TrainingParameters
+from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_if_useless
 
 # Rows from which the scale of the first codes is estimated, one number.
@@ -92,12 +93,15 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             If nothing can be written to `checkpoint`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
+        task = FitTask(self, X, y, sample_weight, self.max_iter)
         job = self._prepare_fit(X, y, sample_weight, codes, code_loss, fresh, resume)
+        job.observer = EpochTasks(task) if task.is_watched else None
         self._run(job)
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
             self._warn_not_converged()
         warn_if_useless([job], type(self).__name__)
+        task.end()
         return self
 
     @fitting(prefer_skip_nested_validation=True)
@@ -232,27 +236,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         checkpoint = (
             clone(checkpoint) if isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
         )
-        return checkpoint.open(self._identity(data, schedule), resume)
-
-    def _identity(self, data, schedule):
-        """Return by name what must be the same in a run that takes this one up."""
-        fixed = {
-            name for name, declared in self._declared.items() if declared.may_change != "always"
-        }
-        identity = {
-            name: _told(value)
-            for name, value in self.get_params().items()
-            if name.partition("__")[0] in fixed and not callable(value)
-        }
-        if schedule is not None:  # it goes by the length of the whole run
-            identity["max_iter"] = self.max_iter
-        identity["estimator"] = type(self).__name__
-        identity["n_samples"], identity["n_features"] = len(data), self.n_features_in_
-        identity["some rows"] = f"of sha256 {data.fingerprint()}"
-        identity["dtype"] = str(data.dtype)
-        identity["codes"] = "known" if data.codes_known else "unknown"
-        identity["sample_weight"] = "given" if data.is_weighted else "none"
-        return identity
+        return checkpoint.open(identity_of(self, data, schedule is not None), resume)
 
     def _initialize(self, data, y, seed=None):
         """Build the net, its weights and its random stream, for data divided by their unit."""
@@ -511,12 +495,6 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
-
-
-def _told(value):
-    """Return a value as a checkpoint can hold it."""
-    value = value.item() if isinstance(value, np.generic) else value
-    return value if isinstance(value, int | float | str | None) else joblib.hash(value)
 
 
 def _to_numpy(parameter):

@@ -17,6 +17,7 @@ from .._rows import few_rows
 from .._sample_weight import check_sample_weight, count_of, weights_to
 from .._unit import unit_of
 from .._validation import as_tensor
+from ..training import TrainingConverged
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept, moved_center
 from ._changes import changed_since, parameters_of
@@ -45,6 +46,7 @@ from ._published_descent import PublishedDescent
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
 from ._split_sign import SplitSign
 from ._statistics import Statistics
+from ._tasks import FitTask
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -180,7 +182,7 @@ class GradSparseCoder(
     warm_start: bool = parameter("boolean", default=False, may_change="warm")
 
     @fitting(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None, *, codes=None):  # noqa: ARG002
+    def fit(self, X, y=None, sample_weight=None, *, codes=None):
         """Learn the dictionary.
 
         Parameters
@@ -208,16 +210,19 @@ class GradSparseCoder(
         ValueError
             If the data or the parameters break a rule.
         """
+        n_iterations = None if self.max_iter is None else self.max_iter * self.n_init
+        task = FitTask(self, X, y, sample_weight, n_iterations)
         again = self.warm_start and hasattr(self, "components_")
         X, codes, weights = self._check_training_data(X, codes, sample_weight, fresh=not again)
         weights = None if weights is None else weights / weights.mean()
         X, codes = self._standardize(X, codes, weights, fresh=True)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
-        learned = self._learn(X, codes, weights, again, generator)
+        learned = self._learn(X, codes, weights, again, generator, task)
         self._keep(learned, [], generator)
         if not learned.converged:
             self._warn_not_converged()
+        task.end()
         return self
 
     @fitting(prefer_skip_nested_validation=True)
@@ -372,7 +377,7 @@ class GradSparseCoder(
         return torch.Generator().manual_seed(int(seed))
 
     @torch.no_grad()
-    def _learn(self, X, codes, weights, again, generator):
+    def _learn(self, X, codes, weights, again, generator, task):
         """Return the best dictionary of all starts."""
         start = self._start(X, weights, again, generator)
         if self.dictionary is not None:
@@ -388,8 +393,8 @@ class GradSparseCoder(
         bar = progress_bar(learner.max_iter * n_init, "GradSparseCoder", disable=not self.verbose)
         with bar:
             for index in range(n_init):
-                advance = partial(_advance, bar, self._unit**2)
-                learned = LearnedDictionary(start.clone(), on_iteration=advance)
+                learned = LearnedDictionary(start.clone())
+                learned.on_iteration = partial(self._advance, bar, task, learned)
                 finished = self._run(learner, X, learned)
                 self.n_iter_all_starts_ += len(learned.loss_curve)
                 if learned.objective < best.objective:
@@ -412,11 +417,19 @@ class GradSparseCoder(
         """Run one start; return whether the user let it end."""
         try:
             learner.learn(X, learned)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as reason:
             learned.converged = True  # the user's verdict: no second warning
-            warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")
+            if not isinstance(reason, TrainingConverged):  # for which a callback asks
+                warn_interrupted(self, f"iteration {len(learned.loss_curve) + 1}")
             return False
         return True
+
+    def _advance(self, bar, task, learned, objective):
+        """Tell an iteration to those who watch."""
+        bar.set_postfix(objective=f"{self._unit**2 * objective:.5g}", refresh=False)
+        bar.update()
+        if task.end_iteration(lambda: {"components_": learned.atoms.cpu().numpy().copy()}):
+            raise TrainingConverged
 
     def _make_learner(self, X, weights, n_components, generator):
         """Return the algorithm with its settings."""
@@ -511,8 +524,3 @@ def _blocks(X, codes, weights):
     any."""
     parts = [part for part in (X, codes, weights) if part is not None]
     return (tuple(part[rows] for part in parts) for rows in X.blocks(codes.shape[1]))
-
-
-def _advance(bar, unit_of_objective, objective):
-    bar.set_postfix(objective=f"{unit_of_objective * objective:.5g}", refresh=False)
-    bar.update()

@@ -23,6 +23,7 @@ from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameter
 from ._sae import SAEEncoder
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
 from ._split_sign import SplitSign, joined
+from ._tasks import FitTask
 
 # What is known before `fit` where the dictionary is given.
 _KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "positive_code_")
@@ -143,6 +144,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         ValueError
             If the data or the parameters break a rule.
         """
+        task = FitTask(self, X, y, sample_weight)
         resolve_device(self.device, self)
         if self.dictionary is not None and self.estimator is not None:
             raise ValueError(
@@ -156,6 +158,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         self.components_ = self._find_dictionary(rows[:1])
         self.positive_code_ = self._resolve_sign(rows)
         check_sparsity(self, len(self.components_))
+        task.end()
         return self
 
     def _fit_estimator(self, X, y, weights):

@@ -26,6 +26,8 @@ class Job:
         Those whose loss is to be recorded after each epoch.
     schedule, checkpoint : Callback, optional
         Callbacks of this run, before and after those that the net keeps.
+    observer : Callback, optional
+        What is told of this run alone, at last.
     error : ValueError or None
         Why the run failed.
     """
@@ -36,12 +38,14 @@ class Job:
     held_out: TrainingData | None = None
     schedule: Callback | None = None
     checkpoint: Callback | None = None
+    observer: Callback | None = None
     error: ValueError | None = None
 
     @property
     def callbacks(self) -> list[tuple[str, Callback]]:
         """The callbacks of the run and their names, in the order in which they act."""
         run = [("schedule", self.schedule), *self.net.callbacks_, ("checkpoint", self.checkpoint)]
+        run.append(("observer", self.observer))
         return [(name, callback) for name, callback in run if callback is not None]
 
     def run(self) -> None:
