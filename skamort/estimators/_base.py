@@ -271,6 +271,11 @@ def resolve_device(device, owner):
         raise ValueError(
             f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
         ) from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}, on "
+            "which nothing was tried."
+        )
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"{name}: device={device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "

@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .._fitted import is_fitted
+from .._rows import few_rows
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 from ._missing import fill_in
@@ -100,7 +101,15 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
             directions = _spread_out(directions, n_components, generator)
         chosen = directions[:n_components]
         atoms[: len(chosen)] = chosen  # what the data lack stays random
-    return nn.functional.normalize(atoms, dim=1).to(like)
+    atoms = nn.functional.normalize(atoms, dim=1).to(like)
+    if estimator.dict_init is None and not _faces_any(atoms, X):
+        atoms = -atoms  # else no encoder that begins along them would ever fire
+    return atoms
+
+
+def _faces_any(atoms, X):
+    """Tell whether an atom has a positive product with a row, of the first or of some others."""
+    return any((X[rows] @ atoms.T > 0).any() for rows in (slice(0, 1), few_rows(X)))
 
 
 def _sampled_directions(X, n_drawn, generator, sample_weight):

@@ -197,7 +197,7 @@ class Checkpoint(Setting):
         """Return what lies there under the names of checkpoints, which alone are ours to delete."""
         found = [path for path in self.folder_.iterdir() if path.is_dir()]
         name = re.compile(re.escape(prefix) + _NAME)
-        return sorted(path for path in found if name.fullmatch(path.name))
+        return sorted((path for path in found if name.fullmatch(path.name)), key=_counts)
 
     # -- Reading -----------------------------------------------------------------------------------
 
@@ -258,6 +258,11 @@ class Checkpoint(Setting):
         net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist(), terms)
         # Again: what they forget when an epoch begins.
         _load_states(net, self.found_["state"]["callbacks"])
+
+
+def _counts(path: Path) -> list[int]:
+    """Return epochs and batches, by which checkpoints are in order where texts are not."""
+    return [int(count) for count in re.findall(r"\d+", path.name)]
 
 
 def _state_of(net):

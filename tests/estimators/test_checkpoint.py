@@ -444,3 +444,12 @@ def test_a_state_by_numbers_is_refused_before_any_work(X, tmp_path):
     with pytest.raises(TypeError, match="dicts of these by texts"):
         SAEEncoder(8, checkpoint=tmp_path, callbacks=[Odd()]).fit(X)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_million_epochs_come_after_fewer(tmp_path):
+    counts = ["000009", "999999", "999999-batch-000000002", "1000000", "1000000-batch-1000000000"]
+    for count in counts[::-1]:
+        (tmp_path / f"epoch-{count}").mkdir()
+    checkpoint = Checkpoint(tmp_path)
+    checkpoint.folder_ = tmp_path
+    assert [path.name for path in checkpoint._written()] == [f"epoch-{c}" for c in counts]

@@ -193,8 +193,9 @@ def test_wrong_width_is_refused(estimator, X):
 
 
 def test_missing_or_unknown_device_is_refused(estimator, X):
-    with pytest.raises(ValueError, match="device must be 'auto'"):
-        clone(estimator).set_params(device="gpu").fit(X)
+    for device in ("gpu", "mps", "xpu:0", "meta"):
+        with pytest.raises(ValueError, match=f"device must be 'auto', .* got '{device}'"):
+            clone(estimator).set_params(device=device).fit(X)
     missing = f"cuda:{torch.cuda.device_count()}"
     with pytest.raises(ValueError, match=rf"device='{missing}' is not there.*choose"):
         clone(estimator).set_params(device=missing).fit(X)
