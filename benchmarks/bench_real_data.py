@@ -200,7 +200,7 @@ def compare(data):
     def taught(alpha):
         teacher = FrozenEstimator(learned.encoder.set_params(transform_alpha=alpha))
         settings = {"early_stopping": True, "max_iter": data.training["max_iter"], "tol": 3e-3}
-        encoder = LISTAEncoder(**settings)
+        encoder = LISTAEncoder(alpha=0.1, **settings)
         return AmortizedCoder(teacher=teacher, encoder=encoder, random_state=0)
 
     add("AmortizedCoder", taught, 0.9 * learned.alpha, learned.fit_seconds)

@@ -45,17 +45,25 @@ def decoder_of(estimator: Any, codes: Codes) -> tuple[np.ndarray, np.ndarray | f
 
 def alpha_of(estimator: Any) -> float:
     """The weight of the L1 norm at which the estimator finds codes."""
+    alpha = known_alpha(estimator)
+    if alpha is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} has no L1 weight of its own, got alpha=None; pass alpha=.")
+    return alpha
+
+
+def known_alpha(estimator: Any) -> float | None:
+    """The weight of the L1 norm at which the estimator finds codes; None where there is none."""
+    if not getattr(estimator, "_penalizes_size", True):
+        return None
     if getattr(estimator, "transform_algorithm", None) not in _NO_L1_WEIGHT:
         transform_alpha = getattr(estimator, "transform_alpha", None)
         if transform_alpha is not None:
             return transform_alpha
     if hasattr(estimator, "teacher_"):  # whose codes it predicts
-        return alpha_of(estimator.teacher_)
-    alpha = getattr(estimator, "alpha", None)
-    if alpha is None:
-        name = type(estimator).__name__
-        raise ValueError(f"{name} has no L1 weight of its own, got alpha=None; pass alpha=.")
-    return alpha
+        return known_alpha(estimator.teacher_)
+    # What "auto" stands for, else what was given.
+    return getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
 
 
 def positive_of(estimator: Any, codes: Codes) -> bool:

@@ -43,8 +43,8 @@ encoders = {
     "MLP-32": MLPEncoder(16, hidden_layer_sizes=32, **shared),
     "MLP-256": MLPEncoder(16, hidden_layer_sizes=256, **shared),
     "MLP-1024": MLPEncoder(16, hidden_layer_sizes=1024, **shared),
-    "LISTA-3": LISTAEncoder(16, n_layers=3, **shared),
-    "LISTA-10": LISTAEncoder(16, n_layers=10, **shared),
+    "LISTA-3": LISTAEncoder(16, alpha=0.1, n_layers=3, **shared),
+    "LISTA-10": LISTAEncoder(16, alpha=0.1, n_layers=10, **shared),
 }
 for name, encoder in encoders.items():
     rows[name]["better method"] = []

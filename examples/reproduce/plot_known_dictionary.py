@@ -50,7 +50,7 @@ students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),
     "MLP-256": MLPEncoder(hidden_layer_sizes=256, **shared),
-    **{f"LISTA-{n}": LISTAEncoder(n_layers=n, **shared) for n in LAYERS},
+    **{f"LISTA-{n}": LISTAEncoder(alpha=0.1, n_layers=n, **shared) for n in LAYERS},
 }
 encoders = {"ITO": exact}
 recovery = {"ITO": [case.latent_mcc(exact.transform(case.X_test))]}

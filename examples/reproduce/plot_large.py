@@ -80,7 +80,7 @@ score("dictionary known, optimization", "published method", descend, Z_test[:N_D
 
 n_epochs = max(2, 400_000 // N_TRAIN) if PAPER else 20
 shared = {"learning_rate": 3e-3, "batch_size": BATCH, "max_iter": n_epochs, "random_state": 0}
-learners = {"SAE": SAEEncoder(N, **shared), "LISTA-3": LISTAEncoder(N, **shared)}
+learners = {"SAE": SAEEncoder(N, **shared), "LISTA-3": LISTAEncoder(N, alpha=0.1, **shared)}
 for name, encoder in learners.items():
     score(
         f"codes known, {name}",

@@ -61,7 +61,7 @@ students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),
     "MLP-256": MLPEncoder(hidden_layer_sizes=256, max_iter=200 if PAPER else 40, **shared),
-    "LISTA-3": LISTAEncoder(max_iter=200 if PAPER else 60, **shared),
+    "LISTA-3": LISTAEncoder(alpha=0.1, max_iter=200 if PAPER else 60, **shared),
 }
 fitted = {"sparse coding": teachers}
 for name, student in students.items():

@@ -52,7 +52,7 @@ encoders = {
     "SAE": SAEEncoder(16),
     "MLP-32": MLPEncoder(16, hidden_layer_sizes=32),
     "MLP-256": MLPEncoder(16, hidden_layer_sizes=256),
-    "LISTA-3": LISTAEncoder(16),
+    "LISTA-3": LISTAEncoder(16, alpha=0.1),
 }
 for encoder in encoders.values():
     encoder.set_params(learning_rate=1e-2, batch_size=N_TRAIN, max_iter=1000, tol=1e-4)

@@ -36,7 +36,7 @@ settings = {"learning_rate": 1e-2, "max_iter": 300, "random_state": 0}
 known = {"code_loss": "squared_error"}
 encoders = {
     "relu(W x)": SAEEncoder(16, encoder_bias=False, **settings),
-    "LISTA, 3 layers": LISTAEncoder(16, n_layers=3, **settings),
+    "LISTA, 3 layers": LISTAEncoder(16, alpha=0.1, n_layers=3, **settings),
 }
 n_features = (2, 4, 6, 8, 10, 12, 14, 16)
 errors = {name: [] for name in encoders}

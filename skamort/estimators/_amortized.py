@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import alpha_of
+from .._decoder import known_alpha
 from .._fitted import configured, fitted, is_fitted
 from .._rows import Rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
@@ -27,7 +27,9 @@ from ._centered_rows import CenteredRows
 from ._declared import parameter
 from ._fitting import fitting
 from ._grad_sparse_coder import GradSparseCoder
+from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
+from ._parameters import COUNT, NON_NEGATIVE
 from ._tasks import FitTask
 
 
@@ -54,13 +56,22 @@ class AmortizedCoder(BaseSparseCoder):
         `FrozenEstimator`. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
         A clone of it learns the teacher's codes, from new weights even where it is fitted; the
-        `alpha` of a `LISTAEncoder` says where it starts. None: one with ``tol=1e-2`` and the
-        teacher's `alpha`.
+        `alpha` of a `LISTAEncoder` says where it starts, "auto" with the teacher's. None: a
+        `LISTAEncoder` with ``tol=1e-2``.
     code_loss : {"cosine", "squared_error"}
         What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
         of each latent with the teacher's, averaged over latents, and their scale in the end.
     dictionary : array-like of shape (n_components, n_features)
         A known dictionary, given to the teacher. Not together with a fitted teacher.
+    alpha : float or "auto"
+        Weight of the L1 penalty on the teacher's codes. "auto": what the teacher says itself. Not
+        together with a fitted teacher.
+    fit_intercept : bool or {"auto", "mean", "geometric_median"}
+        Whether the teacher takes off a center of the data. "auto": what it says itself. Not
+        together with a fitted teacher.
+    max_iter : int or None
+        Maximum number of iterations of the teacher and of epochs of the encoder, where they are
+        fitted here. None: what they say themselves.
     n_augmented : int
         Number of further training samples. Several times the size of X help an encoder with many
         parameters; they cost the teacher's time and the memory that the samples take.
@@ -75,6 +86,8 @@ class AmortizedCoder(BaseSparseCoder):
     ----------
     components_ : ndarray of shape (n_components, n_features)
         The teacher's dictionary.
+    alpha_ : float or None
+        Weight of the L1 penalty on the teacher's codes; None where it has none.
     intercept_ : ndarray of shape (n_features,) or None
         Center of the data that the teacher has learned; None where it has none.
     teacher_ : object
@@ -112,6 +125,11 @@ class AmortizedCoder(BaseSparseCoder):
     encoder: BaseTrainedEncoder | None = parameter(BaseTrainedEncoder, None, default=None)
     code_loss: str = parameter(StrOptions(set(CODE_LOSSES)), default="squared_error")
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
+    alpha: float | str = parameter(NON_NEGATIVE, StrOptions({"auto"}), default="auto")
+    fit_intercept: bool | str = parameter(
+        "boolean", StrOptions({"auto", "mean", "geometric_median"}), default="auto"
+    )
+    max_iter: int | None = parameter(COUNT, None, default=None)
     n_augmented: int = parameter(Interval(Integral, 0, None, closed="left"), default=0)
 
     @fitting(prefer_skip_nested_validation=False)
@@ -148,6 +166,7 @@ class AmortizedCoder(BaseSparseCoder):
         weights = scaled_to_mean_one(weights)
         teacher = self._find_teacher(rows.source, y, weights, rng)
         self._take_dictionary(teacher, rows[:1])
+        self.alpha_ = known_alpha(teacher)
         codes = self._teach(teacher, rows)
         samples = [rows]
         if self.n_augmented:
@@ -157,9 +176,10 @@ class AmortizedCoder(BaseSparseCoder):
                 weights = np.concatenate([weights, np.ones(self.n_augmented)])
             codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
         lessons = self._center_samples(samples)
-        encoder = self.encoder or LISTAEncoder(alpha=_penalty_of(teacher), tol=1e-2)
-        encoder = configured(encoder, **self._shared(rng))
+        encoder = configured(self.encoder or LISTAEncoder(tol=1e-2), **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
+        if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
+            encoder.set_params(alpha=self.alpha_ or 0.0)
         taught = {"codes": codes, "code_loss": self.code_loss}
         self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
         self.teacher_ = teacher
@@ -171,19 +191,21 @@ class AmortizedCoder(BaseSparseCoder):
     def _find_teacher(self, X, y, weights, rng):
         """Return the fitted teacher."""
         teacher = GradSparseCoder() if self.teacher is None else self.teacher
-        if self.dictionary is not None:
-            if is_fitted(teacher):
-                raise ValueError(
-                    "AmortizedCoder: dictionary and a fitted teacher both give a dictionary; "
-                    "pass one of them."
-                )
-            teacher = clone(teacher).set_params(dictionary=self.dictionary)
+        given = {name: getattr(self, name) for name in ("dictionary", "alpha", "fit_intercept")}
+        given = {n: value for n, value in given.items() if not (value is None or _is_auto(value))}
+        if given and is_fitted(teacher):
+            name = next(iter(given))
+            raise ValueError(
+                f"AmortizedCoder: {name} and a fitted teacher both give a {name}; pass one of them."
+            )
+        if given:
+            teacher = clone(teacher).set_params(**given)
         return fitted(teacher, X, y, weights, **self._shared(rng))
 
     def _shared(self, rng):
         """Return the parameters that the whole shares with its parts."""
-        shared = {name: getattr(self, name) for name in ("n_components", "device", "verbose")}
-        return {**shared, "random_state": rng}
+        names = ("n_components", "max_iter", "device", "verbose")
+        return {**{name: getattr(self, name) for name in names}, "random_state": rng}
 
     def _take_dictionary(self, teacher, like):
         """Set the teacher's dictionary and center, of the type of the tensor `like`."""
@@ -280,9 +302,5 @@ class AmortizedCoder(BaseSparseCoder):
         return hasattr(self, "encoder_")
 
 
-def _penalty_of(teacher):
-    """Return the weight of the L1 norm in a teacher's objective; 0 where there is no such norm."""
-    try:
-        return alpha_of(teacher)
-    except ValueError:
-        return 0.0
+def _is_auto(value):
+    return isinstance(value, str) and value == "auto"

@@ -135,7 +135,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if fresh:
             self._initialize(data, y)
         else:
-            self._take_changes()
+            self._take_changes(data)
         data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         job = self._make_job(data, loss, 1)
@@ -171,7 +171,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
         else:
-            self._take_changes()
+            self._take_changes(data)
         data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
         return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
@@ -246,6 +246,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         rows, (X, codes, weights) = data.sample(generator)
         if y is not None and rows is not None:
             y = np.asarray(y)[rows]
+        self._weigh_penalty(X, weights)
         self.feature_weights_ = self._weigh_features(X, y, weights)
         self._unit = unit_of(X, centered=bool(self.fit_intercept))
         X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
@@ -273,9 +274,13 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         ).initialize()
         self._made_with = parameters_of(self)
 
-    def _take_changes(self):
+    def _take_changes(self, data):
         """Go on with the parameters as they are now."""
-        if changed_since(self._made_with, self):
+        changed = changed_since(self._made_with, self)
+        if "alpha" in changed:
+            _, (X, _, weights) = data.sample(torch.Generator())
+            self._weigh_penalty(X, weights)
+        if changed:
             net = self.net_
             self._renew_activation(net.module_)
             net.renew(**self._make_settings(net.module_, net.callback("activity")))
@@ -409,6 +414,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _make_loss(self, feature_weights):
         """Return the loss that learns a dictionary, given the weights of features or None."""
         raise NotImplementedError
+
+    def _weigh_penalty(self, X, sample_weight):
+        """Find the weight of the penalty, where there is one, given rows and their weights."""
 
     def _make_dead_latents(self):
         """Return the callbacks that look after latents that fire no more."""

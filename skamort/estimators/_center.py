@@ -6,6 +6,9 @@ from .._rows import few_rows
 from .._sample_weight import count_of, mean_of_rows
 from ._missing import fill_in
 
+# Share of the mean square from which on a mean is better taken off.
+_MEAN_SHARE = 1 / 3
+
 
 def initial_intercept(estimator, X, sample_weight=None):
     """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,); 0 where
@@ -14,6 +17,25 @@ def initial_intercept(estimator, X, sample_weight=None):
         return fill_in(mean_of_rows(X, sample_weight), 0.0)
     few = few_rows(X)
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
+
+
+def resolve_fit_intercept(estimator, X, is_known, sample_weight=None):
+    """Return what the parameter `fit_intercept` stands for, given `Rows` of X.
+
+    Sparse positive codes give data a mean too, of up to a fifth of their square, and a dictionary
+    is found more exactly without a center there. Digits, counts and activations of language models
+    have a mean of half of it, and are explained by fewer codes with one.
+    """
+    if estimator.fit_intercept != "auto":
+        return estimator.fit_intercept
+    if is_known:
+        return False
+    few = few_rows(X)
+    weights = None if sample_weight is None else sample_weight[few].double()
+    X = X[few].double()
+    X = X / (X.abs().max() or 1.0)
+    squares = mean_of_rows(X.square(), weights).sum()
+    return bool(mean_of_rows(X, weights).square().sum() > _MEAN_SHARE * squares)
 
 
 def moved_center(center, n_seen, X, sample_weight=None):

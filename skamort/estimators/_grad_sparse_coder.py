@@ -18,8 +18,9 @@ from .._sample_weight import check_sample_weight, count_of, weights_to
 from .._unit import unit_of
 from .._validation import as_tensor
 from ..training import TrainingConverged
+from ._alpha import resolve_alpha
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
-from ._center import initial_intercept, moved_center
+from ._center import initial_intercept, moved_center, resolve_fit_intercept
 from ._changes import changed_since, parameters_of
 from ._declared import parameter
 from ._dictionary import (
@@ -114,7 +115,7 @@ class GradSparseCoder(
         Squared residual of a row at which it takes no more atoms in `transform`, in place of the L1
         penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit".
     transform_alpha : float
-        Weight of the L1 penalty in `transform`. None: `alpha`. A smaller one shrinks the codes
+        Weight of the L1 penalty in `transform`. None: `alpha_`. A smaller one shrinks the codes
         less.
     sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes are then held for one block of
@@ -343,7 +344,9 @@ class GradSparseCoder(
     def _standardize(self, X, codes, weights, fresh):
         """Return data less their center, which is fitted here, and codes, both in their unit."""
         if fresh:
-            center = initial_intercept(self, X, weights) if self.fit_intercept else None
+            is_known = codes is not None or self.dictionary is not None
+            self.fit_intercept_ = resolve_fit_intercept(self, X, is_known, weights)
+            center = initial_intercept(self, X, weights) if self.fit_intercept_ else None
             few = X[few_rows(X)]
             few = fill_in(few if center is None else few - center, 0.0)
             self._unit = unit_of(few, centered=False)
@@ -351,6 +354,8 @@ class GradSparseCoder(
         else:
             center = self._follow_center(X, weights)
         self.n_samples_seen_ += count_of(X, weights)
+        if not hasattr(self, "alpha_") or self._made_with["alpha"] != self.alpha:
+            self.alpha_ = resolve_alpha(self, X, weights)
         self.intercept_ = np.zeros(X.shape[1], X[:1].cpu().numpy().dtype)
         if center is not None:
             self.intercept_ += center.cpu().numpy()
@@ -436,7 +441,7 @@ class GradSparseCoder(
         algorithm = self.algorithm
         if algorithm == "auto":
             algorithm = "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
-        max_iter, alpha = self.max_iter or _DEFAULT_MAX_ITER[algorithm], self.alpha / self._unit
+        max_iter, alpha = self.max_iter or _DEFAULT_MAX_ITER[algorithm], self.alpha_ / self._unit
         if algorithm == "adam":
             return PublishedDescent(alpha, self.learning_rate, max_iter, weights)
         batch_size = self._resolve_batch_size(len(X), n_components)
@@ -477,7 +482,7 @@ class GradSparseCoder(
 
     def _fitted_center(self, like):
         """Return the center as a tensor like another, or None."""
-        return torch.as_tensor(self.intercept_).to(like) if self.fit_intercept else None
+        return torch.as_tensor(self.intercept_).to(like) if self.fit_intercept_ else None
 
     def _fitted_atoms(self, X):
         """Return a copy of the dictionary as a tensor like X."""
@@ -509,7 +514,7 @@ class GradSparseCoder(
         return self.n_iter_all_starts_ * (n_samples * step + 2 * n_atoms * products)
 
     def _encode_block(self, X):
-        alpha = self.alpha if self.transform_alpha is None else self.transform_alpha
+        alpha = self.alpha_ if self.transform_alpha is None else self.transform_alpha
         center = self._fitted_center(X)
         X = X if center is None else X - center
         codes = encode(self, X, alpha=alpha, positive=self.positive_code, prefix="transform_")

@@ -10,16 +10,25 @@ import torch
 from numpy.typing import ArrayLike
 
 from .._compat import HasMethods, StrOptions
-from .._decoder import positive_of
+from .._decoder import known_alpha, positive_of
 from .._fitted import fitted
-from .._sample_weight import check_sample_weight
+from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
+from ._alpha import resolve_alpha
 from ._base import BaseSparseCoder, resolve_device
+from ._center import initial_intercept, resolve_fit_intercept
 from ._declared import parameter
 from ._fitting import fitting
 from ._missing import fill_in
-from ._parameters import ALGORITHM_RULE, COUNT, NON_NEGATIVE, InferenceParameters, L1Parameters
+from ._parameters import (
+    ALGORITHM_RULE,
+    COUNT,
+    NON_NEGATIVE,
+    CenterParameters,
+    InferenceParameters,
+    L1Parameters,
+)
 from ._sae import SAEEncoder
 from ._solver_parameters import check_sparsity, encode, flops_per_sample
 from ._split_sign import SplitSign, joined
@@ -30,7 +39,7 @@ _KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "p
 _ROWS_FOR_SIGN = 100
 
 
-class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
+class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, BaseSparseCoder):
     """Codes by inference-time optimization, for any dictionary and from any warm start.
 
     For each row x, `transform` minimizes ``1/2 ||x - c - z D||^2 + alpha ||z||_1`` over codes z, a
@@ -38,8 +47,9 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
     estimator; the search starts from that estimator's codes, so what it wins over them is their
     amortization gap.
 
-    With `dictionary` there is nothing to learn, and `transform`, `inverse_transform` and `score`
-    work without `fit`, as those of scikit-learn's `SparseCoder` do.
+    With `dictionary`, and `alpha` or a number of non-zeros, there is nothing to learn, and
+    `transform`, `inverse_transform` and `score` work without `fit`, as those of scikit-learn's
+    `SparseCoder` do.
 
     Parameters
     ----------
@@ -53,6 +63,14 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         fitted it is used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is
         fitted. Values of a grid search are cloned by themselves and fitted again, but in a
         `FrozenEstimator`. None, without `dictionary`: a `SAEEncoder` with this `alpha`.
+    alpha : float or "auto"
+        Weight of the L1 penalty on the codes, in the units of the data. "auto": that of the
+        estimator; where it has none, and with `dictionary`, a tenth of the mean distance of the
+        rows of X from their mean.
+    fit_intercept : bool or {"auto", "mean", "geometric_median"}
+        With `dictionary`, whether codes are sought for what is left of X without its center: its
+        mean (True or "mean") or its geometric median. "auto": False, the dictionary explains X as
+        it is. Without `dictionary` the center is that of the estimator.
     algorithm : str
         Solver, a key of `skamort.solvers.SOLVERS`, one of scikit-learn's "lars", "lasso_cd",
         "lasso_lars" and "threshold", or "auto", which picks one as `skamort.solvers.sparse_encode`
@@ -83,7 +101,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
     components_ : ndarray of shape (n_components, n_features)
         Dictionary.
     intercept_ : ndarray of shape (n_features,) or None
-        Center of the data that the estimator has learned; None where it has none.
+        Center of the data, the estimator's or a fitted one; None where there is none.
     positive_code_ : bool
         Whether codes are >= 0.
     estimator_ : object
@@ -128,7 +146,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data; of what is not in memory, one row is read, or what the estimator to fit reads.
+            Data; of what is not in memory, a few rows are read, or what the estimator to fit reads.
         y : array-like of shape (n_samples,), default=None
             Passed on to an estimator that is fitted here; otherwise ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -150,12 +168,20 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
             raise ValueError(
                 "ITOCoder: dictionary and estimator both give a dictionary; pass one of them."
             )
+        if self.fit_intercept != "auto" and self.dictionary is None:
+            raise ValueError(
+                f"ITOCoder: fit_intercept={self.fit_intercept!r} goes with dictionary=, and the "
+                'center of an estimator is its own; leave "auto", and set fit_intercept of '
+                "estimator=."
+            )
         rows = self._check_rows(X, reset=True)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
         self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights)
-        self.intercept_ = getattr(self.estimator_, "intercept_", None)
+        weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
+        self.intercept_ = self._find_center(rows, weights)
         self.components_ = self._find_dictionary(rows[:1])
+        self.alpha_ = self._find_alpha(rows, weights)
         self.positive_code_ = self._resolve_sign(rows)
         check_sparsity(self, len(self.components_))
         task.end()
@@ -168,6 +194,21 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         if self.estimator is None:
             return SAEEncoder(alpha=self.alpha, **shared).fit(X, sample_weight=weights)
         return fitted(self.estimator, X, y, weights, **shared)
+
+    def _find_center(self, rows, weights):
+        """Return the center of the data: the estimator's, or a fitted one."""
+        if self.estimator_ is not None:
+            return getattr(self.estimator_, "intercept_", None)
+        wanted = resolve_fit_intercept(self, rows, is_known=True)
+        return initial_intercept(self, rows, weights).numpy() if wanted else None
+
+    def _find_alpha(self, rows, weights):
+        """Return the weight of the L1 norm: the given one, the estimator's, or that of the data."""
+        if self.alpha == "auto" and self.estimator_ is not None:
+            known = known_alpha(self.estimator_)
+            if known is not None:
+                return known
+        return resolve_alpha(self, rows, weights)
 
     def _find_dictionary(self, like):
         """Return the atoms as an array of the type of the tensor `like`."""
@@ -198,9 +239,15 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
 
     def _ready(self, X=None):
         """Return itself, or before `fit` a copy that knows the given dictionary."""
-        if self.dictionary is None or "components_" in vars(self):
+        if "components_" in vars(self) or not self._is_stateless():
             return super()._ready()
         return copy(self).fit(self.dictionary if X is None else X)
+
+    def _is_stateless(self):
+        """Whether nothing has to be found out from X before rows are coded."""
+        limits = (self.n_nonzero_coefs, self.residual_tol)
+        is_weighed = self.alpha != "auto" or limits != (None, None)
+        return self.dictionary is not None and is_weighed and self.fit_intercept in (False, "auto")
 
     def __getattr__(self, name):
         # Only where there is no such attribute: before `fit`.
@@ -209,12 +256,12 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
 
     def __sklearn_is_fitted__(self):
-        return self.dictionary is not None or "components_" in vars(self)
+        return "components_" in vars(self) or self._is_stateless()
 
     def __sklearn_tags__(self):
         """Declare that a given dictionary is all that is needed."""
         tags = super().__sklearn_tags__()
-        tags.requires_fit = self.dictionary is None
+        tags.requires_fit = not self._is_stateless()
         return tags
 
     def _encode_block(self, X):
@@ -222,7 +269,7 @@ class ITOCoder(L1Parameters, InferenceParameters, SplitSign, BaseSparseCoder):
         if self.intercept_ is not None:
             X = X - torch.as_tensor(self.intercept_).to(X)
         positive = self.positive_code_
-        return self._split(encode(self, X, alpha=self.alpha, positive=positive, init=init))
+        return self._split(encode(self, X, alpha=self.alpha_, positive=positive, init=init))
 
     def _warm_start(self, X):
         """Return the codes of the estimator's own encoder as a tensor like X."""

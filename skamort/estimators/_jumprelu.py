@@ -15,8 +15,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .._compat import StrOptions
 from ..modules import Activation, DenseCodes, add_gradient
 from ..training import SparseCodingLoss
+from ._alpha import resolve_alpha
 from ._base_sae import BaseSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
@@ -38,12 +40,18 @@ class JumpReLUSAE(BaseSAE):
 
     Parameters
     ----------
-    alpha : float
+    alpha : float or "auto"
         Weight of the L0 penalty on the codes: what an active code costs, in the squared units of
-        the data.
+        the data. "auto": what lets thresholds start at a tenth of the mean distance of the rows of
+        X from their mean, by the first call where `fit` goes on and in `partial_fit`.
     bandwidth : float
         Width of the window around a threshold in which pre-activations teach it, relative to
         sqrt(2 alpha). Large batches allow a narrow one.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The weight of the L0 penalty that was used.
 
     See Also
     --------
@@ -67,11 +75,17 @@ class JumpReLUSAE(BaseSAE):
     True
     """
 
-    alpha: float = parameter(POSITIVE, default=0.01, may_change="warm")
+    alpha: float | str = parameter(
+        POSITIVE, StrOptions({"auto"}), default="auto", may_change="warm"
+    )
+    _penalizes_size = False  # but their number
     bandwidth: float = parameter(POSITIVE, default=1.0, may_change="warm")
 
+    def _weigh_penalty(self, X, sample_weight):
+        self.alpha_ = resolve_alpha(self, X, sample_weight, lambda start: start**2 / 2)
+
     def _make_activation(self, unit):  # noqa: ARG002
-        return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha), self.bandwidth)
+        return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha_), self.bandwidth)
 
     def _scale_codes(self, module, loss, rows):
         # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
@@ -82,7 +96,7 @@ class JumpReLUSAE(BaseSAE):
         module.activation.bandwidth = self.bandwidth
 
     def _make_loss(self, feature_weights):
-        return JumpReLULoss(self.alpha, feature_weights)
+        return JumpReLULoss(self.alpha_, feature_weights)
 
 
 class JumpReLU(Activation):

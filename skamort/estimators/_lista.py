@@ -51,4 +51,4 @@ class LISTAEncoder(L1Encoder, BaseTrainedEncoder):
     n_layers: int = parameter(COUNT, default=3)
 
     def _make_encoder(self, centered, dictionary, generator, sample_weight):  # noqa: ARG002
-        return LISTA(dictionary, self.alpha / self._unit, self.n_layers)
+        return LISTA(dictionary, self.alpha_ / self._unit, self.n_layers)

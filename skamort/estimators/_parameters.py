@@ -87,11 +87,20 @@ class L1Parameters(Declared):
 
     Parameters
     ----------
-    alpha : float
-        Weight of the L1 penalty on the codes, in the units of the data.
+    alpha : float or "auto"
+        Weight of the L1 penalty on the codes, in the units of the data. "auto": a tenth of the mean
+        distance of the rows of X from their mean, by the first call where `fit` goes on and in
+        `partial_fit`.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The weight of the L1 penalty that was used.
     """
 
-    alpha: float = parameter(NON_NEGATIVE, default=0.1, may_change="warm")
+    alpha: float | str = parameter(
+        NON_NEGATIVE, StrOptions({"auto"}), default="auto", may_change="warm"
+    )
 
 
 class InferenceParameters(Declared):
@@ -122,19 +131,23 @@ class CenterParameters(Declared):
 
     Parameters
     ----------
-    fit_intercept : bool or {"mean", "geometric_median"}
+    fit_intercept : bool or {"auto", "mean", "geometric_median"}
         Whether codes are sought for what is left of X without its center c, for data that are not
         centered, such as language-model activations. It is the mean of the data (True or "mean"),
         or the point whose distances to the data have the smallest sum, which outliers do not move.
+        "auto": True where the mean makes up more than a third of the mean square of X; False where
+        codes or dictionary are known, which then explain X as it is.
 
     Attributes
     ----------
+    fit_intercept_ : bool or str
+        What `fit_intercept` came to.
     intercept_ : ndarray of shape (n_features,)
         Center of the data; zeros if not fitted.
     """
 
     fit_intercept: bool | str = parameter(
-        "boolean", StrOptions({"mean", "geometric_median"}), default=False
+        "boolean", StrOptions({"auto", "mean", "geometric_median"}), default="auto"
     )
 
 

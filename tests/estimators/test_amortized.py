@@ -104,7 +104,7 @@ def test_the_student_starts_from_the_penalty_of_the_teacher(signal, unit):
     X = unit * signal[0][:200]
     teacher = GradSparseCoder(12, alpha=0.05 * unit, max_iter=20, random_state=0).fit(X)
     coder = AmortizedCoder(teacher=teacher, random_state=0).fit(X)
-    assert coder.encoder_.alpha == teacher.alpha
+    assert coder.encoder_.alpha == teacher.alpha_
     assert coder.score(X) > teacher.score(X) - 0.1
 
 

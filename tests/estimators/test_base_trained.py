@@ -88,9 +88,11 @@ def test_the_unit_of_the_data_changes_nothing_but_the_unit_of_the_codes(
     X = signal[0] + 0.5
     encoder.set_params(fit_intercept=True, max_iter=5, **options)
     rescaled = clone(encoder)
-    if hasattr(encoder, "alpha"):  # the price of a code has the squared unit, that of its size one
+    if options and hasattr(encoder, "alpha"):
+        # The price of a code has the squared unit, that of its size one; "auto" knows.
+        encoder.set_params(alpha=0.05)
         power = 2 if isinstance(encoder, JumpReLUSAE) else 1
-        rescaled.set_params(alpha=unit**power * encoder.alpha)
+        rescaled.set_params(alpha=unit**power * 0.05)
     encoder.fit(X)
     rescaled.fit(unit * X)
     assert_allclose(rescaled.components_, encoder.components_, atol=1e-4)

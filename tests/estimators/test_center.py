@@ -124,3 +124,14 @@ def test_statistics_follow_a_center_that_moves():
             statistics.add(rows[half], codes[half])
     found.move_center(step)
     torch.testing.assert_close(found.cross, expected.cross)
+
+
+@early
+def test_a_large_mean_is_taken_off_and_that_of_sparse_codes_is_not(coder, signal):
+    coder.set_params(fit_intercept="auto")
+    assert (signal.mean(0) ** 2).sum() < 0.3 * (signal**2).sum(1).mean()
+    assert not coder.fit(signal).intercept_.any()
+    assert coder.fit_intercept_ is False
+    assert_allclose(coder.fit(signal + SHIFT).intercept_, (signal + SHIFT).mean(0))
+    known = clone(coder).set_params(dictionary=np.eye(8, 5) + 0.1)
+    assert not known.fit(signal + SHIFT).intercept_.any()

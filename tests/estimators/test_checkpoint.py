@@ -409,7 +409,7 @@ class CountingSAE(SAEEncoder):
     """Has that loss."""
 
     def _make_loss(self, feature_weights):
-        return Counting(self.alpha)
+        return Counting(self.alpha_)
 
 
 @pytest.mark.parametrize(

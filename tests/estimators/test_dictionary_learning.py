@@ -20,9 +20,9 @@ stops_early = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Convergence
 
 def exact_objective(X, coder):
     codes = sparse_encode(
-        X, coder.components_, algorithm="cd", alpha=coder.alpha, positive=True, tol=1e-5
+        X, coder.components_, algorithm="cd", alpha=coder.alpha_, positive=True, tol=1e-5
     )
-    return sparse_coding_objective(X, codes, coder.components_, coder.alpha)
+    return sparse_coding_objective(X, codes, coder.components_, coder.alpha_)
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_the_objective_falls_and_is_recorded(signal):
 def test_transform_is_certified(signal):
     X = signal[0].astype(np.float64)
     coder = GradSparseCoder(n_components=16, random_state=0, transform_tol=1e-6).fit(X)
-    gap = duality_gap(X, coder.transform(X), coder.components_, coder.alpha, positive=True)
+    gap = duality_gap(X, coder.transform(X), coder.components_, coder.alpha_, positive=True)
     assert (gap <= 1.01e-6 * 0.5 * (X**2).sum(axis=1)).all()
 
 

@@ -213,7 +213,7 @@ def test_a_given_dictionary_needs_no_fit(signal, dtype):
 
 def test_without_fit_the_dictionary_of_the_moment_counts_and_is_checked(signal):
     X, dictionary, _ = signal
-    coder = ITOCoder(dictionary=dictionary)
+    coder = ITOCoder(dictionary=dictionary, alpha=0.1)
     coder.transform(X)
     coder.set_params(dictionary=dictionary[:5])
     assert coder.transform(X).shape == (len(X), 5)
@@ -231,7 +231,7 @@ def test_frames_without_fit(signal):
     pandas = pytest.importorskip("pandas")
     X, dictionary, _ = signal
     frame = pandas.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
-    coder = ITOCoder(dictionary=dictionary).set_output(transform="pandas")
+    coder = ITOCoder(dictionary=dictionary, alpha=0.1).set_output(transform="pandas")
     assert list(coder.transform(frame).columns) == list(coder.get_feature_names_out())
 
 

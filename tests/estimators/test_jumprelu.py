@@ -176,7 +176,7 @@ def test_thresholds_move_apart(signal):
 def test_the_unit_of_the_data_is_that_of_the_codes(signal, unit):
     X = signal[0] + 0.5
     sae = JumpReLUSAE(16, fit_intercept=True, learning_rate=3e-3, max_iter=20, random_state=0)
-    scaled = clone(sae).set_params(alpha=unit**2 * sae.alpha).fit(unit * X)
+    scaled = clone(sae.set_params(alpha=0.01)).set_params(alpha=unit**2 * 0.01).fit(unit * X)
     codes = sae.fit(X).transform(X)
     assert_allclose(scaled.transform(unit * X), unit * codes, atol=1e-4 * unit * codes.max())
     assert_allclose(scaled.loss_curve_, unit**2 * np.array(sae.loss_curve_), rtol=1e-5)

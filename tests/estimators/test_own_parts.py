@@ -145,7 +145,7 @@ class SquaredCodesSAE(SAEEncoder):
     """Has that loss."""
 
     def _make_loss(self, feature_weights):
-        return SquaredCodes(self.alpha, feature_weights)
+        return SquaredCodes(self.alpha_, feature_weights)
 
 
 def terms(sae, prefix="train"):

@@ -246,7 +246,7 @@ class DeafSAE(SAEEncoder):
     """Has that loss."""
 
     def _make_loss(self, feature_weights):
-        return Deaf(self.alpha, feature_weights)
+        return Deaf(self.alpha_, feature_weights)
 
 
 def test_a_loss_that_knows_no_weights_is_given_none():

@@ -32,7 +32,7 @@ def signal():
 
 def in_unit(encoder, unit):
     """Return an encoder whose penalty, if it has one, is for data times a unit."""
-    if not hasattr(encoder, "alpha"):
+    if getattr(encoder, "alpha", "auto") == "auto":
         return clone(encoder)
     power = 2 if isinstance(encoder, JumpReLUSAE) else 1
     return clone(encoder).set_params(alpha=unit**power * encoder.alpha)

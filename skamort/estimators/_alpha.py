@@ -1,0 +1,57 @@
+"""The weight of the penalty where it is "auto": relative to the length of the data.
+
+The page "Choosing an encoder" has the measurements behind the share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._rows import Rows, few_rows
+from .._sample_weight import mean_of_rows
+
+# Of the mean distance of rows from their mean. The best codes of all but unstructured data have
+# then 1 to 15 % of the atoms, be they as many as the features or some times more.
+_SHARE = 0.1
+
+
+def resolve_alpha(
+    estimator: Any,
+    X: Tensor | Rows,
+    sample_weight: Tensor | None = None,
+    weight_of: Callable[[float], float] = float,
+) -> float:
+    """Return what the parameter `alpha` of an estimator stands for.
+
+    Where it is "auto" that is `weight_of` what `auto_alpha` finds, and `verbose` tells it.
+    """
+    if estimator.alpha != "auto":
+        return float(estimator.alpha)
+    alpha = weight_of(auto_alpha(X, sample_weight))
+    if estimator.verbose:
+        print(f"{type(estimator).__name__}: alpha='auto' is {alpha:.4g}.")
+    return alpha
+
+
+def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:
+    """Return the weight of the L1 norm that suits data of shape (n_samples, n_features).
+
+    Times a power of two are the data, times the same is the weight, to the bit.
+    """
+    few = few_rows(X)
+    X = X[few].double()
+    weights = None if sample_weight is None else sample_weight[few].double()
+    peak = X.abs().max().item() or 1.0
+    X = X / peak
+    whole, centered = (_mean_length(rows, weights) for rows in (X, X - mean_of_rows(X, weights)))
+    # What rounding leaves of rows that are all alike is no length.
+    length = centered if centered > 1e-6 * whole else whole
+    return _SHARE * peak * (length or 1.0)
+
+
+def _mean_length(X: Tensor, sample_weight: Tensor | None) -> float:
+    return mean_of_rows(torch.linalg.vector_norm(X, dim=1), sample_weight).item()
