@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._rows import Rows, few_rows
 from .._sample_weight import mean_of_rows
+from ._missing import center_of_observed, fill_in
 
 # Of the mean distance of rows from their mean. The best codes of all but unstructured data have
 # then 1 to 15 % of the atoms, be they as many as the features or some times more.
@@ -45,9 +46,10 @@ def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:
     few = few_rows(X)
     X = X[few].double()
     weights = None if sample_weight is None else sample_weight[few].double()
-    peak = X.abs().max().item() or 1.0
-    X = X / peak
-    whole, centered = (_mean_length(rows, weights) for rows in (X, X - mean_of_rows(X, weights)))
+    known = fill_in(X, 0.0)
+    peak = known.abs().max().item() or 1.0
+    centered = center_of_observed(X / peak, weights)[1]
+    whole, centered = (_mean_length(rows, weights) for rows in (known / peak, centered))
     # What rounding leaves of rows that are all alike is no length.
     length = centered if centered > 1e-6 * whole else whole
     return _SHARE * peak * (length or 1.0)

@@ -4,6 +4,7 @@ import torch
 
 from .._rows import few_rows
 from .._sample_weight import count_of, mean_of_rows
+from ._missing import center_of_observed, fill_in
 from ._missing import fill_in
 
 # Share of the mean square from which on a mean is better taken off.
@@ -28,14 +29,14 @@ def resolve_fit_intercept(estimator, X, is_known, sample_weight=None):
     """
     if estimator.fit_intercept != "auto":
         return estimator.fit_intercept
-    if is_known:
+    if is_known or getattr(estimator, "positive_dict", False):
         return False
     few = few_rows(X)
     weights = None if sample_weight is None else sample_weight[few].double()
     X = X[few].double()
-    X = X / (X.abs().max() or 1.0)
-    squares = mean_of_rows(X.square(), weights).sum()
-    return bool(mean_of_rows(X, weights).square().sum() > _MEAN_SHARE * squares)
+    mean, centered = center_of_observed(X / (fill_in(X, 0.0).abs().max() or 1.0), weights)
+    around, of_mean = mean_of_rows(centered.square(), weights).sum(), mean.square().sum()
+    return bool(of_mean > _MEAN_SHARE * (of_mean + around))
 
 
 def moved_center(center, n_seen, X, sample_weight=None):

@@ -14,6 +14,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._sample_weight import mean_of_rows
+
+
+def center_of_observed(X: Tensor, sample_weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the weighted mean of the rows of X, and X less it, both 0 where all is missing."""
+    observed = (~X.isnan()).to(X)
+    share = mean_of_rows(observed, sample_weight)
+    mean = mean_of_rows(fill_in(X, 0.0), sample_weight) / torch.where(share > 0, share, 1)
+    return mean, fill_in(X - mean, 0.0)
+
 
 def fill_in(X: Tensor, values: Tensor | float) -> Tensor:
     """X with values in place of NaN."""

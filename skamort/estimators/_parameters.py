@@ -136,7 +136,7 @@ class CenterParameters(Declared):
         centered, such as language-model activations. It is the mean of the data (True or "mean"),
         or the point whose distances to the data have the smallest sum, which outliers do not move.
         "auto": True where the mean makes up more than a third of the mean square of X; False where
-        codes or dictionary are known, which then explain X as it is.
+        codes or dictionary are known, or atoms are to be >= 0, which explain X as it is.
 
     Attributes
     ----------

@@ -99,6 +99,17 @@ def test_rows_that_are_all_alike_have_the_length_that_they_have(X):
     assert auto_alpha(torch.from_numpy(X)) == pytest.approx(expected)
 
 
+def test_missing_entries_count_as_the_mean(X):
+    X = X.astype(float)
+    with_gaps = X.copy()
+    with_gaps[::7, 2] = np.nan
+    centered = np.nan_to_num(with_gaps - np.nanmean(with_gaps, axis=0))
+    coder = GradSparseCoder(**TRAINED, missing_values=np.nan).fit(with_gaps)
+    assert coder.alpha_ == pytest.approx(0.1 * np.linalg.norm(centered, axis=1).mean())
+    assert coder.fit(with_gaps + 9).fit_intercept_
+    assert_allclose(coder.intercept_, np.nanmean(with_gaps, axis=0) + 9, rtol=1e-6)
+
+
 @pytest.mark.parametrize("coder", [SAEEncoder, GradSparseCoder, JumpReLUSAE])
 def test_what_goes_on_keeps_it_until_it_is_set(X, coder):
     coder = coder(**TRAINED).fit(X)

@@ -30,7 +30,7 @@ def test_known_dictionary_recovers_the_codes(signal):
 def test_agrees_with_scikit_learn(signal, positive):
     X, dictionary, _ = signal
     ours = ITOCoder(
-        dictionary=dictionary, positive_code=positive, transform_tol=1e-10
+        dictionary=dictionary, alpha=0.1, positive_code=positive, transform_tol=1e-10
     ).fit_transform(X)
     theirs = sparse_encode(
         X, dictionary, algorithm="lasso_cd", alpha=0.1, positive=positive, max_iter=10_000
@@ -67,7 +67,7 @@ def test_scikit_learns_estimators_give_dictionaries(signal):
         DictionaryLearning(8, max_iter=3, transform_algorithm="lasso_cd", random_state=0),
         PCA(4),
     ):
-        ito = ITOCoder(estimator=estimator, positive_code=False).fit(X)
+        ito = ITOCoder(estimator=estimator, alpha=0.1, positive_code=False).fit(X)
         expected = sparse_encode(
             X, ito.components_, algorithm="lasso_cd", alpha=0.1, max_iter=10_000
         )
