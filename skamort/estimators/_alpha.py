@@ -48,10 +48,10 @@ def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:
     weights = None if sample_weight is None else sample_weight[few].double()
     known = fill_in(X, 0.0)
     peak = known.abs().max().item() or 1.0
-    centered = center_of_observed(X / peak, weights)[1]
-    whole, centered = (_mean_length(rows, weights) for rows in (known / peak, centered))
+    rows = known / peak, center_of_observed(X / peak, weights)[1]
+    whole, apart = (_mean_length(vectors, weights) for vectors in rows)
     # What rounding leaves of rows that are all alike is no length.
-    length = centered if centered > 1e-6 * whole else whole
+    length = apart if apart > 1e-6 * whole else whole
     return _SHARE * peak * (length or 1.0)
 
 

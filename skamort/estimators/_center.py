@@ -5,7 +5,6 @@ import torch
 from .._rows import few_rows
 from .._sample_weight import count_of, mean_of_rows
 from ._missing import center_of_observed, fill_in
-from ._missing import fill_in
 
 # Share of the mean square from which on a mean is better taken off.
 _MEAN_SHARE = 1 / 3
