@@ -21,6 +21,9 @@ from ._correlations import Correlations
 
 # Most atoms that join a working set in a round, each of which costs a product with the dictionary.
 _BATCH = 32
+# With entries missing dictionaries may be small, whose rounds are cheap: fewer, and one more for so
+# many atoms.
+_FEW, _ATOMS_PER_JOINER = 8, 128
 # Elements of all Gram blocks together.
 _BLOCK_LIMIT = 1 << 26
 
@@ -52,10 +55,10 @@ class _WorkingSets:
         blocks = np.empty((len(codes), 0, 0), z.dtype)
         return cls(atoms.numpy(), z, sizes, known, blocks)
 
-    def make_room(self, rows: np.ndarray) -> bool:
-        """Widen the arrays for `_BATCH` more atoms in ``rows``; False if they would be too
+    def make_room(self, rows: np.ndarray, batch: int) -> bool:
+        """Widen the arrays for ``batch`` more atoms in ``rows``; False if they would be too
         large."""
-        needed, width = self.sizes[rows].max() + _BATCH, self.blocks.shape[1]
+        needed, width = self.sizes[rows].max() + batch, self.blocks.shape[1]
         if needed <= width:
             return True
         wider = needed + needed // 2
@@ -89,7 +92,7 @@ def solve_factored(
     """Solve in place from the start in ``codes``; the rounds spent on each sample and the gaps."""
     rounds = _Rounds(X, problem, alpha, tol, max_iter, codes, n_jobs)
     while len(rounds.left):
-        if not rounds.sets.make_room(rounds.left):
+        if not rounds.sets.make_room(rounds.left, rounds.batch):
             rounds.solve_in_halves(codes)
             break
         rounds.advance(codes)
@@ -122,6 +125,9 @@ class _Rounds:
         if codes.any():
             self.residuals -= observed(codes @ problem.atoms, problem.mask)
             correlations, errors = self.correlate(self.residuals, alpha)
+        self.batch = _BATCH
+        if problem.mask is not None:
+            self.batch = min(_BATCH, _FEW + len(problem.atoms) // _ATOMS_PER_JOINER)
         seen = X[:, :0] if problem.mask is None else problem.mask
         self.seen = seen.contiguous().numpy()
         self.progress = np.empty((len(X), 4))
@@ -134,7 +140,7 @@ class _Rounds:
         """One round; the codes of those that are done are stored."""
         left, sets, correlations, errors = self.left, self.sets, self.correlations, self.errors
         dictionary = self.problem.atoms.contiguous().numpy()
-        options = self.problem.positive, self.tol, self.max_iter, _BATCH
+        options = self.problem.positive, self.tol, self.max_iter, self.batch
         tensors = self.X, self.alpha, self.n_iter, self.gaps, self.residuals
         by_row = [tensor.contiguous().numpy() for tensor in tensors]
         by_row += [self.seen, self.done, self.progress, sets.atoms, sets.z, sets.sizes, sets.known]

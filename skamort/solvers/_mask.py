@@ -10,7 +10,7 @@ a problem for each mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +54,16 @@ def fill_missing(X: Any, mask: Tensor | None) -> Any:
     return np.where(mask.numpy(), X, np.zeros((), X.dtype))
 
 
-def rows_by_mask(mask: Tensor) -> Sequence[Tensor]:
-    """Numbers of the rows that have the same mask, for every mask."""
+def rows_by_mask(mask: Tensor, least: int = 1) -> tuple[list[Tensor], Tensor]:
+    """Numbers of the rows that have the same mask, for every mask that at least so many have; and
+    those of the other rows."""
     packed = np.packbits(mask.cpu().numpy(), axis=1)
     _, which, counts = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
-    order = torch.from_numpy(which.ravel().argsort(kind="stable")).to(mask.device)
-    return order.split(counts.tolist())
+    which = which.ravel()
+    order, ends = torch.from_numpy(which.argsort(kind="stable")).to(mask.device), counts.cumsum()
+    shared = counts >= least
+    groups = [order[end - n : end] for n, end in zip(counts[shared], ends[shared], strict=True)]
+    return groups, torch.from_numpy(np.flatnonzero(~shared[which])).to(mask.device)
 
 
 def solve_masked(
@@ -76,12 +80,11 @@ def solve_masked(
     # Where codes cost nothing, atoms that are hardly observed have codes of any size.
     together = solver.takes_masks and bool(alpha.all())
     least = max(_LEAST_ROWS, len(dictionary) // _ATOMS_PER_ROW) if together else 1
-    groups = rows_by_mask(mask)
+    groups, others = rows_by_mask(mask, least)
     parts: list[tuple[Tensor, Callable[..., SolverResult]]]
-    parts = [(rows, _solve_alike) for rows in groups if len(rows) >= least]
-    others = [rows for rows in groups if len(rows) < least]
-    if others:
-        parts.append((torch.cat(others).sort().values, type(solver)._solve_together))
+    parts = [(rows, _solve_alike) for rows in groups]
+    if len(others):
+        parts.append((others, type(solver)._solve_together))
     found = [
         solve(solver, X[rows], dictionary, alpha[rows], positive, _rows(init, rows), mask[rows])
         for rows, solve in parts
@@ -140,7 +143,7 @@ def masked_gap(
     if mask is None or alpha.all():
         return certified_gap(X, codes, dictionary, alpha, positive, mask)
     gap = torch.zeros(len(X), dtype=torch.float64, device=X.device)
-    for rows in rows_by_mask(mask):
+    for rows in rows_by_mask(mask)[0]:
         seen = mask[rows[0]]
         atoms = dictionary[:, seen]
         used = (atoms != 0).any(dim=1)
