@@ -128,10 +128,17 @@ def fraction_variance_unexplained(
     if sparse.issparse(X) or sparse.issparse(X_hat):
         return fraction_unexplained(X, lambda rows: as_dense(X_hat[rows]), weights)
     unexplained = _sum_of_squares(X - X_hat, weights)
-    total = _sum_of_squares(X - np.average(X, axis=0, weights=weights), weights)
+    total = _sum_of_squares(X - _mean(X, weights), weights)
     if total == 0:
         return float(unexplained > 0)
     return float(unexplained / total)
+
+
+def _mean(X: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
+    """The mean of the rows in float64: sums of many in float32 are far off."""
+    if sample_weight is None:
+        return X.mean(axis=0, dtype=np.float64)
+    return np.average(X, axis=0, weights=sample_weight)
 
 
 def _sum_of_squares(values: np.ndarray, sample_weight: np.ndarray | None) -> np.float64:

@@ -51,6 +51,13 @@ def test_objective_does_not_depend_on_blocks(monkeypatch):
     assert sparse_coding_objective(X, codes, dictionary, 0.3) == pytest.approx(whole)
 
 
+def test_variance_of_float32_is_computed_in_float64():
+    X = (1000 + np.random.default_rng(0).normal(size=(100_000, 2))).astype(np.float32)
+    X_hat = np.full_like(X, 1001)
+    expected = fraction_variance_unexplained(X.astype(float), X_hat.astype(float))
+    assert fraction_variance_unexplained(X, X_hat) == pytest.approx(expected, rel=1e-6)
+
+
 def test_objective_of_float32_is_computed_in_float64():
     X, codes, dictionary = (part.astype(np.float32) for part in random_problem(0))
     expected = sparse_coding_objective(
