@@ -44,7 +44,9 @@ rows["ITO"]["published method"] = case.published_optimization(n_steps=N_STEPS)["
 # as well.
 
 LAYERS = (1, 2, 3, 5, 10)
-exact = ITOCoder(dictionary=case.dictionary, alpha=0.0025, positive_code=True).fit(case.X_train)
+exact = ITOCoder(
+    dictionary=case.dictionary, alpha=0.0025, positive_code=True, transform_tol=1e-4
+).fit(case.X_train)
 shared = {"learning_rate": 3e-3, "max_iter": 200 if PAPER else 60}
 students = {
     "SAE": SAEEncoder(**shared),

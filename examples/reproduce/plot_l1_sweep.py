@@ -70,7 +70,9 @@ for name, runs in encoders.items():
 values = {name: np.zeros((len(LAMS), 4)) for name in encoders}
 for case in cases:
     for index, weight in enumerate(LAMS):
-        teacher = GradSparseCoder(16, alpha=weight / 4, n_init=5, random_state=0)
+        teacher = GradSparseCoder(
+            16, alpha=weight / 4, n_init=5, random_state=0, transform_tol=1e-4
+        )
         coders = {"sparse coding": teacher.fit(case.X_train)}
         shared = {"dictionary": teacher.components_, "alpha": weight / 4, "learning_rate": 3e-3}
         shared |= {"max_iter": 300 if PAPER else 100, "random_state": 0}

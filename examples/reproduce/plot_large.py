@@ -88,11 +88,15 @@ for name, encoder in learners.items():
         lambda encoder=encoder: encoder.fit(X, codes=Z).transform(X_test),
         matched=True,
     )
-exact = ITOCoder(dictionary=dictionary, alpha=0.01 * M / (2 * N), positive_code=True)
+exact = ITOCoder(
+    dictionary=dictionary, alpha=0.01 * M / (2 * N), positive_code=True, transform_tol=1e-4
+)
 find = exact.fit(X_test).transform
 score("dictionary known, optimization", "better method", lambda: find(X_test))
 
-coder = GradSparseCoder(N, alpha=0.1, transform_alpha=0.01, max_iter=60, random_state=0)
+coder = GradSparseCoder(
+    N, alpha=0.1, transform_alpha=0.01, max_iter=60, random_state=0, transform_tol=1e-4
+)
 score("neither known, sparse coding", "better method", lambda: coder.fit(X).transform(X_test))
 recovered = dictionary_mcc(dictionary, coder.components_)
 print(f"dictionary MCC {recovered:.4f}")

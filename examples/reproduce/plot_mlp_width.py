@@ -26,7 +26,9 @@ cases = {sizes: BaseCase(20240926, *sizes) for sizes in WIDTH}
 records = []
 for sizes, case in cases.items():
     n_components = sizes[0]
-    teacher = GradSparseCoder(n_components, alpha=0.03, n_init=5, random_state=0)
+    teacher = GradSparseCoder(
+        n_components, alpha=0.03, n_init=5, random_state=0, transform_tol=1e-4
+    )
     teacher.set_params(transform_alpha=0.0025).fit(case.X_train)
     limit = case.latent_mcc(teacher.transform(case.X_test))
     for width in WIDTHS:

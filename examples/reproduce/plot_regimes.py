@@ -49,6 +49,7 @@ def fit_better(X, sizes, seed, positive=True):
         transform_alpha=0.0025,
         positive_code=positive,
         random_state=seed,
+        transform_tol=1e-4,
     ).fit(X)
     if undetermined and positive:
         encoder = SAEEncoder(learning_rate=3e-3, max_iter=200)

@@ -61,9 +61,11 @@ for known, case in cases.items():
     better = {name: [] for name in rows[known]}
     for seed in range(N_RUNS):
         if known == "dictionary":
-            teacher = GradSparseCoder(dictionary=case.dictionary, alpha=INFERENCE_ALPHA)
+            teacher = GradSparseCoder(
+                dictionary=case.dictionary, alpha=INFERENCE_ALPHA, transform_tol=1e-4
+            )
         else:
-            teacher = GradSparseCoder(16, alpha=ALPHA, n_init=10, tol=1e-4)
+            teacher = GradSparseCoder(16, alpha=ALPHA, n_init=10, tol=1e-4, transform_tol=1e-4)
         if known != "codes":
             teacher.set_params(random_state=seed).fit(case.X_train)
         for name, encoder in encoders.items():
@@ -77,7 +79,10 @@ for known, case in cases.items():
             better[name].append(case.latent_mcc(found, matched=known == "codes"))
         if known == "dictionary":
             exact = ITOCoder(
-                dictionary=case.dictionary, alpha=INFERENCE_ALPHA, positive_code=True
+                dictionary=case.dictionary,
+                alpha=INFERENCE_ALPHA,
+                positive_code=True,
+                transform_tol=1e-4,
             ).fit(case.X_train)
             better["ITO"].append(case.latent_mcc(exact.transform(case.X_test)))
         elif known is None:

@@ -112,8 +112,9 @@ class InferenceParameters(Declared):
         Whether codes are >= 0.
     transform_max_iter : int
         Maximum number of iterations that `transform` spends on a sample.
-    transform_tol : float
-        Duality gap that `transform` certifies for each sample, relative to ``1/2 ||x||^2``.
+    transform_tol : float or None
+        Duality gap that `transform` certifies for each sample, relative to ``1/2 ||x||^2``. None:
+        what costs little, as in `skamort.solvers.sparse_encode`.
     missing_values : nan or None
         What stands for entries that are missing. ``np.nan``: codes are the best for the other
         entries, `inverse_transform` fills in those that are missing, and `score` leaves them out.
@@ -122,7 +123,7 @@ class InferenceParameters(Declared):
 
     positive_code: bool = parameter("boolean", default=True, may_change="warm")
     transform_max_iter: int = parameter(COUNT, default=1000, may_change="warm")
-    transform_tol: float = parameter(NON_NEGATIVE, default=1e-4, may_change="warm")
+    transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None, may_change="warm")
     missing_values: float | None = parameter("nan", None, default=None, may_change="warm")
 
 

@@ -101,7 +101,7 @@ def sparse_encode_path(
     positive=False,
     gram=None,
     max_iter=1000,
-    tol=1e-4,
+    tol=None,
     n_jobs=None,
     engine="auto",
     mask=None,
@@ -131,8 +131,9 @@ def sparse_encode_path(
         ``dictionary @ dictionary.T``, computed once where None.
     max_iter : int, default=1000
         Most iterations spent on a sample at one weight.
-    tol : float, default=1e-4
-        A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``.
+    tol : float, default=None
+        A sample has converged when its duality gap is at most ``tol * 1/2 ||x||^2``. None: as in
+        :func:`sparse_encode`.
     n_jobs : int, default=None
         Threads of compiled kernels.
     engine : {"auto", "numba", "torch"}, default="auto"

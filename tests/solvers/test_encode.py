@@ -5,10 +5,11 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from engines import each_engine
+from engines import each_engine, needs_numba
 from sklearn.decomposition import sparse_encode as sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 
+from skamort import ITOCoder
 from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 
 RNG = np.random.default_rng(0)
@@ -184,6 +185,34 @@ def test_refuses_bad_input(options, error, message):
     options = {"X": X, "dictionary": DICTIONARY} | options
     with pytest.raises(error, match=message):
         sparse_encode(**options)
+
+
+def coherent_problem(dtype):
+    """Bumps that overlap: codes may be far from the best where the objective is not."""
+    rng = np.random.default_rng(0)
+    places = 32 * rng.random((64, 1))
+    atoms = np.exp(-(((np.arange(32) - places) / 3) ** 2))
+    return rng.standard_normal((100, 32)).astype(dtype), atoms.astype(dtype)
+
+
+@needs_numba
+@pytest.mark.parametrize(("dtype", "error", "tol"), [("f8", 1e-5, 1e-8), ("f4", 1e-2, 1e-5)])
+def test_codes_of_coherent_atoms_are_near_the_best_by_default(dtype, error, tol):
+    data, atoms = coherent_problem(dtype)
+    best = sparse_encode(data.astype(float), atoms, alpha=0.1, positive=True, tol=1e-13)
+    codes, info = sparse_encode(data, atoms, alpha=0.1, positive=True, return_info=True)
+    assert np.abs(codes - best).max() < error
+    assert (info.gap <= tol * 0.5 * (data**2).sum(axis=1)).all()
+    coder = ITOCoder(dictionary=atoms, alpha=0.1).fit(data)
+    np.testing.assert_array_equal(coder.transform(data), codes)
+
+
+@pytest.mark.parametrize(("algorithm", "engine"), [("cd", "torch"), ("fista", "auto")])
+def test_gradient_steps_stop_earlier_by_default(algorithm, engine):
+    data, atoms = coherent_problem("f8")
+    options = {"alpha": 0.1, "algorithm": algorithm, "engine": engine}
+    codes, explicit = (sparse_encode(data, atoms, **options, **tol) for tol in ({}, {"tol": 1e-4}))
+    np.testing.assert_array_equal(codes, explicit)
 
 
 def test_registry_holds_what_sparse_encode_accepts():

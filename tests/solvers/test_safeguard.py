@@ -54,6 +54,7 @@ def best_objective(X, dictionary, alpha, positive):
 
 
 def encode(X, dictionary, solver, **options):
+    options = {"tol": 1e-4} | options
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return sparse_encode(
