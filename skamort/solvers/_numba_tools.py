@@ -9,7 +9,7 @@ memory.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic
 
 from .._numba import kernel, leaf
@@ -19,7 +19,7 @@ _CHUNK = np.uint64(256)
 
 
 @intrinsic
-def _bits(typingcontext, value):  # noqa: ARG001
+def _compiled_bits(typingcontext, value):  # noqa: ARG001
     """The bits of a number as an integer of its size."""
     integer = types.Integer.from_bitwidth(value.bitwidth, signed=True)
 
@@ -30,13 +30,26 @@ def _bits(typingcontext, value):  # noqa: ARG001
 
 
 @intrinsic
-def _number(typingcontext, bits, like):  # noqa: ARG001
+def _compiled_number(typingcontext, bits, like):  # noqa: ARG001
     """The number of these bits, of the type of ``like``."""
 
     def generate(context, builder, signature, arguments):  # noqa: ARG001
         return builder.bitcast(arguments[0], context.get_value_type(like))
 
     return like(bits, like), generate
+
+
+def _plain_bits(value):
+    return value.view(f"i{value.itemsize}")
+
+
+def _plain_number(bits, like):
+    return bits.view(like.dtype)
+
+
+# With NUMBA_DISABLE_JIT=1 kernels run as they are written, and coverage sees them.
+_bits = _plain_bits if config.DISABLE_JIT else _compiled_bits
+_number = _plain_number if config.DISABLE_JIT else _compiled_number
 
 
 @leaf

@@ -17,6 +17,9 @@ NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
 SOLVER_CHOICES = [(name, "auto") for name in NAMES] + [("omp", "torch"), ("ormp", "torch")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
+each_omp = pytest.mark.parametrize(
+    "solver", [s for s in SOLVER_CHOICES if s[0] in ("omp", "ormp")], ids="-".join
+)
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 any_pursuit = st.sampled_from(PURSUITS)
 
@@ -287,3 +290,30 @@ def test_refuses_impossible_numbers_of_non_zeros():
 
 def test_tests_know_every_solver():
     assert set(NAMES) == {name for name in SOLVERS if SOLVERS[name].is_k_sparse}
+
+
+@pytest.mark.parametrize(("dtype", "sine"), [(np.float32, 0.03), (np.float64, 1e-6)])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(
+    "solver", [s for s in SOLVER_CHOICES if s[0] in ("omp", "ormp")], ids="-".join
+)
+def test_an_atom_close_to_the_support_joins_if_the_dtype_tells_it_apart(
+    solver, dtype, sine, positive
+):
+    cosine = np.sqrt(1 - sine**2)
+    dictionary = np.array([[1, 0, 0], [cosine, sine, 0], [0, 0, 1]], dtype)
+    X = np.array([[2 + cosine, sine, 0]], dtype)
+    codes = sparse_encode(
+        X, dictionary, algorithm=solver[0], engine=solver[1], n_nonzero_coefs=2, positive=positive
+    )
+    np.testing.assert_allclose(codes, [[2, 1, 0]], rtol=0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_refined_codes_are_least_squares_to_rounding(dtype):
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((5, 20)).astype(dtype), rng.standard_normal((4, 20))
+    X = X.astype(dtype)
+    codes = sparse_encode(X, dictionary, algorithm="topk_refined", n_nonzero_coefs=5)
+    expected = np.linalg.lstsq(dictionary.T.astype(float), X.T.astype(float), rcond=None)[0].T
+    np.testing.assert_allclose(codes, expected, rtol=0, atol=50 * np.finfo(dtype).eps)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import SOLVERS, KSparseSolver, duality_gap, sparse_encode
+from skamort.solvers import SOLVERS, KSparseSolver, SolverResult, duality_gap, sparse_encode
+from skamort.solvers._safeguard import round_exact
 
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
 K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
@@ -196,3 +197,18 @@ def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
     result = Careless(1).solve(torch.ones(3, 2), torch.eye(2), positive=False)
     assert result.codes.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     assert result.residual.tolist() == [1.0, 2.0, 2.0]
+
+
+def test_what_rounding_adds_to_the_objective_adds_to_the_gap():
+    large, one = 2.0**24 + 1, torch.ones(1, 1, dtype=torch.float64)  # float32 has no such number
+    codes = torch.tensor([[large]], dtype=torch.float64)
+    known = {"n_iter": torch.ones(1, dtype=torch.int64), "converged": torch.tensor([False])}
+    exact = SolverResult(codes, torch.zeros(1, dtype=torch.float64), **known)
+    for start, gap, expected in [(0.0, 9e30, 0.5), (large - 1, 9e30, 0.5), (large - 1, 0.25, 0.25)]:
+        rough = SolverResult(torch.tensor([[start]]), torch.full((1,), gap).double(), **known)
+        weight, left = torch.zeros(1, dtype=torch.float64), torch.tensor([True])
+        found = round_exact(rough, exact, left, codes, one, weight, 1e-4, None)
+        assert found.codes.item() == large - 1
+        assert found.gap.item() == expected
+        assert found.n_iter.item() == 2
+        assert found.converged.item()
