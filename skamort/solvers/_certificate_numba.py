@@ -35,7 +35,8 @@ def certify(
         fit += residual[k] * np.float64(x[k])
         length += np.float64(x[k]) * np.float64(x[k])
     doubt = _ROUNDINGS * np.finfo(c.dtype).eps * np.sqrt(n_features + size)
-    doubt = doubt * (np.sqrt(length) + l1) + error
+    # The largest may be too high by the error, and the one that it hides too low.
+    doubt = doubt * (np.sqrt(length) + l1) + 2 * error
     exact_peak = _exact_peak(dictionary, c, tops, positive, peak - doubt, residual)
     for p in range(size):
         exact[p] = _dot(dictionary[working[p]], residual)

@@ -21,10 +21,9 @@ def certify(x, dictionary, codes, alpha, positive, error, rng):
     c[working] = 0
     tops = np.empty((len(c) - 1) // SEGMENT + 1)
     segment_maxima(c, positive, SEGMENT, tops)
-    return kernel(
-        x, x[:0], dictionary, c, error, tops, z, working, len(z), alpha, positive, peak, residual, exact,
-        np.empty(len(working), np.int64),
-    )  # fmt: skip
+    support, nothing_hidden = np.empty(len(working), np.int64), x[:0]
+    known = c, error, tops, z, working, len(z), alpha, positive, peak
+    return kernel(x, nothing_hidden, dictionary, *known, residual, exact, support)
 
 
 @needs_numba
