@@ -21,8 +21,8 @@ OLDEST_TORCH_TOOLS := $(OLDEST_TORCH)/.tools-installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-oldest-torch bench doc dist clean lint types browser suite suite-minimal \
-	suite-oldest run-oldest-torch run-demo run-bench run-doc run-dist
+.PHONY: help demo test test-oldest-torch coverage bench doc dist clean lint types browser suite \
+	suite-minimal suite-oldest run-oldest-torch run-demo run-bench run-doc run-dist
 
 help:
 	@echo "make demo    compare the encoders with dictionary learning on image patches"
@@ -33,6 +33,7 @@ help:
 	@echo "  make suite-minimal   a part of it without the optional dependencies"
 	@echo "  make suite-oldest    the whole suite on the oldest supported dependencies, but for torch"
 	@echo "make test-oldest-torch  the same with the oldest torch, a download of 3 GB"
+	@echo "make coverage  lines of skamort/solvers/ that its tests run, kernels too; an hour"
 	@echo "make bench   every script of benchmarks/, with small settings"
 	@echo "make doc     the documentation, examples executed; warnings are errors"
 	@echo "make dist    what is uploaded for a release, in dist/, checked"
@@ -121,6 +122,12 @@ suite-oldest: $(OLDEST_TOOLS) browser
 
 run-oldest-torch: $(OLDEST_TORCH_TOOLS) browser
 	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS) --dist worksteal tests
+
+# Kernels that are not compiled are seen, and slow: what takes them minutes is left out.
+coverage: $(TOOLS)
+	NUMBA_DISABLE_JIT=1 $(VENV)/bin/coverage run --include "skamort/solvers/*" -m pytest tests/solvers \
+		-W ignore::RuntimeWarning -k "not grows_large"
+	$(VENV)/bin/coverage report --show-missing --skip-covered
 
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)
