@@ -203,7 +203,7 @@ def test_codes_of_coherent_atoms_are_near_the_best_by_default(dtype, error, tol)
     codes, info = sparse_encode(data, atoms, alpha=0.1, positive=True, return_info=True)
     assert np.abs(codes - best).max() < error
     assert (info.gap <= tol * 0.5 * (data**2).sum(axis=1)).all()
-    coder = ITOCoder(dictionary=atoms, alpha=0.1).fit(data)
+    coder = ITOCoder(dictionary=atoms, alpha=0.1, positive_code=True).fit(data)
     np.testing.assert_array_equal(coder.transform(data), codes)
 
 
