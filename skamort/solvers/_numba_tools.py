@@ -48,8 +48,9 @@ def _plain_number(bits, like):
 
 
 # With NUMBA_DISABLE_JIT=1 kernels run as they are written, and coverage sees them.
-_bits = _plain_bits if config.DISABLE_JIT else _compiled_bits
-_number = _plain_number if config.DISABLE_JIT else _compiled_number
+_is_plain = config.DISABLE_JIT  # type: ignore[attr-defined]
+_bits = _plain_bits if _is_plain else _compiled_bits
+_number = _plain_number if _is_plain else _compiled_number
 
 
 @leaf
