@@ -97,3 +97,9 @@ def test_what_fits_in_a_block_is_held_and_no_more(monkeypatch):
 def test_complex_numbers_are_refused():
     with pytest.raises(ValueError, match="Complex data not supported"):
         SparseRows(sparse.csr_array(1j * np.eye(3)), "SAEEncoder")
+
+
+def test_entries_that_come_twice_are_summed_before_they_are_squared():
+    twice = sparse.csr_array(([1.0, 1.0, 2.0], [1, 1, 0], [0, 3]), shape=(1, 3))
+    assert SparseRows(twice, "SAEEncoder").root_mean_square() == pytest.approx((8 / 3) ** 0.5)
+    assert twice.nnz == 3
