@@ -159,7 +159,8 @@ class BestWeights(Stateful):
 class StopOnPlateau(Stateful):
     """Stop once the loss, that of the held-out rows where there are any, has ceased to fall.
 
-    Epochs that the history calls ``warming_up`` do not count.
+    Epochs that the history calls ``warming_up`` do not count. Where there is a schedule, the step
+    size falls before the end.
 
     Parameters
     ----------
@@ -189,14 +190,17 @@ class StopOnPlateau(Stateful):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Raise `TrainingConverged` at the end of a plateau."""
-        if self.has_converged(net.history[-1]):
+        if self.has_converged(net.history[-1], dict(net.callbacks_).get("schedule")):
             raise TrainingConverged
 
-    def has_converged(self, epoch):
-        """Take note of one more epoch, a row of the history; tell whether it ends a plateau."""
+    def has_converged(self, epoch, schedule=None):
+        """Take note of one more epoch, a row of the history; tell whether it is the last."""
         if epoch.get("warming_up"):
             return False
-        return self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"]))
+        if schedule is not None and schedule.is_falling:
+            return schedule.has_ended
+        on_plateau = self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"]))
+        return on_plateau and (schedule is None or not schedule.end_early())
 
 
 class Progress(Callback):

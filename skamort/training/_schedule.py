@@ -12,6 +12,8 @@ would have.
 
 from __future__ import annotations
 
+import math
+
 from .._validation import check_real
 from ._callback import Setting
 
@@ -39,10 +41,11 @@ def ramp(step: int, n_steps: int, warmup: float = 0.0, decay: float = 0.0) -> fl
 class Schedule(Setting):
     """Let the step size climb at the beginning and fall at the end, and the penalty climb.
 
-    All is counted in steps of one `fit` of `max_iter` epochs; training that converges before its
-    end does without the fall. While the step size or the penalty climbs, training does not
-    converge, and the history says so by ``warming_up`` at the end of an epoch. Losses are always
-    told with all of the penalty.
+    All is counted in steps of one `fit` of `max_iter` epochs. Where the loss ceases to fall before,
+    the fall of the step size begins there, as long as its share of the steps until its end, and
+    then training has converged. While the step size or the penalty climbs, it does not converge,
+    and the history says so by ``warming_up`` at the end of an epoch. Losses are always told with
+    all of the penalty.
 
     Parameters
     ----------
@@ -67,7 +70,8 @@ class Schedule(Setting):
     Schedule(warmup=0.05, decay=0.5, alpha_warmup=0.0)
     """
 
-    state = ("n_steps_", "step_", "rates_")
+    state = ("n_steps_", "epoch_steps_", "step_", "rates_", "ends_early_")
+    batched = ("warmup", "decay", "alpha_warmup")
 
     def __init__(self, warmup: float = 0.0, decay: float = 0.0, alpha_warmup: float = 0.0):
         self.warmup = warmup
@@ -94,9 +98,13 @@ class Schedule(Setting):
 
     def on_train_begin(self, net, X, **kwargs):  # noqa: ARG002
         """Find out how long the run is, and from where the step sizes come."""
-        self.n_steps_ = net.max_epochs * len(net.get_iterator(X, training=True))
-        self.step_ = 0
+        self.begin(net.max_epochs, len(net.get_iterator(X, training=True)))
         self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def begin(self, n_epochs, epoch_steps):
+        """Start counting the steps of a run of `n_epochs` of `epoch_steps` each."""
+        self.n_steps_, self.epoch_steps_ = n_epochs * epoch_steps, epoch_steps
+        self.step_, self.ends_early_ = 0, False
 
     def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
         """Set the step's factors."""
@@ -110,6 +118,25 @@ class Schedule(Setting):
         """Tell whether the warm-up is over."""
         warmup = max(self.warmup, self.alpha_warmup) * self.n_steps_
         net.history.record("warming_up", self.step_ < warmup)
+
+    @property
+    def is_falling(self):
+        """Whether the step size has begun to fall."""
+        return self.step_ > (1 - self.decay) * self.n_steps_
+
+    @property
+    def has_ended(self):
+        """Whether the fall that began early is over."""
+        return self.ends_early_ and self.step_ >= self.n_steps_
+
+    def end_early(self):
+        """Begin the fall of the step size now; tell whether there is one."""
+        if not self.decay:
+            return False
+        n_epochs = math.ceil(self.step_ / (1 - self.decay) / self.epoch_steps_)
+        self.n_steps_ = min(self.n_steps_, n_epochs * self.epoch_steps_)
+        self.ends_early_ = True
+        return True
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Leave the full step size for what comes after."""
