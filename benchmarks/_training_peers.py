@@ -269,6 +269,9 @@ class Skamort:
             "learning_rate": s["learning_rate"] or 1e-3,
             "batch_size": s["batch_size"],
             "fit_intercept": True,
+            "dict_init": None,
+            "schedule": None,
+            "dead_latents": None,
             "device": "cpu",
             "random_state": s["seed"],
             **{

@@ -87,6 +87,8 @@ def main():
     tensors = torch.from_numpy(X), torch.from_numpy(atoms)
     common = {
         "dict_init": atoms,
+        "fit_intercept": False,
+        "schedule": None,
         "learning_rate": LEARNING_RATE,
         "batch_size": N_SAMPLES,
         "max_iter": n_epochs,

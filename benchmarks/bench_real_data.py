@@ -97,7 +97,8 @@ def load(args):
     train, test = (train - mean) / scale, (test - mean) / scale
     settings = len(train), len(test), args.epochs, args.learning_rate
     memory = args.results / f"{name}_alphas_{'_'.join(map(str, settings))}.json"
-    training = {"max_iter": args.epochs, "learning_rate": args.learning_rate}
+    training = {"max_iter": args.epochs, "learning_rate": args.learning_rate, "batch_size": 256}
+    training |= {"fit_intercept": False, "dict_init": None, "schedule": None}
     return Data(name, train, test, k, training, sklearn_rows, passes, memory)
 
 
@@ -199,7 +200,7 @@ def compare(data):
 
     def taught(alpha):
         teacher = FrozenEstimator(learned.encoder.set_params(transform_alpha=alpha))
-        settings = {"early_stopping": True, "max_iter": data.training["max_iter"], "tol": 3e-3}
+        settings = data.training | {"learning_rate": 1e-3, "early_stopping": True, "tol": 3e-3}
         encoder = LISTAEncoder(alpha=0.1, **settings)
         return AmortizedCoder(teacher=teacher, encoder=encoder, random_state=0)
 

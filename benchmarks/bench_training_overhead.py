@@ -66,6 +66,8 @@ def train_ours(X, dictionary, batch_size, n_epochs):
     """Train the estimator; return the seconds of the whole `fit` and the last epoch's loss."""
     sae = SAEEncoder(
         dict_init=dictionary,
+        fit_intercept=False,
+        schedule=None,
         alpha=ALPHA,
         learning_rate=LEARNING_RATE,
         batch_size=batch_size,

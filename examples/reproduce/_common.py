@@ -19,6 +19,9 @@ _dictionary.DRAWN_IN = None  # the starts with which the published figures were 
 RESULTS = Path(__file__).parents[2] / "results"
 COLUMNS = ("published", "published method", "better method")
 N_TRAIN = 1024
+# Settings of all trained encoders here beside their learning rates: the figures are to stay.
+TRAINING = {"dict_init": None, "fit_intercept": False, "schedule": None, "batch_size": 256}
+TRAINING |= {"max_iter": 1000}
 
 # Quick settings stop long before convergence, and say so once, here.
 warnings.simplefilter("ignore", ConvergenceWarning)

@@ -9,7 +9,7 @@ describe data from zero on: sparse coding with another center finds worse ones.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import BaseCase, asked_for_paper, label_of, published_steps, save
+from _common import TRAINING, BaseCase, asked_for_paper, label_of, published_steps, save
 from _published_figures import BIAS
 
 from skamort import AmortizedCoder, GradSparseCoder, MLPEncoder, SAEEncoder
@@ -46,7 +46,7 @@ for seed in range(N_RUNS):
         codes = coder.fit(case.X_train - shift).transform(case.X_test - shift)
         better["sparse coding", bias].append(case.latent_mcc(codes))
     for name, encoder in {"SAE": SAEEncoder(), "MLP-64": MLPEncoder(hidden_layer_sizes=64)}.items():
-        encoder.set_params(learning_rate=3e-3)
+        encoder.set_params(**TRAINING, learning_rate=3e-3)
         for bias in (True, False):
             taught = AmortizedCoder(teacher=coder, encoder=encoder.set_params(encoder_bias=bias))
             taught.set_params(random_state=seed).fit(case.X_train)

@@ -8,7 +8,7 @@ learned iterations help more.
 """
 
 import matplotlib.pyplot as plt
-from _common import N_TRAIN, BaseCase, asked_for_paper, draw_bars, published_steps, report
+from _common import N_TRAIN, TRAINING, BaseCase, asked_for_paper, draw_bars, published_steps, report
 
 from skamort import LISTAEncoder, MLPEncoder, SAEEncoder
 
@@ -37,7 +37,7 @@ for name, hidden in {"SAE": (), "MLP-32": (32,), "MLP-256": (256,), "MLP-1024": 
 # Ours: full batches too, as the cosine is one over samples, until the loss falls no more; encoders
 # that start as the decoder's transpose, or as steps of its optimization.
 
-shared = {"learning_rate": 3e-3, "batch_size": N_TRAIN, "max_iter": 1000, "tol": 1e-4}
+shared = {**TRAINING, "learning_rate": 3e-3, "batch_size": N_TRAIN, "tol": 1e-4}
 encoders = {
     "SAE": SAEEncoder(16, **shared),
     "MLP-32": MLPEncoder(16, hidden_layer_sizes=32, **shared),

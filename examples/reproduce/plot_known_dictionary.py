@@ -9,7 +9,7 @@ between one product and an optimization: the curve of recovery against their num
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, BaseCase, asked_for_paper, draw_bars, published_steps, report
+from _common import RESULTS, TRAINING, BaseCase, asked_for_paper, draw_bars, published_steps, report
 
 from skamort import AmortizedCoder, ITOCoder, LISTAEncoder, MLPEncoder, SAEEncoder
 from skamort.metrics import flops
@@ -47,7 +47,7 @@ LAYERS = (1, 2, 3, 5, 10)
 exact = ITOCoder(
     dictionary=case.dictionary, alpha=0.0025, positive_code=True, transform_tol=1e-4
 ).fit(case.X_train)
-shared = {"learning_rate": 3e-3, "max_iter": 200 if PAPER else 60}
+shared = {**TRAINING, "learning_rate": 3e-3, "max_iter": 200 if PAPER else 60}
 students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),

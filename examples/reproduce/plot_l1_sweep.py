@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _common import (
+    TRAINING,
     BaseCase,
     asked_for_paper,
     inference_steps,
@@ -75,7 +76,7 @@ for case in cases:
         )
         coders = {"sparse coding": teacher.fit(case.X_train)}
         shared = {"dictionary": teacher.components_, "alpha": weight / 4, "learning_rate": 3e-3}
-        shared |= {"max_iter": 300 if PAPER else 100, "random_state": 0}
+        shared |= TRAINING | {"max_iter": 300 if PAPER else 100, "random_state": 0}
         coders["SAE"] = SAEEncoder(**shared).fit(case.X_train)
         coders["MLP-32"] = MLPEncoder(hidden_layer_sizes=32, **shared).fit(case.X_train)
         for name, coder in coders.items():

@@ -13,6 +13,7 @@ import time
 import matplotlib.pyplot as plt
 import torch
 from _common import (
+    TRAINING,
     asked_for_paper,
     draw_bars,
     published_rate,
@@ -79,7 +80,8 @@ score("dictionary known, optimization", "published method", descend, Z_test[:N_D
 # Ours. The paper's penalty of 0.01 is ``alpha = 0.01 M / (2 N)``.
 
 n_epochs = max(2, 400_000 // N_TRAIN) if PAPER else 20
-shared = {"learning_rate": 3e-3, "batch_size": BATCH, "max_iter": n_epochs, "random_state": 0}
+shared = TRAINING | {"learning_rate": 3e-3, "batch_size": BATCH, "max_iter": n_epochs}
+shared |= {"random_state": 0}
 learners = {"SAE": SAEEncoder(N, **shared), "LISTA-3": LISTAEncoder(N, alpha=0.1, **shared)}
 for name, encoder in learners.items():
     score(

@@ -9,7 +9,7 @@ coding it gains until the data run out.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import BaseCase, asked_for_paper, label_of, published_steps, save
+from _common import TRAINING, BaseCase, asked_for_paper, label_of, published_steps, save
 from _published_figures import WIDTH
 
 from skamort import AmortizedCoder, GradSparseCoder, MLPEncoder
@@ -35,7 +35,7 @@ for sizes, case in cases.items():
         runs = {"n_steps": N_STEPS, "n_runs": N_RUNS, "learning_rate": 3e-4}
         published = case.published((width,), bias=False, **runs)["latent MCC"]
         encoder = MLPEncoder(hidden_layer_sizes=width, learning_rate=3e-3)
-        encoder.set_params(max_iter=300 if PAPER else 40)
+        encoder.set_params(**TRAINING | {"max_iter": 300 if PAPER else 40})
         taught = []
         for seed in range(N_RUNS):
             coder = AmortizedCoder(teacher=teacher, encoder=encoder, n_augmented=1024)

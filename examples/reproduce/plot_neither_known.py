@@ -10,7 +10,7 @@ as far as their architecture allows.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import RESULTS, BaseCase, asked_for_paper, draw_bars, published_steps, report
+from _common import RESULTS, TRAINING, BaseCase, asked_for_paper, draw_bars, published_steps, report
 
 from skamort import AmortizedCoder, GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder
 from skamort.inspection import ComputeFrontierDisplay
@@ -56,12 +56,12 @@ teachers = [
     ).fit(case.X_train)
     for seed in range(N_RUNS)
 ]
-shared = {"learning_rate": 3e-3}
+shared = {**TRAINING, "learning_rate": 3e-3}
 students = {
     "SAE": SAEEncoder(**shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, **shared),
-    "MLP-256": MLPEncoder(hidden_layer_sizes=256, max_iter=200 if PAPER else 40, **shared),
-    "LISTA-3": LISTAEncoder(alpha=0.1, max_iter=200 if PAPER else 60, **shared),
+    "MLP-256": MLPEncoder(hidden_layer_sizes=256, **shared | {"max_iter": 200 if PAPER else 40}),
+    "LISTA-3": LISTAEncoder(alpha=0.1, **shared | {"max_iter": 200 if PAPER else 60}),
 }
 fitted = {"sparse coding": teachers}
 for name, student in students.items():

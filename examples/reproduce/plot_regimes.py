@@ -11,7 +11,7 @@ import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import N_TRAIN, BaseCase, asked_for_paper, label_of, published_steps, save
+from _common import N_TRAIN, TRAINING, BaseCase, asked_for_paper, label_of, published_steps, save
 from _published_figures import LARS, REGIMES
 from sklearn.decomposition import DictionaryLearning, sparse_encode
 
@@ -52,7 +52,7 @@ def fit_better(X, sizes, seed, positive=True):
         transform_tol=1e-4,
     ).fit(X)
     if undetermined and positive:
-        encoder = SAEEncoder(learning_rate=3e-3, max_iter=200)
+        encoder = SAEEncoder(**TRAINING | {"learning_rate": 3e-3, "max_iter": 200})
         coder = AmortizedCoder(teacher=coder, encoder=encoder, random_state=seed).fit(X)
     return coder
 

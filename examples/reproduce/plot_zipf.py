@@ -8,7 +8,7 @@ small codes are the first that a penalty shrinks away.
 """
 
 import matplotlib.pyplot as plt
-from _common import N_TRAIN, BaseCase, asked_for_paper, draw_bars, published_steps, report
+from _common import N_TRAIN, TRAINING, BaseCase, asked_for_paper, draw_bars, published_steps, report
 
 from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, LISTAEncoder, MLPEncoder, SAEEncoder
 
@@ -55,7 +55,7 @@ encoders = {
     "LISTA-3": LISTAEncoder(16, alpha=0.1),
 }
 for encoder in encoders.values():
-    encoder.set_params(learning_rate=1e-2, batch_size=N_TRAIN, max_iter=1000, tol=1e-4)
+    encoder.set_params(**TRAINING | {"learning_rate": 1e-2, "batch_size": N_TRAIN, "tol": 1e-4})
 labelled = {"code_loss": "cosine", "n_augmented": 8192 if PAPER else 2048}
 for known, case in cases.items():
     better = {name: [] for name in rows[known]}

@@ -32,6 +32,7 @@ warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is what is
 # objective; and an optimization, stopped after more and more iterations.
 
 shared = {"dictionary": dictionary, "alpha": ALPHA, "learning_rate": 3e-3, "max_iter": 200}
+shared |= {"dict_init": None, "fit_intercept": False, "schedule": None, "batch_size": 256}
 encoders = {
     "SAE": SAEEncoder(random_state=0, **shared),
     "MLP-32": MLPEncoder(hidden_layer_sizes=32, random_state=0, **shared),

@@ -33,6 +33,7 @@ print(f"rank of the data, of every linear pre-activation: {np.linalg.matrix_rank
 # further learned iterations, which see what the first left unexplained, are not bound by the rank.
 
 settings = {"learning_rate": 1e-2, "max_iter": 300, "random_state": 0}
+settings |= {"dict_init": None, "fit_intercept": False, "schedule": None, "batch_size": 256}
 known = {"code_loss": "squared_error"}
 encoders = {
     "relu(W x)": SAEEncoder(16, encoder_bias=False, **settings),

@@ -81,6 +81,7 @@ for sparsity, (W_p, _, x, x_p) in data.items():
 def train(estimator, X, strength, **settings):
     alpha = strength * np.sqrt(np.square(X).sum(axis=1).mean())
     settings = {"learning_rate": 1e-2, "max_iter": 25, "random_state": 0} | settings
+    settings |= {"dict_init": None, "fit_intercept": False, "schedule": None, "batch_size": 256}
     return estimator(N_SOURCES, alpha=alpha, **settings).fit(X)
 
 

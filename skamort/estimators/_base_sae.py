@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.base import clone
 
-from ..modules import make_encoder
+from ..modules import SparseAutoencoder, make_encoder
 from ..training import ResampleDead, TeachDead
 from ._base_trained import BaseTrainedEncoder
 from ._declared import parameter
@@ -38,8 +38,10 @@ class BaseSAE(DeadLatentParameters, BaseTrainedEncoder):
         encoder.tie(centered, dictionary, sample_weight)
         return encoder
 
-    def _make_dead_latents(self) -> list:
-        remedy = self.dead_latents
+    def _make_dead_latents(self, module: SparseAutoencoder) -> list:
+        if self.dead_latents == "auto" and not ResampleDead.requires <= module.offers:
+            self.dead_latents_ = None
+        remedy = self.dead_latents_
         if remedy is None:
             return []
         return [_REMEDIES[remedy]() if isinstance(remedy, str) else clone(remedy).check()]

@@ -30,6 +30,7 @@ from ..training import (
     TrainingData,
     UnitNormAtoms,
 )
+from ._auto import resolve, tell
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
@@ -40,13 +41,13 @@ from ._fitting import fitting
 from ._identity import identity_of
 from ._parameters import DictionaryParameters, TrainingParameters
 from ._tasks import EpochTasks, FitTask
-from ._usefulness import warn_if_useless
+from ._usefulness import warn_if_dead, warn_if_useless
 
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
 
 
-class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCoder):
+class BaseTrainedEncoder(TrainingParameters, DictionaryParameters, BaseSparseCoder):
     """Base of the encoders that training fits, with or without their dictionary."""
 
     @fitting(prefer_skip_nested_validation=True)
@@ -93,7 +94,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             If nothing can be written to `checkpoint`.
         """
         fresh = not (self.warm_start and hasattr(self, "net_"))
-        task = FitTask(self, X, y, sample_weight, self.max_iter)
+        most = None if self.max_iter == "auto" else self.max_iter
+        task = FitTask(self, X, y, sample_weight, most)
         job = self._prepare_fit(X, y, sample_weight, codes, code_loss, fresh, resume)
         job.observer = EpochTasks(task) if task.is_watched else None
         self._run(job)
@@ -101,6 +103,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         if not self.net_.converged_:
             self._warn_not_converged()
         warn_if_useless([job], type(self).__name__)
+        warn_if_dead([job], type(self).__name__)
         task.end()
         return self
 
@@ -132,6 +135,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         check_code_loss(self, code_loss)
         fresh = not hasattr(self, "net_")
         data = self._check_training_data(X, codes, sample_weight, reset=fresh)
+        self._resolve(data, fresh, is_chunk=True)
         if fresh:
             self._initialize(data, y)
         else:
@@ -161,12 +165,13 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         Fits of the same rows may share `data_by_device`, a dict, to hold them only once.
         """
         check_code_loss(self, code_loss)
-        schedule = self._make_schedule()
         data = self._check_training_data(X, codes, sample_weight, reset=fresh, scale_weights=True)
         if data_by_device is not None:
             data = data_by_device.setdefault(self.device, data)
         held_out_fraction = self.validation_fraction * self.early_stopping
         self._check_can_split(data, held_out_fraction)
+        self._resolve(data, fresh)
+        schedule = self._make_schedule()
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
@@ -174,7 +179,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             self._take_changes(data)
         data = data.divided_by(self._unit)
         loss = self._choose_loss(data, code_loss)
-        return self._make_job(data, loss, self.max_iter, held_out_fraction, schedule, checkpoint)
+        return self._make_job(data, loss, self.max_iter_, held_out_fraction, schedule, checkpoint)
 
     def _run(self, job):
         """Train, keeping what has been learned when the user interrupts."""
@@ -206,11 +211,21 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         weights = scaled_to_mean_one(weights) if scale_weights else weights
         return TrainingData.of(rows, codes, weights_to(weights, **like))
 
+    def _resolve(self, data, fresh, is_chunk=False):
+        """Find out what parameters come to that may be "auto"."""
+        n_components = resolve_n_components(self) if fresh else self._n_features_out
+        before = {} if fresh else vars(self)
+        found = resolve(self, len(data), n_components, data.codes_known, is_chunk, before)
+        for name in found.keys() & self._declared.keys():
+            setattr(self, f"{name}_", found[name])
+        if self.verbose and fresh:
+            tell(self)
+
     def _make_schedule(self):
         """Return the callback that `schedule` asks for, checked, or None."""
-        if self.schedule is None:
+        if self.schedule_ is None:
             return None
-        schedule = clone(self.schedule).check()
+        schedule = clone(self.schedule_).check()
         if schedule.alpha_warmup and "alpha" not in self._declared:
             raise ValueError(
                 f"{type(self).__name__}: schedule={schedule} warms up a penalty, and there is "
@@ -248,9 +263,9 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
             y = np.asarray(y)[rows]
         self._weigh_penalty(X, weights)
         self.feature_weights_ = self._weigh_features(X, y, weights)
-        self._unit = unit_of(X, centered=bool(self.fit_intercept))
+        self._unit = unit_of(X, centered=bool(self.fit_intercept_))
         X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
-        intercept = initial_intercept(self, X, weights) if self.fit_intercept else None
+        intercept = initial_intercept(self, X, weights) if self.fit_intercept_ else None
         centered = X if intercept is None else X - intercept
         dictionary = initial_dictionary(self, centered, generator, weights)
         if codes is not None and self.dictionary is None:
@@ -289,8 +304,8 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _make_settings(self, module, activity):
         """Return by name what the net takes of the parameters."""
         return {
-            "learning_rate": self.learning_rate,
-            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate_,
+            "batch_size": self.batch_size_,
             "product_dtype": torch.bfloat16 if self.precision == "bfloat16" else None,
             "callbacks": self._make_callbacks(module, activity),
         }
@@ -308,7 +323,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
         """Return what happens around a step: the constraint, the user's wishes, the end."""
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
         callbacks += [ClearDenormals(), BestWeights(), ("activity", activity)]
-        callbacks += self._make_dead_latents()
+        callbacks += self._make_dead_latents(module)
         if self.max_grad_norm is not None:
             callbacks.append(ClipGradient(self.max_grad_norm))
         callbacks += check_callbacks(self)
@@ -387,7 +402,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _warn_not_converged(self):
         warnings.warn(
             f"{type(self).__name__}: the training loss was still falling after max_iter="
-            f"{self.max_iter} epochs; raise max_iter or learning_rate, or raise tol if this "
+            f"{self.max_iter_} epochs; raise max_iter or learning_rate, or raise tol if this "
             "is good enough.",
             ConvergenceWarning,
             stacklevel=3,
@@ -418,7 +433,7 @@ class BaseTrainedEncoder(DictionaryParameters, TrainingParameters, BaseSparseCod
     def _weigh_penalty(self, X, sample_weight):
         """Find the weight of the penalty, where there is one, given rows and their weights."""
 
-    def _make_dead_latents(self):
+    def _make_dead_latents(self, module):  # noqa: ARG002
         """Return the callbacks that look after latents that fire no more."""
         return []
 

@@ -14,6 +14,8 @@ from ._missing import fill_in
 
 # Draws depend on their dtype. None, the data's, is what the published figures were made with.
 DRAWN_IN = torch.float64
+# Rows beside one an atom from which distinct ones are drawn.
+_FEW_ROWS = 100
 # Rows among which k-means++ chooses, an atom: more are slower and no better.
 _CANDIDATES_PER_ATOM = 10
 
@@ -95,10 +97,7 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
     dtype = DRAWN_IN or like.dtype
     atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=dtype)
     if estimator.dict_init is not None:
-        n_drawn = _CANDIDATES_PER_ATOM * n_components
-        directions = _sampled_directions(X, n_drawn, generator, sample_weight)
-        if estimator.dict_init == "k-means++":
-            directions = _spread_out(directions, n_components, generator)
+        directions = _directions(estimator.dict_init, X, n_components, generator, sample_weight)
         chosen = directions[:n_components]
         atoms[: len(chosen)] = chosen  # what the data lack stays random
     atoms = nn.functional.normalize(atoms, dim=1).to(like)
@@ -112,13 +111,48 @@ def _faces_any(atoms, X):
     return any((X[rows] @ atoms.T > 0).any() for rows in (slice(0, 1), few_rows(X)))
 
 
+def _directions(start, X, n_chosen, generator, sample_weight):
+    """Return the directions, on the CPU and in float64, of rows that `dict_init` asks for."""
+    if start == "auto":
+        return _distinct_directions(X, n_chosen + _FEW_ROWS, generator, sample_weight)
+    directions = _sampled_directions(X, _CANDIDATES_PER_ATOM * n_chosen, generator, sample_weight)
+    return _spread_out(directions, n_chosen, generator) if start == "k-means++" else directions
+
+
 def _sampled_directions(X, n_drawn, generator, sample_weight):
-    """Return random rows other than 0, scaled to unit norm, on the CPU and in float64."""
+    """Return random rows other than 0, scaled to unit norm."""
     if sample_weight is None:
         rows = torch.randperm(len(X), generator=generator)[:n_drawn]
     else:
         rows = drawn_rows(sample_weight, n_drawn, generator)
-    samples = fill_in(X[rows].cpu().double(), 0.0)
+    return _normalized(_in_double(X, rows))
+
+
+def _distinct_directions(X, n_drawn, generator, sample_weight):
+    """Return random rows other than 0, scaled to unit norm, of which no two are equal.
+
+    They are drawn in proportion to the weights of all that are equal: among few rows it makes no
+    difference then how often one stands there beside its weight, nor in which order they come.
+    """
+    weights = torch.ones(len(X)) if sample_weight is None else sample_weight.cpu()
+    rows = weights.nonzero().flatten()
+    if len(X) > n_drawn:
+        rows = drawn_rows(weights, n_drawn, generator)
+        weights = torch.ones_like(weights)
+    # Sorted before they are scaled: rounding must not change their order.
+    samples, places = torch.unique(_in_double(X, rows), dim=0, return_inverse=True)
+    totals = torch.zeros(len(samples), dtype=torch.float64)
+    totals.index_add_(0, places, weights[rows].double())
+    return _normalized(samples[drawn_rows(totals, len(samples), generator)])
+
+
+def _in_double(X, rows):
+    """Return rows by their numbers, zeros for what is missing."""
+    return fill_in(X[rows].cpu().double(), 0.0)
+
+
+def _normalized(samples):
+    """Return rows other than 0, scaled to unit norm."""
     lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
     return (samples / lengths)[lengths[:, 0] > 0]
 

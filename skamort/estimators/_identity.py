@@ -21,7 +21,7 @@ def identity_of(estimator: Any, data: TrainingData, has_schedule: bool) -> dict[
         if name.partition("__")[0] in fixed and not callable(value)
     }
     if has_schedule:  # it goes by the length of the whole run
-        identity["max_iter"] = estimator.max_iter
+        identity["max_iter"] = estimator.max_iter_
     identity["estimator"] = type(estimator).__name__
     identity["n_samples"], identity["n_features"] = len(data), estimator.n_features_in_
     identity["some rows"] = f"of sha256 {data.fingerprint()}"

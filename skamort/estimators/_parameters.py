@@ -16,6 +16,7 @@ from ..training import Checkpoint, ResampleDead, Schedule, TeachDead
 from ._declared import Declared, parameter
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
+AUTO = StrOptions({"auto"})
 NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 COUNT = Interval(Integral, 1, None, closed="left")
 SHARE = Interval(Real, 0, 1, closed="neither")
@@ -160,15 +161,22 @@ class DeadLatentParameters(Declared):
 
     Parameters
     ----------
-    dead_latents : {"resample"}, ResampleDead or None
+    dead_latents : {"auto", "resample"}, ResampleDead or None
         What to do about latents that fire no more. "resample": start them anew at samples that are
         badly reconstructed. A `skamort.training.ResampleDead` also says after how many samples
         without firing a latent is dead (five passes over X, at most 10 million; set its `window`
-        where `partial_fit` gets X in chunks). None: nothing.
+        where `partial_fit` gets X in chunks). None: nothing. "auto": "resample" after 1.5 passes,
+        in `partial_fit` after no less than 30 samples an atom; None where no center is learned,
+        `fit` has fewer than 1,000 rows, or codes or dictionary are known.
+
+    Attributes
+    ----------
+    dead_latents_ : str, ResampleDead or None
+        What was done about latents that fire no more.
     """
 
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
-        StrOptions({"resample"}), ResampleDead, None, default=None, may_change="warm"
+        AUTO, StrOptions({"resample"}), ResampleDead, None, default="auto", may_change="warm"
     )
 
 
@@ -177,11 +185,17 @@ class TrainingParameters(Declared):
 
     Parameters
     ----------
-    fit_intercept : bool or {"mean", "geometric_median"}
-        Whether to learn a center c of the data (the pre-bias of the literature), for data that are
-        not centered, such as language-model activations. It starts at the mean of the data (True or
-        "mean"), or at the point whose distances to the data have the smallest sum, which outliers
-        do not move.
+    dict_init : {"auto", "samples", "k-means++"}, array-like, estimator or None
+        Where the dictionary starts. "samples": at rows of X drawn at random, "k-means++": at rows
+        far from each other, both less the center of the data where there is one, and scaled to unit
+        norm; an array of shape (n_components, n_features); a fitted estimator, for its
+        `components_` (in a `FrozenEstimator` it survives `clone`). None: at random directions.
+        "auto": as "samples", but at no two equal rows.
+    fit_intercept : bool or {"auto", "mean", "geometric_median"}
+        Whether to learn a center c of the data (the pre-bias of the literature). It starts at the
+        mean of the data (True or "mean"), or at the point whose distances to the data have the
+        smallest sum, which outliers do not move. "auto": True, but where codes or dictionary are
+        known.
     feature_weights : {"variance", "consistency"}, array-like, callable or None
         How faithfully each feature is to be reconstructed, a score >= 0; its error is multiplied by
         the score, scaled so that the squares have mean 1. "variance": the feature's variance.
@@ -189,19 +203,23 @@ class TrainingParameters(Declared):
         needs y in `fit`. An array of shape (n_features,), or a callable that gets (X, y) and
         returns one. None: all features alike. Of weights of samples, "variance" takes account; the
         others see the rows whose weight is not 0.
-    learning_rate : float
-        Step size of Adam.
-    schedule : Schedule or None
+    learning_rate : float or "auto"
+        Step size of Adam. "auto": 2e-3 for batches of 256 rows of 600 features, in proportion to
+        the root of ``batch_size / n_features``, at most 4e-3.
+    schedule : Schedule, "auto" or None
         A `skamort.training.Schedule` of the step size (warm-up and decay) and of the penalty
         (warm-up) over the `max_iter` epochs of `fit`; `partial_fit` goes without. None: both are
-        constant.
+        constant. "auto": a warm-up in 5 % of the steps, at most 100, and a decay in the last 20 %;
+        None where `callbacks` hold skorch's `LRScheduler`.
     max_grad_norm : float or None
         Greatest length of a step's gradient, that of all weights together, as data scaled to
         unit mean square would give it; longer ones are shortened. None: any length.
-    max_iter : int
-        Maximum number of epochs, passes over X.
-    batch_size : int
-        Number of samples a training step.
+    max_iter : int or "auto"
+        Maximum number of epochs, passes over X. "auto": as many as make 10,000 steps, at most
+        1,000.
+    batch_size : int or "auto"
+        Number of samples a training step. "auto": 256; above 360,000 rows the power of two that
+        makes about 1,000 steps of a pass, at most 4,096.
     tol : float
         Training has converged when the loss, over `n_iter_no_change` epochs, has not fallen by this
         fraction of itself.
@@ -226,6 +244,8 @@ class TrainingParameters(Declared):
 
     Attributes
     ----------
+    learning_rate_, batch_size_, max_iter_, schedule_, fit_intercept_ : object
+        What the parameters of these names came to.
     intercept_ : ndarray of shape (n_features,)
         Center of the data; zeros if not fitted.
     feature_weights_ : ndarray of shape (n_features,) or None
@@ -245,17 +265,26 @@ class TrainingParameters(Declared):
         or a power of two where their root mean square is below 1e-5 or above 1e5.
     """
 
+    dict_init: Any = parameter(
+        "array-like",
+        StrOptions({"auto", "samples", "k-means++"}),
+        HasMethods(["fit", "transform"]),
+        None,
+        default="auto",
+    )
     fit_intercept: bool | str = parameter(
-        "boolean", StrOptions({"mean", "geometric_median"}), default=False
+        "boolean", StrOptions({"auto", "mean", "geometric_median"}), default="auto"
     )
     feature_weights: str | ArrayLike | Callable | None = parameter(
         StrOptions({"variance", "consistency"}), "array-like", callable, None, default=None
     )
-    learning_rate: float = parameter(POSITIVE, default=1e-3, may_change="warm")
-    schedule: Schedule | None = parameter(Schedule, None, default=None, may_change="warm")
+    learning_rate: float | str = parameter(AUTO, POSITIVE, default="auto", may_change="warm")
+    schedule: Schedule | str | None = parameter(
+        AUTO, Schedule, None, default="auto", may_change="warm"
+    )
     max_grad_norm: float | None = parameter(POSITIVE, None, default=None, may_change="warm")
-    max_iter: int = parameter(COUNT, default=1000, may_change="always")
-    batch_size: int = parameter(COUNT, default=256, may_change="warm")
+    max_iter: int | str = parameter(AUTO, COUNT, default="auto", may_change="always")
+    batch_size: int | str = parameter(AUTO, COUNT, default="auto", may_change="warm")
     tol: float = parameter(NON_NEGATIVE, default=1e-3, may_change="warm")
     n_iter_no_change: int = parameter(COUNT, default=10, may_change="warm")
     early_stopping: bool = parameter("boolean", default=False, may_change="warm")

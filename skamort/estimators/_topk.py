@@ -31,12 +31,14 @@ class TopKSAE(BaseSAE):
     transform_k : int or None
         Number of codes that `transform` keeps, at most `n_components`; it can be set on a fitted
         estimator. None: as many as in training.
-    dead_latents : {"auxk", "resample"}, TeachDead, ResampleDead or None
+    dead_latents : {"auto", "auxk", "resample"}, TeachDead, ResampleDead or None
         What to do about latents that fire no more. "resample": start them anew at samples that are
         badly reconstructed. "auxk": teach the ``n_features / 2`` largest of them to reconstruct
         what the others leave over. A `skamort.training.TeachDead` or `ResampleDead` also says after
         how many samples without firing a latent is dead (five passes over X, at most 10 million;
-        set its `window` where `partial_fit` gets X in chunks). None: nothing.
+        set its `window` where `partial_fit` gets X in chunks). None: nothing. "auto": "resample"
+        after 1.5 passes, in `partial_fit` after no less than 30 samples an atom; None where no
+        center is learned, `fit` has fewer than 1,000 rows, or codes or dictionary are known.
 
     See Also
     --------
@@ -63,11 +65,11 @@ class TopKSAE(BaseSAE):
     multi_topk: bool = parameter("boolean", default=False, may_change="warm")
     transform_k: int | None = parameter(COUNT, None, default=None, may_change="always")
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
-        StrOptions({"auxk", "resample"}),
+        StrOptions({"auto", "auxk", "resample"}),
         TeachDead,
         ResampleDead,
         None,
-        default=None,
+        default="auto",
         may_change="warm",
     )
 

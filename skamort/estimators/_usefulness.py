@@ -1,4 +1,4 @@
-"""Whether a fit is of any use: whether it explains rows that it was trained on."""
+"""Whether a fit is of use: whether it explains rows of its own, and whether its latents live."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ..training import Job
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
 _ROWS = {True: 256, False: 32}
+# Share of the latents that may be dead without a word.
+_DEAD = 0.1
 # Codes of zero and the mean as intercept explain nothing either, up to what training moves it.
 _TOLERANCE = 1e-3
 
@@ -31,6 +33,30 @@ def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
         ConvergenceWarning,
         stacklevel=3,
     )
+
+
+def warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
+    """Warn of fits many of whose latents fire on no row."""
+    shares = [_dead_share(job) for job in jobs if job.error is None]
+    many = [share for share in shares if share > _DEAD]
+    if not many:
+        return
+    which = "" if len(jobs) == 1 else f" in {len(many)} of {len(jobs)} models"
+    warnings.warn(
+        f"{owner}: up to {max(many):.0%} of the latents are dead{which}, they fired on no row of "
+        'the last epoch; leave fit_intercept and dead_latents at "auto", else take fewer '
+        "n_components, a larger k or a lower alpha, or raise max_iter.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+
+
+def _dead_share(job: Job) -> float:
+    """Return the share of dead latents; 0 where codes are known, or rows fewer than latents."""
+    frequency = job.net.callback("activity").frequency_
+    if job.data.codes_known or len(job.data) < len(frequency):
+        return 0.0
+    return (frequency == 0).double().mean().item()
 
 
 @torch.no_grad()

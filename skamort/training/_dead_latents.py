@@ -101,13 +101,21 @@ class DeadLatents(Setting):
 
     def on_batch_end(self, net, batch, y_pred, training=False, **kwargs):  # noqa: ARG002
         """Look for the dead a few times a window, since each look makes a GPU wait."""
-        if not training:
-            return
-        self.n_samples_ += net.processes_.n_rows
-        if self.n_samples_ >= self.window_ / _LOOKS_PER_WINDOW:
-            self.n_samples_ = 0
-            silence = net.callback("activity").silence_
-            self.revive(net, (silence >= self.window_).nonzero().flatten(), batch[0], y_pred)
+        if training and self.is_due(net.processes_.n_rows):
+            self.look(net, batch[0], y_pred)
+
+    def is_due(self, n_rows):
+        """Take note of the rows of a step; tell whether it is time to look."""
+        self.n_samples_ += n_rows
+        if self.n_samples_ < self.window_ / _LOOKS_PER_WINDOW:
+            return False
+        self.n_samples_ = 0
+        return True
+
+    def look(self, net, X, codes):
+        """Do something about those that are dead, seen after a step on X with these codes."""
+        silence = net.callback("activity").silence_
+        self.revive(net, (silence >= self.window_).nonzero().flatten(), X, codes)
 
     def revive(self, net, dead, X, codes):
         """Do something about the latents `dead`, seen after a step on X.
@@ -168,6 +176,7 @@ class ResampleDead(DeadLatents):
     """
 
     requires = frozenset({"latent_rows"})
+    batched = ()
 
     def __init__(self, window=None, scale=0.3):
         super().__init__(window)

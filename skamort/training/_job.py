@@ -8,6 +8,7 @@ from skorch.callbacks import Callback
 
 from ._data import TrainingData
 from ._net import SparseNet
+from ._schedule import Schedule
 
 
 @dataclass(eq=False)
@@ -24,7 +25,7 @@ class Job:
         Those to train on.
     held_out : TrainingData, optional
         Those whose loss is to be recorded after each epoch.
-    schedule, checkpoint : Callback, optional
+    schedule, checkpoint : Schedule and Checkpoint, optional
         Callbacks of this run, before and after those that the net keeps.
     observer : Callback, optional
         What is told of this run alone, at last.
@@ -36,7 +37,7 @@ class Job:
     data: TrainingData
     training: TrainingData
     held_out: TrainingData | None = None
-    schedule: Callback | None = None
+    schedule: Schedule | None = None
     checkpoint: Callback | None = None
     observer: Callback | None = None
     error: ValueError | None = None

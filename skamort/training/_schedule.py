@@ -71,7 +71,7 @@ class Schedule(Setting):
     """
 
     state = ("n_steps_", "epoch_steps_", "step_", "rates_", "ends_early_")
-    batched = ("warmup", "decay", "alpha_warmup")
+    batched = ()
 
     def __init__(self, warmup: float = 0.0, decay: float = 0.0, alpha_warmup: float = 0.0):
         self.warmup = warmup
@@ -110,14 +110,23 @@ class Schedule(Setting):
         """Set the step's factors."""
         if not training:
             return
+        alpha_factor = ramp(self.step_, self.n_steps_, self.alpha_warmup)
+        self._set(net, self.next_factor(), alpha_factor)
+
+    def next_factor(self):
+        """Return the factor of the step size of the next step, and count it."""
         factor = ramp(self.step_, self.n_steps_, self.warmup, self.decay)
-        self._set(net, factor, ramp(self.step_, self.n_steps_, self.alpha_warmup))
         self.step_ += 1
+        return factor
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Tell whether the warm-up is over."""
-        warmup = max(self.warmup, self.alpha_warmup) * self.n_steps_
-        net.history.record("warming_up", self.step_ < warmup)
+        net.history.record("warming_up", self.warming_up)
+
+    @property
+    def warming_up(self):
+        """Whether the step size or the penalty still climbs."""
+        return self.step_ < max(self.warmup, self.alpha_warmup) * self.n_steps_
 
     @property
     def is_falling(self):
@@ -133,7 +142,8 @@ class Schedule(Setting):
         """Begin the fall of the step size now; tell whether there is one."""
         if not self.decay:
             return False
-        n_epochs = math.ceil(self.step_ / (1 - self.decay) / self.epoch_steps_)
+        share = self.step_ / self.epoch_steps_ / (1 - self.decay)
+        n_epochs = math.ceil(round(share, 6))  # 2 / (1 - 0.9) is a little more than 20
         self.n_steps_ = min(self.n_steps_, n_epochs * self.epoch_steps_)
         self.ends_early_ = True
         return True

@@ -35,8 +35,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(params=ENCODERS, ids=lambda e: type(e).__name__)
 def encoder(request):
+    plain = {"fit_intercept": False, "dict_init": None, "schedule": None}
     return clone(request.param).set_params(
-        n_components=16, random_state=0, learning_rate=3e-3, batch_size=64
+        n_components=16, random_state=0, learning_rate=3e-3, batch_size=64, **plain
     )
 
 

@@ -57,14 +57,15 @@ def test_epochs_are_scored(early_stopping, on_train, use_caching):
 
 def test_a_checkpoint_of_the_best_epoch_brings_it_back(tmp_path):
     best = Checkpoint(monitor="train_loss_best", dirname=tmp_path, load_best=True)
-    sae = fit(best, learning_rate=0.7, max_iter=12)
+    plain = {"schedule": None, "dict_init": None, "fit_intercept": False}
+    sae = fit(best, learning_rate=0.7, max_iter=12, **plain)
     losses = np.array(sae.loss_curve_)
     assert losses.argmin() < 11
     lowest = np.minimum.accumulate(losses)
     assert sae.net_.history[:, "train_loss_best"] == [True, *(lowest[1:] < lowest[:-1])]
     saved = torch.load(tmp_path / "params.pt", weights_only=True)
     assert_array_equal(sae.components_, saved["decoder.dictionary"].numpy())
-    short = fit(learning_rate=0.7, max_iter=int(losses.argmin()) + 1)
+    short = fit(learning_rate=0.7, max_iter=int(losses.argmin()) + 1, **plain)
     assert_array_equal(sae.components_, short.components_)
 
 

@@ -52,7 +52,7 @@ def test_the_step_size_is_the_new_one(go_on):
 
 
 def test_batches_and_the_end_of_training_are_the_new_ones():
-    sae = SAEEncoder(batch_size=10, warm_start=True, **QUICK).fit(X)
+    sae = SAEEncoder(batch_size=10, schedule=None, warm_start=True, **QUICK).fit(X)
     assert sae.net_.history[-1]["train_batch_count"] == 12
     sae.set_params(batch_size=60, tol=10.0, n_iter_no_change=2, max_iter=50).fit(X)
     assert sae.net_.history[-1]["train_batch_count"] == 2

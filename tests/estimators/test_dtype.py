@@ -65,7 +65,8 @@ def test_one_seed_learns_the_same_dictionary_in_both(start):
 
 def test_one_seed_revives_the_same_latents_in_both():
     dead = ResampleDead(window=10)
-    sae = TopKSAE(40, k=1, dead_latents=dead, max_iter=3, batch_size=20, random_state=0)
+    plain = {"fit_intercept": False, "dict_init": None, "learning_rate": 1e-3, "schedule": None}
+    sae = TopKSAE(40, k=1, dead_latents=dead, max_iter=3, batch_size=20, random_state=0, **plain)
     single, double = (learned(sae, dtype, X.astype("f4"))[0] for dtype in ("f4", "f8"))
     start = learned(sae.set_params(dead_latents=None), "f8", X.astype("f4"))[0]
     assert (np.abs(double - start).max(axis=1) > 0.1).sum() > 5

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.estimators import fit_many
-from skamort.training import Checkpoint, Schedule, SparseNet, StopOnPlateau
+from skamort.training import Checkpoint, ResampleDead, Schedule, SparseNet, StopOnPlateau
 
 N_COMPONENTS = 12
 CASES = {
@@ -43,6 +43,18 @@ CASES = {
     "feature weights": (
         WeightedSAE(N_COMPONENTS),
         {"alpha": [0.01, 0.1], "weight_exponent": [0.1, 1.0]},
+    ),
+    "schedules": (
+        SAEEncoder(N_COMPONENTS, n_iter_no_change=2),
+        {"schedule": [None, Schedule(0.1, 0.3), Schedule(decay=1.0)], "tol": [1e-4, 0.2]},
+    ),
+    "latents that die": (
+        TopKSAE(40, fit_intercept=False, dict_init=None),
+        {"k": [1, 2], "dead_latents": [ResampleDead(60), ResampleDead(200)]},
+    ),
+    "latents that a penalty kills": (
+        MLPEncoder(40, hidden_layer_sizes=5, dead_latents=ResampleDead(90)),
+        {"alpha": [0.1, 1.0]},
     ),
     "feature weights and k": (TopKSAE(N_COMPONENTS, feature_weights="variance"), {"k": [1, 3]}),
 }
@@ -98,7 +110,7 @@ def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_a
         no_fit_alone.setattr("skamort.training.batched._net.has_numba", lambda: False)
     estimator, grid = CASES[case]
     estimator = clone(estimator).set_params(
-        max_iter=20, batch_size=batch_size, early_stopping=early_stopping
+        max_iter=20, batch_size=batch_size, early_stopping=early_stopping, learning_rate=1e-3
     )
     models = fit_quietly(fit_many, estimator, X, grid, [0, 1])
     no_fit_alone.undo()

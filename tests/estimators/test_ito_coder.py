@@ -90,7 +90,8 @@ def test_an_intercept_is_honoured(signal):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_warm_start_does_not_change_the_answer(signal):
     X = signal[0]
-    topk = TopKSAE(n_components=16, max_iter=20, sparse_output=True, random_state=0).fit(X)
+    topk = TopKSAE(16, fit_intercept=False, max_iter=20, sparse_output=True, random_state=0)
+    topk.fit(X)
     warm = ITOCoder(estimator=topk, transform_tol=1e-9).fit(X).transform(X)
     options = {"positive_code": True, "transform_tol": 1e-9}
     cold = ITOCoder(dictionary=topk.components_, **options).fit(X).transform(X)

@@ -186,8 +186,8 @@ def test_the_unit_of_the_data_is_that_of_the_codes(signal, unit):
 
 def test_a_known_dictionary_is_kept_and_its_codes_are_found(signal):
     X, dictionary, codes = signal
-    sae = JumpReLUSAE(dictionary=3 * dictionary, learning_rate=3e-3, max_iter=300, random_state=0)
-    sae.fit(X)
+    settings = {"learning_rate": 3e-3, "schedule": None, "max_iter": 300, "random_state": 0}
+    sae = JumpReLUSAE(dictionary=3 * dictionary, **settings).fit(X)
     assert_allclose(sae.components_, dictionary, atol=1e-6)
     found = sae.transform(X)
     agreement = np.mean((found > 0) == (codes > 0))
@@ -257,7 +257,8 @@ def test_half_precision_trains_as_well(signal):
 
 def test_partial_fit_and_warm_start_go_on_with_the_thresholds(signal):
     X = signal[0]
-    sae = JumpReLUSAE(16, max_iter=6, tol=0, learning_rate=3e-3, random_state=0)
+    settings = {"tol": 0, "learning_rate": 3e-3, "schedule": None, "dead_latents": None}
+    sae = JumpReLUSAE(16, max_iter=6, random_state=0, **settings)
     with pytest.warns(ConvergenceWarning):
         whole = clone(sae).fit(X)
     for _ in range(6):

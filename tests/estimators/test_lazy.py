@@ -172,7 +172,7 @@ def test_score_of_data_without_variance(error):
 
 def test_a_dictionary_needs_one_row_of_the_data(patches):
     source = OnDisk(patches, (100, 36))
-    fitted = TopKSAE(40, k=4, tol=0.5, random_state=0).fit(patches[:200])
+    fitted = TopKSAE(40, k=4, tol=0.5, fit_intercept=False, random_state=0).fit(patches[:200])
     for dictionary in ({"dictionary": fitted.components_}, {"estimator": fitted}):
         ITOCoder(**dictionary).fit(source)
     assert source.most_rows == 1

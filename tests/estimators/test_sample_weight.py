@@ -42,7 +42,7 @@ TRAINED = {
     "median": SAEEncoder(fit_intercept="geometric_median"),
     "TopK": TopKSAE(k=3, dead_latents="resample"),
     "Multi-TopK": TopKSAE(k=2, multi_topk=True),
-    "sparse TopK": TopKSAE(k=1, n_components=40),
+    "sparse TopK": TopKSAE(k=1, n_components=40, dict_init=None),
     "JumpReLU": JumpReLUSAE(alpha=0.05),
     "LISTA": LISTAEncoder(alpha=0.2),
     "MLP": MLPEncoder(alpha=0.2, hidden_layer_sizes=(8,)),
@@ -210,7 +210,7 @@ def test_random_starts_are_rows_that_weigh_something(start):
     drawn = drawn_rows(few, 12, generator).tolist()
     assert drawn[0] == 40
     assert sorted(drawn) == [3, 17, 40]
-    sae = SAEEncoder(3, dict_init=start, learning_rate=1e-12, max_iter=1, random_state=0)
+    sae = SAEEncoder(3, dict_init=start, fit_intercept=False, learning_rate=1e-12, max_iter=1)
     atoms = sae.fit(X, sample_weight=few).components_
     rows = X[[3, 17, 40]] / np.linalg.norm(X[[3, 17, 40]], axis=1, keepdims=True)
     assert_allclose(sorted(atoms[:, 0]), sorted(rows[:, 0]))
@@ -257,7 +257,7 @@ def test_a_loss_that_knows_no_weights_is_given_none():
 
 def test_checkpoints_know_the_weights(tmp_path):
     pytest.importorskip("safetensors")
-    sae = quick(TopKSAE(checkpoint=str(tmp_path), batch_size=20))
+    sae = quick(TopKSAE(checkpoint=str(tmp_path), batch_size=20, schedule=None))
     whole = clone(sae).set_params(checkpoint=None).fit(X, sample_weight=WEIGHTS)
     clone(sae).set_params(max_iter=3).fit(X, sample_weight=WEIGHTS)
     other = WEIGHTS.copy()

@@ -82,11 +82,11 @@ def test_a_grid_over_checkpoints_each_in_a_place_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("estimator", "params", "told"),
     [
-        (SAEEncoder(), {"schedule__decay": 0.1}, r"SAEEncoder: schedule=None has no .*'decay'"),
+        (SAEEncoder(), {"schedule__decay": 0.1}, r"SAEEncoder: schedule='auto' has no .*'decay'"),
         (SAEEncoder(checkpoint="runs"), {"checkpoint__every_epochs": 2}, "checkpoint='runs' has"),
         (SAEEncoder(dead_latents="resample"), {"dead_latents__window": 9}, "='resample' has no"),
         (ITOCoder(), {"estimator__alpha": 1.0}, r"ITOCoder: estimator=None has no .*'alpha'"),
-        (SAEEncoder(), {"alpha__value": 1.0}, r"alpha=0\.1 has no parameter 'value'"),
+        (SAEEncoder(), {"alpha__value": 1.0}, "alpha='auto' has no parameter 'value'"),
     ],
     ids=["schedule", "checkpoint", "dead_latents", "estimator", "a number"],
 )
@@ -168,7 +168,7 @@ class Fail(Callback):
         ({"schedule": Schedule(decay=-0.1)}, ValueError, r"Schedule: decay must be >= 0, got -0.1"),
         ({"schedule": Schedule(alpha_warmup="a")}, TypeError, "Schedule: alpha_warmup must be a"),
         ({"schedule": Schedule(0.6, 0.5)}, ValueError, r"warmup=0\.6 and decay=0\.5 are shares of"),
-        ({"schedule": "a"}, ValueError, "The 'schedule' parameter of SAEEncoder must be an inst"),
+        ({"schedule": "a"}, ValueError, "The 'schedule' parameter of SAEEncoder must be"),
         ({"dead_latents": "a"}, ValueError, "The 'dead_latents' parameter of SAEEncoder must be"),
         ({"checkpoint": 3}, ValueError, "The 'checkpoint' parameter of SAEEncoder must be"),
         ({"dead_latents": ResampleDead(window=0)}, ValueError, "ResampleDead: window must be >= 1"),

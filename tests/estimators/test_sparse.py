@@ -145,8 +145,8 @@ def test_grids_on_large_data(X, most_rows):
 
 def test_a_killed_run_on_large_data_goes_on_to_the_same_bits(X, most_rows, tmp_path):
     most_rows(440)
-    whole = TopKSAE(16, max_iter=6, random_state=0).fit(X)
-    part = TopKSAE(16, max_iter=3, random_state=0, checkpoint=tmp_path).fit(X)
+    whole = TopKSAE(16, max_iter=6, schedule=None, random_state=0).fit(X)
+    part = clone(whole).set_params(max_iter=3, checkpoint=tmp_path).fit(X)
     part.set_params(max_iter=6).fit(X, resume=True)
     assert_array_equal(part.components_, whole.components_)
     other = X.copy()

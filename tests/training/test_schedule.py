@@ -107,3 +107,24 @@ def test_a_warm_up_is_no_plateau(data):
     net.partial_fit(data)
     assert net.history[:, "warming_up"] == [True] * 9 + [False] * 2
     assert net.converged_
+
+
+@pytest.mark.parametrize(("decay", "n_epochs"), [(0.5, 4), (0.9, 20), (0.0, 2), (0.2, 3)])
+def test_the_fall_begins_at_a_plateau_and_then_training_has_converged(data, decay, n_epochs):
+    watch = Watch()
+    callbacks = [("schedule", Schedule(decay=decay)), watch, StopOnPlateau(10.0, 1)]
+    net = make_net(callbacks)
+    net.max_epochs = 100
+    net.partial_fit(data)
+    assert net.converged_
+    assert len(net.history) == n_epochs
+    n_steps = 3 * n_epochs
+    factors = [ramp(step, n_steps, decay=decay if step >= 6 else 0) for step in range(n_steps)]
+    assert [rates[0] for rates in watch.rates] == pytest.approx([0.01 * f for f in factors])
+
+
+def test_a_run_whose_end_comes_first_has_not_converged(data):
+    net = make_net([("schedule", Schedule(decay=0.5)), StopOnPlateau(0.0, 50)])
+    net.partial_fit(data)
+    assert not net.converged_
+    assert len(net.history) == 4

@@ -30,6 +30,9 @@ class StackedBatches:
         if self.n_rows <= batch_size:
             self.whole = [tensor.mT.contiguous() for tensor in self.tensors]
 
+    def __len__(self) -> int:
+        return -(-self.n_rows // self.batch_size)
+
     def batches(
         self, models: list[int], generators: Sequence[torch.Generator] | None = None
     ) -> Iterator[list[Tensor]]:

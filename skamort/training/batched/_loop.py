@@ -26,6 +26,7 @@ from .._rules import count_silence, is_lowest, mean_of_batches
 from ._batches import StackedBatches
 from ._net import BatchedNet
 from ._plan import plan
+from ._revivals import Revivals
 
 Kind = TypeVar("Kind", bound=Callback)
 
@@ -77,6 +78,10 @@ class BatchedTraining:
         for net, *callbacks in zip(nets, self.best_weights, self.stops, strict=True):
             for callback in callbacks:
                 callback.on_train_begin(net)
+        self.revivals = Revivals(jobs)
+        for job in jobs:
+            if job.schedule is not None:
+                job.schedule.begin(job.net.max_epochs, len(self.training))
 
     @torch.no_grad()
     def run(self, bar: tqdm) -> None:
@@ -94,19 +99,32 @@ class BatchedTraining:
         generators = [self.jobs[model].net.generator for model in self.models]
         for batch in self.training.batches(self.models, generators):
             loss, fired = self.net.backward(*batch)
-            self.net.step()
+            due = self.revivals.due(self.models, batch[0].shape[2])
+            before = self.net.learned.clone() if due else self.net.learned
+            self.net.step([self._factor(model) for model in self.models])
             losses.append(loss)
             sizes.append(batch[0].shape[2])
             counts += fired.long()
             count_silence(self.silence, fired, sizes[-1])
             if self.net.n_steps % self.clear_every == 0:
                 self.net.clear_denormals()
+            for place in due:
+                model, silence = self.models[place], self.silence[place]
+                self.revivals.look(model, self.net, place, batch[0], before[place], silence)
         rows = [{"epoch": epoch} for _ in self.models]
         self._record(rows, "train", losses, sizes)
         self._keep_best(rows, counts.float() / self.training.n_rows)
         for model, row in zip(self.models, rows, strict=True):
+            schedule = self.jobs[model].schedule
+            if schedule is not None:
+                row["warming_up"] = schedule.warming_up
             self.history[model].append(row)
             row["train_loss_best"] = is_lowest("train_loss", self.history[model])
+
+    def _factor(self, model: int) -> float:
+        """Return the factor of a model's next step, and count it."""
+        schedule = self.jobs[model].schedule
+        return 1.0 if schedule is None else schedule.next_factor()
 
     def _keep_best(self, rows: list[dict], frequency: Tensor) -> None:
         """Keep what was learned in an epoch by the models of which it is the best."""
@@ -162,7 +180,7 @@ class BatchedTraining:
         if infinite:
             job.error = job.net.divergence(infinite[0], epoch)
             return True
-        converged = self.stops[model].has_converged(row)
+        converged = self.stops[model].has_converged(row, job.schedule)
         if not converged and epoch < job.net.max_epochs:
             return False
         self._hand_over(place, model, converged)

@@ -188,14 +188,14 @@ class BatchedNet:
             return self._reconstruct(codes, inputs[0])[1]
         return self._compare(codes, *target)[0]
 
-    def step(self) -> None:
-        """Take a step of Adam, atoms staying on the unit sphere."""
+    def step(self, factors: list[float]) -> None:
+        """Take a step of Adam, of `factors` of its size, atoms staying on the unit sphere."""
         atoms = self.values["decoder.dictionary"]
         if self.trains_atoms:
             project_on_sphere(self.grads["decoder.dictionary"], atoms)
         if "max_norm" in self.settings:
             self.grad.mul_(self._clipping_factors().unsqueeze(1))
-        self._take_adam_step()
+        self._take_adam_step(factors)
         if self.trains_atoms:
             normalize_atoms(atoms)
 
@@ -204,14 +204,17 @@ class BatchedNet:
         lengths = torch.stack(norms, dim=1) / self.settings["units"]
         return clipping_factor(lengths, self.settings["max_norm"])
 
-    def _take_adam_step(self) -> None:
+    def _take_adam_step(self, factors: list[float]) -> None:
         self.n_steps += 1
         decays = self.betas
         self.mean.lerp_(self.grad, 1 - decays[0])
         self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
         shares = [1 - decay**self.n_steps for decay in decays]  # of a moment that has been seen
         scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.settings["eps"].unsqueeze(1))
-        self.learned.addcmul_(self.mean / scale, self.rates, value=-1 / shares[0])
+        rates = self.rates
+        if set(factors) != {1.0}:
+            rates = rates * rates.new_tensor(factors).unsqueeze(1)
+        self.learned.addcmul_(self.mean / scale, rates, value=-1 / shares[0])
 
     def clear_denormals(self) -> None:
         """Set moments that have decayed to denormal numbers to zero."""
@@ -229,6 +232,16 @@ class BatchedNet:
                 "exp_avg": self.mean[model, start:stop].view(shape).clone(),
                 "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
             }
+
+    @torch.no_grad()
+    def take_back(self, model: int, net: SparseNet) -> None:
+        """Go on with the weights and the moments of a net to which they were given by `store`."""
+        for name, (start, stop, _) in self.layout.items():
+            parameter = net.module_.get_parameter(name)
+            state = net.optimizer_.state[parameter]
+            self.learned[model, start:stop] = parameter.flatten()
+            self.mean[model, start:stop] = state["exp_avg"].flatten()
+            self.square[model, start:stop] = state["exp_avg_sq"].flatten()
 
     def _compiled_step(self, X: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the losses, the gradients and on how many samples each latent is active."""

@@ -80,6 +80,7 @@ def _gains(job: Job) -> bool:
         and not net.criterion_.requires  # things that a batched net does not offer
         and len(set(kinds)) == len(kinds)  # a callback of the user may repeat one of ours
         and net.product_dtype is None
+        and not (job.schedule and job.schedule.alpha_warmup)
         and _numbers_of_step(job) <= _MOST_ALONE
     )
 

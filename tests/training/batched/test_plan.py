@@ -7,10 +7,10 @@ from skamort.modules import LinearEncoder, ReLU
 from skamort.training import (
     BestWeights,
     CodeRegressionLoss,
-    ResampleDead,
     Schedule,
     SparseCodingLoss,
     StopOnPlateau,
+    TeachDead,
 )
 from skamort.training.batched import plan
 
@@ -36,6 +36,7 @@ def sizes(jobs):
     "estimators",
     [
         [SAEEncoder(5, alpha=0.1), SAEEncoder(5, alpha=1.0, learning_rate=0.1, tol=0.1)],
+        [SAEEncoder(5), SAEEncoder(5, schedule=None, dead_latents=None)],
         [SAEEncoder(5, max_grad_norm=1.0), SAEEncoder(5, random_state=1, max_iter=3)],
         [MLPEncoder(5, hidden_layer_sizes=(3,)), MLPEncoder(5, hidden_layer_sizes=(3,), alpha=1.0)],
         [TopKSAE(5, k=2), TopKSAE(5, k=1, feature_weights=None)],
@@ -52,7 +53,7 @@ def test_what_models_may_differ_in(estimators, make_jobs):
         {"encoder_bias": False},
         {"batch_size": 7},
         {"early_stopping": True},
-        {"fit_intercept": True},
+        {"fit_intercept": False},
         {"dictionary": np.eye(5, 6)},
         {"feature_weights": "variance"},
     ],
@@ -77,8 +78,8 @@ def test_losses_of_known_codes_are_not_mixed(X, make_jobs):
     [
         TopKSAE(5, k=1, multi_topk=True),
         SAEEncoder(5, precision="bfloat16"),
-        SAEEncoder(5, schedule=Schedule(0.5)),
-        SAEEncoder(5, dead_latents=ResampleDead()),
+        SAEEncoder(5, schedule=Schedule(alpha_warmup=0.5)),
+        TopKSAE(5, k=1, dead_latents=TeachDead()),
         SAEEncoder(5, callbacks=[GradientNormClipping(1.0)]),
         SAEEncoder(5, callbacks=[StopOnPlateau(0.1, 5)]),  # beside the estimator's own
     ],

@@ -1,0 +1,74 @@
+"""Dead latents of nets that are trained together: each net looks after its own, as it would alone.
+
+A net whose latents have died gets its weights, moments and counts, starts the latents anew and
+gives all of it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from .._dead_latents import LatentActivity, ResampleDead
+from .._job import Job
+from ._net import BatchedNet
+
+
+class Revivals:
+    """What `ResampleDead` does for each of several nets.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Runs of the nets.
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self.nets = [job.net for job in jobs]
+        self.revivers = [_find(job, ResampleDead) for job in jobs]
+        self.activities = [_find(job, LatentActivity) for job in jobs]
+        for job, reviver in zip(jobs, self.revivers, strict=True):
+            if reviver is not None:
+                reviver.on_train_begin(job.net, job.training)
+
+    def due(self, models: Sequence[int], n_rows: int) -> list[int]:
+        """Take note of the rows of a step; return the places of `models` which are to look."""
+        revivers = [self.revivers[model] for model in models]
+        return [place for place, r in enumerate(revivers) if r is not None and r.is_due(n_rows)]
+
+    def look(
+        self, model: int, nets: BatchedNet, place: int, X: Tensor, before: Tensor, silence: Tensor
+    ) -> None:
+        """Start the dead latents of a model anew.
+
+        Parameters
+        ----------
+        model : int
+            Which net.
+        nets : BatchedNet
+            All of them.
+        place : int
+            Its place among them.
+        X : Tensor of shape (n_models, n_features, n)
+            The batch.
+        before : Tensor of shape (n_parameters,)
+            What was learned before the step, from which come the codes that the step has seen.
+        silence : Tensor of shape (n_components,), int64
+            Samples since each latent fired; those of revived ones become 0.
+        """
+        net, reviver = self.nets[model], self.revivers[model]
+        if not (silence >= reviver.window_).any():
+            return
+        self.activities[model].silence_ = silence
+        nets.store(place, net, before)
+        rows = X[place].mT
+        codes = net.module_.encode_compactly(rows)
+        nets.store(place, net, nets.learned[place])
+        reviver.look(net, rows, codes)
+        nets.take_back(place, net)
+
+
+def _find(job: Job, kind: type) -> Any:
+    return next((callback for _, callback in job.callbacks if isinstance(callback, kind)), None)
