@@ -31,7 +31,7 @@ brightness = np.nanmean(X, axis=1, keepdims=True)
 
 coder = GradSparseCoder(
     n_components=128,
-    alpha=0.08,
+    alpha=0.04,
     positive_code=False,
     missing_values=np.nan,
     dict_init="samples",
