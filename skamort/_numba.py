@@ -7,6 +7,7 @@ Importing this module imports nothing optional; a module of kernels, which decor
 from __future__ import annotations
 
 import ast
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from typing import Any
 ANY_ORDER = {"reassoc", "contract", "nsz"}
 # For kernels that get finite numbers only: infinity may arise in them, NaN may not.
 FINITE = ANY_ORDER | {"nnan"}
+_LOGGER = logging.getLogger(__package__)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
@@ -49,6 +51,7 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
         return partial(kernel, **options)
     from numba import njit
 
+    _announce_compiling()
     function.__qualname__ += f"_{_fingerprint(function.__module__)}"
     shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE}
     return njit(**shared | options, cache=True, nogil=True)(function)
@@ -71,6 +74,30 @@ def compile_times() -> Iterator[list[float]]:
 
     with install_timer("numba:compile", seconds.append):
         yield seconds
+
+
+@cache
+def _announce_compiling() -> None:
+    """Let the logger "skamort" say, once a process, when kernels are compiled, which takes seconds
+    once after an installation or an edit."""
+    from numba.core.event import Listener, register
+
+    class Announcement(Listener):
+        told = False
+
+        def on_start(self, event: Any) -> None:
+            name = event.data["dispatcher"].py_func.__module__
+            if not self.told and name.startswith(f"{__package__}."):
+                self.told = True
+                _LOGGER.warning(
+                    "skamort compiles kernels with numba, which takes seconds to a minute; the "
+                    "next run finds them on disk."
+                )
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    register("numba:compile", Announcement())
 
 
 @cache

@@ -66,7 +66,7 @@ def test_the_loss_is_the_objective(Estimator, signal):
     encoder = Estimator(n_components=16, max_iter=1, learning_rate=1e-12, random_state=0).fit(X)
     codes = encoder.transform(X)
     error = 0.5 * ((X - encoder.inverse_transform(codes)) ** 2).sum(axis=1)
-    penalty = getattr(encoder, "alpha", 0) * codes.sum(axis=1)
+    penalty = getattr(encoder, "alpha_", 0) * codes.sum(axis=1)
     assert encoder.loss_curve_[0] == pytest.approx((error + penalty).mean(), rel=1e-5)
 
 
