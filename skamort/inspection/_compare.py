@@ -70,7 +70,9 @@ def compare_encoders(
         - `dictionary_mcc`: mean correlation with the true atoms, if `dictionary` is given;
         - `fit_seconds`: time to fit, NaN where it was fitted already;
         - `samples_per_second`: speed of `transform` on the whole of `X_test`;
-        - `n_parameters`: numbers learned.
+        - `n_parameters`: numbers learned;
+        - `sign`: ">= 0" where the best codes for the gap were sought among those that are not
+          negative, as the encoder's are by rule or as found; else "any".
     estimators : dict
         The fitted estimators by name. Only if `return_estimators`.
 
@@ -186,7 +188,7 @@ def _fit(estimator: Any, X_train: Any) -> tuple[Any, float]:
     return model, float("nan") if model is estimator else perf_counter() - start
 
 
-def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float]:
+def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float | str]:
     """The row of one fitted estimator."""
     codes, seconds = _timed_transform(estimator, task.X)
     dictionary, intercept = decoder_of(estimator, codes)
@@ -202,6 +204,7 @@ def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float
         "fit_seconds": fit_seconds,
         "samples_per_second": task.data.shape[0] / seconds,
         "n_parameters": n_parameters_of(estimator),
+        "sign": ">= 0" if found.positive else "any",
     }
 
 

@@ -36,6 +36,7 @@ _COLUMNS = {
     "fit_seconds": "seconds to fit",
     "samples_per_second": "samples encoded in a second",
     "n_parameters": "numbers learned",
+    "sign": "what codes may be; codes of any sign have more to choose from",
 }
 _CERTIFICATE = (
     "Each encoder's codes stand beside the best codes for its own dictionary, a convex problem "

@@ -6,8 +6,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from on_disk import OnDisk
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.decomposition import DictionaryLearning
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skamort import (
     AmortizedCoder,
@@ -34,6 +38,7 @@ X = RNG.standard_normal((60, 8)) + 0.5
 WEIGHTS = RNG.integers(0, 4, 60).astype(float)
 REPEATED = np.repeat(np.arange(60), WEIGHTS.astype(int))
 CODES = RNG.random((60, 12)) * (RNG.random((60, 12)) < 0.3)
+FOLDS = np.where(np.arange(60) < 20, 0, -1)
 QUICK = {"n_components": 12, "max_iter": 8, "tol": 0.0, "learning_rate": 0.01, "random_state": 0}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -159,6 +164,20 @@ def test_augmented_samples_are_drawn_in_proportion_to_weights():
     rows, codes = Rows(X, "AmortizedCoder"), sparse.csr_array(np.maximum(X, 0))
     drawn = coder._augment(rows, codes, few, np.random.RandomState(0))
     assert_array_equal(np.sign(drawn), np.tile(np.sign(X[7]), (4, 1)))
+
+
+def test_metadata_routing_brings_weights_to_fit_and_score():
+    sae = quick(SAEEncoder(max_iter=2))
+    with config_context(enable_metadata_routing=True):
+        sae.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=True), sae)
+        search = GridSearchCV(pipeline, {"saeencoder__alpha": [0.2]}, cv=PredefinedSplit(FOLDS))
+        search.fit(X, sample_weight=WEIGHTS)
+        pipeline.set_params(saeencoder__alpha=0.2).fit(
+            X[FOLDS < 0], sample_weight=WEIGHTS[FOLDS < 0]
+        )
+        score = pipeline.score(X[FOLDS == 0], sample_weight=WEIGHTS[FOLDS == 0])
+    assert_allclose(search.best_score_, score)
 
 
 def test_losses_told_are_weighted_means():

@@ -33,6 +33,7 @@ COLUMNS = [
     "fit_seconds",
     "samples_per_second",
     "n_parameters",
+    "sign",
 ]
 
 
@@ -94,6 +95,7 @@ def test_figures_are_those_of_the_metrics(signal):
         assert row["fit_seconds"] > 0
         assert row["samples_per_second"] > 0
     assert table["n_parameters"].tolist() == [8 * 6, 3 * 6 + 6]
+    assert table["sign"].tolist() == ["any", "any"]
 
 
 def test_ours_beside_sklearns(signal):
@@ -106,6 +108,7 @@ def test_ours_beside_sklearns(signal):
     assert table["gap_upper"]["DictionaryLearning"] < 1e-4
     # The weights of encoder and decoder; ITOCoder holds the encoder that it starts from.
     assert table["n_parameters"]["SAEEncoder"] == table["n_parameters"]["ITOCoder"] >= 2 * 8 * 6
+    assert table["sign"]["SAEEncoder"] == ">= 0"
 
 
 def test_without_truth_there_is_no_mcc(signal):
