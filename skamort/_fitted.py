@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,48 @@ def fitted(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **s
             f"{type(part).__name__}.fit takes no sample_weight; fit without, or fit it beforehand."
         )
     return part.fit(X, **given) if y is None else part.fit(X, y, **given)
+
+
+def check_same_names(owner: Any, name: str) -> None:
+    """Compare the names of the features that `owner` was given with those of its part `name`.
+
+    Raises
+    ------
+    ValueError
+        If they are others, or in another order.
+
+    Warns
+    -----
+    UserWarning
+        If `owner` was given none, as scikit-learn warns.
+    """
+    part = getattr(owner, name, None)
+    theirs = getattr(part, "feature_names_in_", None)
+    if theirs is None:
+        return
+    told = f"{type(owner).__name__}: {name}={type(part).__name__}"
+    ours = getattr(owner, "feature_names_in_", None)
+    if ours is None:
+        warnings.warn(
+            f"{told} was fitted with feature names, but X does not have valid feature names; pass "
+            "a frame to have them compared.",
+            UserWarning,
+            stacklevel=2,
+        )
+    else:
+        for place, (was, came) in enumerate(zip_longest(theirs, ours)):
+            if was != came:
+                raise ValueError(
+                    f"{told} was fitted with {was!r} as feature {place}, got {came!r}; the feature "
+                    "names should match: give X the columns in the same order as they were in fit."
+                )
+
+
+def transform_unnamed(part: Any, X: np.ndarray) -> Any:
+    """Codes of rows whose names the part need not see: `check_same_names` has compared them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X does not have valid feature names", UserWarning)
+        return part.transform(X)
 
 
 def configured(estimator: Any, *, random_state: Any = None, **shared: Any) -> Any:

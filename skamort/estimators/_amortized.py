@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import known_alpha
-from .._fitted import configured, fitted, is_fitted
+from .._fitted import configured, fitted, is_fitted, transform_unnamed
 from .._rows import Rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import SparseRows
@@ -234,7 +234,7 @@ class AmortizedCoder(BaseSparseCoder):
         return sparse.csr_array(sparse.vstack(codes, format="csr"))
 
     def _teach_block(self, teacher, X):
-        codes = teacher.transform(X)
+        codes = transform_unnamed(teacher, X)
         codes = sparse.csr_array(codes if sparse.issparse(codes) else np.asarray(codes))
         codes = codes.astype(X.dtype, copy=False)
         if codes.min() < 0:

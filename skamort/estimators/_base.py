@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._compat import CallbackSupportMixin
 from .._explained_variance import ExplainedVariance
-from .._fitted import has_learned
+from .._fitted import check_same_names, has_learned
 from .._numbers import as_numbers, column_names, is_frame
 from .._rows import Rows, is_lazy
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
@@ -190,9 +190,16 @@ class BaseSparseCoder(
     def _check_rows(self, X, reset):
         """Validate X; return its rows. Float32 and float64 stay, half precision becomes float32,
         all else float64. What is not in memory is checked when it is read."""
-        name = type(self).__name__
         if reset:
             self._forget()
+        rows = self._read_rows(X, reset)
+        if reset:
+            for part in self._parts:
+                check_same_names(self, part)
+        return rows
+
+    def _read_rows(self, X, reset):
+        name = type(self).__name__
         if not is_lazy(X):
             return rows_of(self._check_array(X, reset), name, allow_nan=self._allows_nan)
         rows = X if isinstance(X, Rows) else Rows(X, name, allow_nan=self._allows_nan)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._compat import HasMethods, StrOptions
 from .._decoder import known_alpha, positive_of
-from .._fitted import fitted
+from .._fitted import fitted, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
@@ -284,7 +284,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         if self.missing_values is not None:
             center = 0.0 if self.intercept_ is None else torch.as_tensor(self.intercept_).to(X)
             X = fill_in(X, center)
-        codes = joined(self.estimator_, self.estimator_.transform(X.cpu().numpy()))
+        codes = joined(self.estimator_, transform_unnamed(self.estimator_, X.cpu().numpy()))
         return np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
 
     def _count_flops(self, n_samples, mode, n_iter, formula):

@@ -7,10 +7,12 @@ import pytest
 from discovery import fast_estimators
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.decomposition import MiniBatchDictionaryLearning
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skamort import ITOCoder, SAEEncoder, _rows
+from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -178,3 +180,57 @@ def test_names_that_scikit_learn_cannot_tell_are_not_dropped_in_silence(X):
     batch = pyarrow.record_batch([pyarrow.array(column) for column in X.T], names=NAMES)
     with pytest.raises(ValueError, match="cannot tell the names of the columns of a RecordBatch"):
         SAEEncoder(6, max_iter=2).fit(batch)
+
+
+QUICK = {"max_iter": 2, "random_state": 0}
+AROUND = {
+    "estimator": lambda part: ITOCoder(estimator=part),
+    "teacher": lambda part: AmortizedCoder(teacher=part, encoder=SAEEncoder(**QUICK)),
+    "dict_init": lambda part: TopKSAE(dict_init=part, **QUICK),
+}
+INSIDE = {
+    "trained": lambda: SAEEncoder(6, **QUICK),
+    "learned": lambda: GradSparseCoder(6, **QUICK),
+    "of scikit-learn": lambda: MiniBatchDictionaryLearning(
+        6, positive_code=True, fit_algorithm="cd", transform_algorithm="lasso_cd", **QUICK
+    ),
+    "frozen": lambda: SAEEncoder(6, **QUICK),
+}
+
+
+@pytest.fixture(params=INSIDE)
+def part_on(request):
+    """Return a function that fits a part on data."""
+
+    def fit(data):
+        part = INSIDE[request.param]().fit(data)
+        return FrozenEstimator(part) if request.param == "frozen" else part
+
+    return fit
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_names_of_a_part_are_compared_once_and_not_warned_about(name, part_on, X, frame_of):
+    frame = frame_of(X) if name == "estimator" else pandas_frame(X, X.dtype)
+    part, plain = part_on(pandas_frame(X, X.dtype)), part_on(X)
+    whole = AROUND[name](part).fit(frame)
+    codes = whole.transform(frame)  # a warning is an error
+    assert np.isfinite(whole.score(frame))
+    assert_array_equal(AROUND[name](plain).fit(X).transform(X), codes)
+    with pytest.raises(ValueError, match=f"{name}=.* with 'height' as feature 0, got 'width'; the"):
+        clone(whole).fit(swapped(frame))
+    with pytest.warns(UserWarning, match=f"{name}=.* with feature names, but X does not have"):
+        bare = clone(whole).fit(X)
+    assert_array_equal(bare.transform(X), codes)
+
+
+def test_a_part_without_names_leaves_those_of_the_whole_alone(X):
+    whole = ITOCoder(estimator=SAEEncoder(6, **QUICK).fit(X)).fit(pandas_frame(X, X.dtype))
+    assert list(whole.feature_names_in_) == NAMES
+
+
+def test_a_part_of_fewer_columns_is_refused_by_name(X):
+    frame = pandas_frame(X, X.dtype)
+    part = SAEEncoder(6, **QUICK).fit(frame[NAMES[:3]])
+    with pytest.raises(ValueError, match="with None as feature 3, got 'hue'"):
+        ITOCoder(estimator=part).fit(frame)
