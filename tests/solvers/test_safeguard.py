@@ -187,7 +187,7 @@ def test_topk_refined_is_least_squares_on_nearly_parallel_atoms(
 
 
 class Careless(KSparseSolver):
-    def _pursue_block(self, X, problem, k, codes):
+    def _pursue_block(self, X, problem, k, enough, codes):
         codes[:, 0] = torch.tensor([1.0, 9.0, torch.nan])
         residual = X - codes @ problem.dictionary
         return torch.zeros(len(X), dtype=torch.int64), residual.double().square().sum(dim=1)
