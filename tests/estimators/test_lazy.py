@@ -165,8 +165,8 @@ def test_score_is_the_variance_explained_whatever_the_blocks(patches, monkeypatc
 
 @pytest.mark.parametrize("error", [0, 1])
 def test_score_of_data_without_variance(error):
-    coder = ITOCoder(dictionary=np.eye(3), alpha=0, transform_tol=1e-12)
-    X = np.full((4, 3), -float(error))  # codes are not negative
+    coder = ITOCoder(dictionary=np.eye(3), alpha=0, positive_code=True, transform_tol=1e-12)
+    X = np.full((4, 3), -float(error))
     assert coder.fit(X).score(X) == 1 - error
 
 
@@ -174,7 +174,7 @@ def test_a_dictionary_needs_one_row_of_the_data(patches):
     source = OnDisk(patches, (100, 36))
     fitted = TopKSAE(40, k=4, tol=0.5, fit_intercept=False, random_state=0).fit(patches[:200])
     for dictionary in ({"dictionary": fitted.components_}, {"estimator": fitted}):
-        ITOCoder(**dictionary).fit(source)
+        ITOCoder(**dictionary, alpha=0.1, positive_code=True).fit(source)
     assert source.most_rows == 1
 
 

@@ -116,7 +116,8 @@ def test_integers_stand_for_equal_rows_of_coders(coder):
 
 def test_integers_stand_for_equal_rows_of_the_published_descent():
     """Up to Adam's epsilon, which a larger sum of gradients outweighs more."""
-    coder = GradSparseCoder(6, algorithm="adam", max_iter=200, learning_rate=0.1, random_state=0)
+    coder = GradSparseCoder(6, alpha=0.1, algorithm="adam", max_iter=200, random_state=0)
+    coder.set_params(learning_rate=0.1)
     one, other, plain = coder.fit(X, None, WEIGHTS), clone(coder).fit(X[REPEATED]), clone(coder)
     assert np.abs(one.components_ - other.components_).max() < 0.1
     assert np.abs(one.components_ - plain.fit(X).components_).max() > 0.5

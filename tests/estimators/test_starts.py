@@ -27,7 +27,7 @@ def test_a_start_that_one_row_sees_stays():
     X = torch.tensor([[1.0, 0.0], [1.0, 0.1]])
 
     def start(X, n_components=1):
-        sae = SAEEncoder(n_components)
+        sae = SAEEncoder(n_components, dict_init=None)
         sae.n_features_in_ = 2
         return initial_dictionary(sae, X, torch.Generator().manual_seed(0)).numpy()
 
