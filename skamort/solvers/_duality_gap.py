@@ -13,6 +13,7 @@ from .._explained_variance import row_blocks
 from .._matrices import as_dense, check_dense_or_csr, check_same_length
 from .._validation import as_tensor, check_codes, check_dictionary, check_real
 from ._mask import check_mask, fill_missing, masked_gap
+from ._scale import magnitude, power_of_four, times_ratio
 
 
 def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
@@ -41,7 +42,7 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
     Returns
     -------
     gap : ndarray or Tensor of shape (n_samples,)
-        Never negative, float64, computed in float64.
+        Never negative, float64, computed in float64; infinity where float64 holds no such gap.
 
     Raises
     ------
@@ -80,8 +81,21 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
             )
         codes = codes.clamp(min=0)
     weight = torch.full((len(data),), alpha, dtype=torch.float64, device=data.device)
-    gap = masked_gap(data, codes, atoms, weight, positive, mask)
+    gap = _scaled_gap(data, codes, atoms, weight, positive, mask)
     return gap if isinstance(X, Tensor) else gap.numpy()
+
+
+def _scaled_gap(
+    X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor, positive: bool, mask: Tensor | None
+) -> Tensor:
+    """`masked_gap` in units in which no square over- or underflows."""
+    size = power_of_four(magnitude(X)).double()
+    unit = power_of_four(magnitude(dictionary).amax()).double()
+    if (size != 1).any() or unit != 1:
+        X, dictionary = X.double() / size[:, None], dictionary.double() / unit
+        codes = times_ratio(codes.double(), unit, size[:, None])
+    gap = masked_gap(X, codes, dictionary, alpha / size / unit, positive, mask)
+    return gap * size * size  # the square may be too large, or too small
 
 
 def _gap_by_blocks(

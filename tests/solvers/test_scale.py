@@ -9,7 +9,7 @@ import torch
 from engines import ENGINES
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import SOLVERS, alpha_max, sparse_encode, sparse_encode_path
+from skamort.solvers import SOLVERS, alpha_max, duality_gap, sparse_encode, sparse_encode_path
 from skamort.solvers._scale import power_of_four, times_ratio
 
 CHOICES = [
@@ -136,6 +136,23 @@ def test_scaling_is_exact_to_the_ends_of_the_range():
         assert torch.equal(times_ratio(values, one, unit), scaled)
         huge = torch.tensor(2.0 ** (126 if dtype == torch.float32 else 1022), dtype=dtype)
         assert torch.equal(times_ratio(huge, huge, huge), huge)
+        # The ratio is beyond the dtype, and so would be that of the inverses.
+        assert torch.equal(times_ratio(1 / huge, huge, 1 / huge), huge)
+        assert torch.equal(times_ratio(huge, 1 / huge, huge), 1 / huge)
+
+
+@pytest.mark.parametrize("atoms", [1.0, 2.0**400, 2.0**-400])
+@pytest.mark.parametrize("positive", [False, True])
+def test_gaps_in_any_unit(atoms, positive):
+    X, near = np.array([[3.0, 0.5]]), np.array([[2 + 2.0**-30, 0]])
+    expected = duality_gap(X, near, np.eye(2), 1.0, positive)
+    assert 0 < expected < 1e-16
+    for data in (2.0**520, 2.0**-300):
+        units = {"dictionary": atoms * np.eye(2), "alpha": data * atoms, "positive": positive}
+        gap = duality_gap(data * X, near * data / atoms, **units)
+        np.testing.assert_array_equal(gap, expected * data * data)
+    far = duality_gap(2.0**600 * X, 0 * near, np.eye(2), 2.0**600, positive)
+    assert far == np.inf  # it is above 2^1200
 
 
 def test_zero_codes_and_samples_next_to_nothing_are_not_refused():
