@@ -77,8 +77,8 @@ def solve_masked(
 ) -> SolverResult:
     """Solve for the codes of samples with entries missing, which are 0 in ``X``."""
     solver = solver._with_limits_of(dictionary)
-    # Where codes cost nothing, atoms that are hardly observed have codes of any size.
-    together = solver.takes_masks and bool(alpha.all())
+    # Where an L1 norm costs nothing, atoms that are hardly observed have codes of any size.
+    together = solver.takes_masks and (solver.is_k_sparse or bool(alpha.all()))
     least = max(_LEAST_ROWS, len(dictionary) // _ATOMS_PER_ROW) if together else 1
     groups, others = rows_by_mask(mask, least)
     parts: list[tuple[Tensor, Callable[..., SolverResult]]]

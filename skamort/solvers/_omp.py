@@ -24,7 +24,7 @@ from .._threads import run_in_threads
 from ._base import Compiled, Problem
 from ._omp_gram import pursue_by_gram
 from ._omp_torch import pursue_positive, pursue_signed
-from ._pursuit import Pursuit
+from ._pursuit import Pursuit, least_left
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class OMP(Compiled, Pursuit):
     tensor([[3., 0.]])
     """
 
+    takes_masks: ClassVar[bool] = True
     _recursive: ClassVar[bool] = False
 
     def _limit(self, dictionary: Tensor) -> int:
@@ -74,8 +75,9 @@ class OMP(Compiled, Pursuit):
 
     def _engine_for(self, problem: Problem) -> str:
         engine = super()._engine_for(problem)
-        # The kernels work on rows of the Gram matrix.
-        return "torch" if problem.gram is None else engine
+        # The kernels work on rows of the Gram matrix; those of a sample with entries missing they
+        # compute.
+        return "torch" if problem.gram is None and problem.mask is None else engine
 
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         # Its kernels need it, up to a bound; torch can do with a product a non-zero instead.
@@ -86,34 +88,33 @@ class OMP(Compiled, Pursuit):
     def _pursue_steps(
         self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        dictionary, gram = problem.atoms, problem.gram
-        if gram is not None and self._engine_for(problem) == "numba":
-            return self._pursue_compiled(X, dictionary, gram, k, problem.positive, enough, codes)
+        if self._engine_for(problem) == "numba":
+            return self._pursue_compiled(X, problem, k, enough, codes)
         if problem.positive:
-            return pursue_positive(X, dictionary, gram, k, self._recursive, enough, codes)
-        if gram is not None:
-            return pursue_by_gram(X, dictionary, gram, k, self._recursive, enough, codes)
-        return pursue_signed(X, dictionary, k, self._recursive, enough, codes)
+            return pursue_positive(X, problem, k, self._recursive, enough, codes)
+        if problem.gram is None:
+            return pursue_signed(X, problem, k, self._recursive, enough, codes)
+        atoms, gram = problem.atoms, problem.gram
+        return pursue_by_gram(X, atoms, gram, k, self._recursive, enough, codes)
 
     def _pursue_compiled(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        gram: Tensor,
-        k: int,
-        positive: bool,
-        enough: Tensor,
-        codes: Tensor,
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         from ._omp_numba import pursue
 
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         residual = torch.zeros(len(X), dtype=torch.float64)
-        shared = [a.contiguous().numpy() for a in (dictionary, gram)]
-        arrays = X, X @ dictionary.T, enough, codes, n_iter, residual
+        atoms, gram = problem.atoms, problem.gram
+        norms = problem.squared_norms() if gram is None else gram.diagonal()[None]
+        table = atoms.T if gram is None else gram
+        seen = X[:, :0] if problem.mask is None else problem.mask
+        shared = [a.contiguous().numpy() for a in (atoms, table)]
+        arrays = X, seen, X @ atoms.T, enough, codes, n_iter, residual
         by_row = [a.contiguous().numpy() for a in arrays]
+        by_row += [a.expand(len(X), -1).numpy() for a in (norms, least_left(norms))]
+        options = k, problem.positive, self._recursive
         run_in_threads(
-            lambda rows: pursue(*shared, k, positive, self._recursive, *(a[rows] for a in by_row)),
+            lambda rows: pursue(*shared, *options, *(a[rows] for a in by_row)),
             len(X),
             resolve_n_jobs(self.n_jobs),
         )

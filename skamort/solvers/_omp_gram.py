@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from ._ksparse import DEPENDENT
-from ._pursuit import squared_norm
+from ._pursuit import least_left, squared_norm
 
 _TILE = 64
 
@@ -35,7 +35,7 @@ def pursue_by_gram(
     n_samples, n_components = len(X), len(gram)
     eps = torch.finfo(X.dtype).eps
     norms = gram.diagonal()
-    least = DEPENDENT * eps * norms
+    least = least_left(norms)
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
     c = X @ dictionary.T
     left = norms.expand_as(c).clone() if recursive else None

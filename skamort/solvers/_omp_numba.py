@@ -7,6 +7,9 @@ when atom j joins as the k-th,
     R_ik = w_i[j],   w_k = (G_j - sum_i R_ik w_i) / R_kk,   y_k = c_j / R_kk,   c <- c - y_k w_k
 
 and ||d_l||^2 - sum_i w_i[l]^2 is what the support leaves of atom l. The coefficients solve R z = y.
+
+Row G_j of the Gram matrix comes from a table. Where entries are missing, every sample has a Gram
+matrix of its own; of that only the rows of its support are computed, from the features observed.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import aligned_rows, argmax
+from ._numba_tools import aligned_rows, argmax, hide, subtract_rows
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(512)
@@ -25,6 +28,34 @@ def _start(s, cov, norms, c, left):
     """Correlations of sample s, and what an empty support leaves of every atom: all."""
     for m in range(len(norms)):
         c[m], left[m] = cov[s, m], norms[m]
+
+
+@leaf
+def _where(seen, features):
+    """The features that a sample is observed in, into ``features``; how many they are."""
+    n_seen = 0
+    for f in range(len(seen)):
+        if seen[f] != 0:
+            features[n_seen] = f
+            n_seen += 1
+    return n_seen
+
+
+@leaf
+def _products(j, dictionary, table, features, n_seen, weights, fresh):
+    """Scalar products of atom j with all atoms, where a sample is observed.
+
+    ``table`` is the Gram matrix; the transposed dictionary where entries are missing.
+    """
+    if len(features) == 0:
+        # The whole row at once, at the speed of memory.
+        for m in range(np.uint64(len(table))):
+            fresh[m] = table[j, m]
+        return
+    for i in range(n_seen):
+        weights[i] = -dictionary[j, features[i]]
+    fresh[:] = 0
+    subtract_rows(fresh[: len(dictionary)], weights, table, features, n_seen)
 
 
 @leaf
@@ -55,9 +86,9 @@ def _orthogonalize(fresh, weights, k, rows, start, stop):
 
 
 @leaf
-def _join(j, k, gram, least, c, rows, factor, y, support):
+def _join(j, k, norms, least, c, rows, factor, y, support):
     """Let atom j join as the k-th of the support; False if it depends on the others."""
-    length = gram[j, j]
+    length = norms[j]
     for i in range(k):
         factor[k, i] = rows[i, j]
         length -= rows[i, j] * rows[i, j]
@@ -70,14 +101,15 @@ def _join(j, k, gram, least, c, rows, factor, y, support):
 
 
 @leaf
-def _update(k, gram, c, left, fresh, rows, factor, y, support, recursive):
+def _update(
+    k, dictionary, table, features, n_seen, weights, c, left, fresh, rows, factor, y, support,
+    recursive,
+):  # fmt: skip
     """Correlations of all atoms with the k-th orthonormal vector, and what they change."""
-    j, share, inverse = support[k], y[k], c.dtype.type(1) / factor[k, k]
+    _products(support[k], dictionary, table, features, n_seen, weights, fresh)
+    share, inverse = y[k], c.dtype.type(1) / factor[k, k]
     # Unsigned: a compiler that must provide for indices < 0 does not vectorize.
-    n_components, size = np.uint64(len(gram)), np.uint64(len(c))
-    # The whole row at once, at the speed of memory.
-    for m in range(n_components):
-        fresh[m] = gram[j, m]
+    size = np.uint64(len(c))
     for start in range(np.uint64(0), size, _TILE):
         stop = min(start + _TILE, size)
         _orthogonalize(fresh, factor, k, rows, start, stop)
@@ -120,14 +152,15 @@ def _drop_negative(old, new, support, k):
 
 
 @leaf
-def _residual(X, s, dictionary, z, support, k, residual):
-    """||x - z D||^2 of sample s in float64."""
+def _residual(X, seen, s, dictionary, z, support, k, residual):
+    """||x - z D||^2 of sample s in float64, where it is observed."""
     for f in range(len(residual)):
         residual[f] = X[s, f]
     for i in range(k):
         weight, j = np.float64(z[i]), support[i]
         for f in range(len(residual)):
             residual[f] -= weight * np.float64(dictionary[j, f])
+    hide(residual, seen[s])
     total = 0.0
     for f in range(len(residual)):
         total += residual[f] * residual[f]
@@ -135,7 +168,7 @@ def _residual(X, s, dictionary, z, support, k, residual):
 
 
 @leaf
-def _suffices(X, s, dictionary, energy, factor, y, z, support, k, enough, residual):
+def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, residual):
     """Whether the support leaves at most ``enough`` of sample s.
 
     ||x||^2 - ||y||^2 is left but for rounding; computed by itself where rounding decides.
@@ -146,7 +179,7 @@ def _suffices(X, s, dictionary, energy, factor, y, z, support, k, enough, residu
     if left > enough:
         return False
     _solve(factor, y, k, z)
-    return _residual(X, s, dictionary, z, support, k, residual) <= enough
+    return _residual(X, seen, s, dictionary, z, support, k, residual) <= enough
 
 
 @leaf
@@ -159,10 +192,15 @@ def _energy(X, s):
 
 
 @kernel
-def pursue(dictionary, gram, k_max, positive, recursive, X, cov, enough, codes, n_iter, residuals):
+def pursue(
+    dictionary, table, k_max, positive, recursive, X, seen, cov, enough, codes, n_iter, residuals,
+    all_norms, all_least,
+):  # fmt: skip
     """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2.
 
-    A sample is done where its squared residual is ``enough``.
+    A sample is done where its squared residual is ``enough``. ``table`` is as `_products` takes it;
+    rows of ``seen`` are as `hide` takes them. ``all_norms`` are the squared norms of every sample's
+    atoms, and ``all_least`` what at most is left of those that depend on its support.
     """
     n_samples, n_components = cov.shape
     dtype = cov.dtype
@@ -173,24 +211,26 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, enough, codes, 
     factor, y = np.zeros((k_max, k_max), dtype), np.empty(k_max, dtype)
     z, old = np.empty(k_max, dtype), np.empty(k_max, dtype)
     support, spent = np.empty(k_max, dtype=np.int64), np.empty(n_components, dtype=np.int64)
-    norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
     score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
-    for j in range(n_components):
-        norms[j] = gram[j, j]
-        # What is left of an atom that depends on the support is rounding.
-        least[j] = 64 * eps * norms[j]
+    norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
+    features, weights = np.empty(seen.shape[1], np.int64), np.empty(seen.shape[1], dtype)
     for s in range(n_samples):
+        if s == 0 or len(features) > 0:  # else they are those of all samples
+            norms[:], least[:] = all_norms[s], all_least[s]
+        n_seen = _where(seen[s], features)
         _start(s, cov, norms, c, left)
         energy = _energy(X, s)
         floor = dtype.type(16 * eps * eps * energy)
         k, n_spent, n_joined = 0, 0, 0
         while k < k_max and n_joined < 2 * k_max:
-            if _suffices(X, s, dictionary, energy, factor, y, z, support, k, enough[s], residual):
+            if _suffices(
+                X, seen, s, dictionary, energy, factor, y, z, support, k, enough[s], residual
+            ):
                 break
             j = _best_atom(c, left, least, positive, recursive, score)
             if j < 0 or c[j] * c[j] <= floor * norms[j]:
                 break
-            if not _join(j, k, gram, least, c, rows, factor, y, support):
+            if not _join(j, k, norms, least, c, rows, factor, y, support):
                 spent[n_spent] = j
                 n_spent += 1
                 c[j] = 0
@@ -206,18 +246,22 @@ def pursue(dictionary, gram, k_max, positive, recursive, X, cov, enough, codes, 
                     for i in range(k):
                         if i > 0:
                             _update(
-                                i - 1, gram, c, left, fresh, rows, factor, y, support, recursive
-                            )
-                        _join(support[i], i, gram, least, c, rows, factor, y, support)
+                                i - 1, dictionary, table, features, n_seen, weights, c, left, fresh,
+                                rows, factor, y, support, recursive,
+                            )  # fmt: skip
+                        _join(support[i], i, norms, least, c, rows, factor, y, support)
                     _solve(factor, y, k, z)
                 old[:k] = z[:k]
             # After the last atom nothing is chosen.
             if 0 < k < k_max:
-                _update(k - 1, gram, c, left, fresh, rows, factor, y, support, recursive)
+                _update(
+                    k - 1, dictionary, table, features, n_seen, weights, c, left, fresh, rows,
+                    factor, y, support, recursive,
+                )  # fmt: skip
             for i in range(n_spent):
                 c[spent[i]] = 0
         _solve(factor, y, k, z)
         for i in range(k):
             codes[s, support[i]] = z[i]
         n_iter[s] = n_joined
-        residuals[s] = _residual(X, s, dictionary, z, support, k, residual)
+        residuals[s] = _residual(X, seen, s, dictionary, z, support, k, residual)

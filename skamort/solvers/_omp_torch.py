@@ -1,5 +1,8 @@
 """Orthogonal matching pursuit without the Gram matrix, or with codes >= 0, in torch, for `OMP` and
 `ORMP`: all samples of a block take an atom at a time.
+
+Where entries are missing, every sample has atoms of its own, 0 where it is not observed. So is its
+residual then, and what is orthonormal: their products with the dictionary are those with its atoms.
 """
 
 from __future__ import annotations
@@ -7,21 +10,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._ksparse import DEPENDENT, refit
+from ._base import Problem
+from ._certificate import observed
+from ._ksparse import refit
 from ._omp_gram import sum_of_rows
-from ._pursuit import squared_norm
+from ._pursuit import least_left, squared_norm
 
 
 def pursue_signed(
-    X: Tensor, dictionary: Tensor, k: int, recursive: bool, enough: Tensor, codes: Tensor
+    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
     n_samples, n_features = X.shape
-    eps = torch.finfo(X.dtype).eps
-    norms = dictionary.square().sum(dim=1)
-    least = DEPENDENT * eps * norms
+    eps, dictionary = torch.finfo(X.dtype).eps, problem.atoms
     c, residual = X @ dictionary.T, X.clone()
-    left = norms.expand_as(c).clone() if recursive else None
+    norms = problem.squared_norms().expand_as(c)
+    least = least_left(norms)
+    left = norms.clone() if recursive else None
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
     basis, y = X.new_zeros(n_samples, k, n_features), X.new_zeros(n_samples, k)
     triangle = torch.eye(k, dtype=X.dtype, device=X.device).repeat(n_samples, 1, 1)
@@ -30,10 +35,11 @@ def pursue_signed(
     for step in range(k):
         score = c.abs() if left is None else c.square() / torch.maximum(left, least)
         chosen = score.argmax(dim=1)
-        best, atom = c.gather(1, chosen[:, None])[:, 0], dictionary[chosen]
+        best, norm, rest = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms, least))
+        atom = observed(dictionary[chosen], problem.mask)
         shares, q = _orthogonalize(atom, basis[:, :step])
         length = q.norm(dim=1)
-        live = (best.square() > floor * norms[chosen]) & (length.square() > least[chosen])
+        live = (best.square() > floor * norm) & (length.square() > rest)
         live &= squared_norm(residual) > enough
         if not live.any():
             break
@@ -61,20 +67,14 @@ def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pursue_positive(
-    X: Tensor,
-    dictionary: Tensor,
-    gram: Tensor | None,
-    k: int,
-    recursive: bool,
-    enough: Tensor,
-    codes: Tensor,
+    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Non-negative least squares on each sample's support after every atom that joins."""
-    n_samples = len(X)
+    n_samples, dictionary, gram = len(X), problem.atoms, problem.gram
+    seen = None if problem.mask is None else problem.mask[:, None, :]
     eps = torch.finfo(X.dtype).eps
-    norms = dictionary.square().sum(dim=1)
-    least = DEPENDENT * eps * norms
-    left = norms.expand(n_samples, -1)
+    left = norms = problem.squared_norms().expand(n_samples, -1)
+    least = least_left(norms)
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
     support = torch.zeros(n_samples, 0, dtype=torch.int64, device=X.device)
     active, z = support.bool(), X.new_zeros(n_samples, 0)
@@ -86,14 +86,15 @@ def pursue_positive(
         if recursive:
             score = torch.where(left > least, score.square() / left, 0)
         best, chosen = score.max(dim=1)
-        known = c.gather(1, chosen[:, None])[:, 0].square() > floor * norms[chosen]
+        correlation, norm = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms))
+        known = correlation.square() > floor * norm
         live = (best > 0) & known & (active.sum(dim=1) < k) & (squared_norm(residual) > enough)
         if not live.any():
             break
         n_iter += live
         support = torch.cat([support, chosen[:, None]], dim=1)
         active = torch.cat([active, live[:, None]], dim=1)
-        atoms = dictionary[support]
+        atoms = observed(dictionary[support], seen)
         z, active = refit(atoms, X, torch.cat([z, z.new_zeros(n_samples, 1)], dim=1), active, True)
         residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
         c = residual @ dictionary.T if gram is None else start - sum_of_rows(gram, support, z)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._base import Problem
-from ._ksparse import KSparseSolver
+from ._ksparse import DEPENDENT, KSparseSolver
 
 # Steps of the first round, and by how much a round has more than the last. Most samples need few:
 # time and memory go by the one that needs most.
@@ -59,7 +59,7 @@ class Pursuit(KSparseSolver):
             steps = min(k, _GROWTH * steps)
             found = torch.zeros_like(codes[left])
             n_iter[left], residual[left] = self._pursue_steps(
-                X[left], problem, steps, enough[left], found
+                X[left], problem.of(left), steps, enough[left], found
             )
             codes[left] = found
         return n_iter, residual
@@ -78,3 +78,10 @@ class Pursuit(KSparseSolver):
 def squared_norm(residual: Tensor) -> Tensor:
     """||r||^2 of every row, float64."""
     return residual.double().square().sum(dim=1)
+
+
+def least_left(norms: Tensor) -> Tensor:
+    """What is at most left, by rounding, of atoms with these squared norms that depend on the
+    support; above 0."""
+    eps, tiny = torch.finfo(norms.dtype).eps, torch.finfo(norms.dtype).tiny
+    return (DEPENDENT * eps * norms).clamp(min=tiny)

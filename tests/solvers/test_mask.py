@@ -9,11 +9,11 @@ from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso
+from sklearn.linear_model import Lasso, orthogonal_mp
 
 from skamort.solvers import SOLVERS, alpha_max, duality_gap, sparse_encode, sparse_encode_path
 
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = settings(max_examples=10, deadline=None)
 LASSO = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 OTHERS = [("mp", "auto"), ("gradient_pursuit", "auto"), ("iht", "auto"), ("topk_refined", "auto")]
@@ -122,12 +122,12 @@ def test_gap_bounds_the_distance_to_the_best(problem, dtype, max_iter, solver):
     assert (info.gap <= gap * (1 + 1e-5) + 10 * rounding).all()
 
 
-@each_solver
+@pytest.mark.parametrize("solver", PURSUITS + OTHERS, ids="-".join)
 @pytest.mark.parametrize("positive", [False, True])
 def test_pursuits_agree_with_those_of_single_rows(solver, positive):
-    X, mask, dictionary = some_data(n_samples=8)
-    if solver in LASSO + SLOW:
-        pytest.skip("no pursuit")
+    # With as many non-zeros as features observed all atoms would be as good for the last.
+    X, mask, dictionary = some_data(n_samples=8, n_features=16)
+    dictionary[3, 4:] = 0  # seen or not
     options = {"positive": positive, "n_nonzero_coefs": 3}
     codes, info = encode(X, mask, dictionary, solver, **options)
     reference = row_by_row(X, mask, dictionary, algorithm=solver[0], **options)
@@ -135,6 +135,28 @@ def test_pursuits_agree_with_those_of_single_rows(solver, positive):
     np.testing.assert_allclose(
         info.residual, 2 * objective(X, mask, codes, dictionary, 0.0), atol=1e-9
     )
+
+
+@pytest.mark.parametrize("solver", PURSUITS, ids="-".join)
+def test_pursuits_stop_where_little_of_what_is_observed_is_left(solver):
+    X, mask, dictionary = some_data(n_samples=8, n_features=60, n_components=40)
+    options = {"residual_tol": 10.0, "n_nonzero_coefs": None}
+    codes, info = encode(X, mask, dictionary, solver, **options)
+    assert (info.n_iter > 16).any()  # more than fit in the first round
+    assert (info.n_iter < 16).any()
+    np.testing.assert_allclose(
+        codes, row_by_row(X, mask, dictionary, algorithm=solver[0], **options), atol=1e-9
+    )
+    assert (2 * objective(X, mask, codes, dictionary, 0.0) <= 10).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pursuit_agrees_with_scikit_learn_row_by_row(engine):
+    X, mask, dictionary = some_data(n_samples=8, n_features=16)
+    codes, _ = encode(X, mask, dictionary, ("omp", engine), n_nonzero_coefs=4)
+    for x, seen, z in zip(X, mask, codes, strict=True):
+        expected = orthogonal_mp(dictionary[:, seen].T, x[seen], n_nonzero_coefs=4)
+        np.testing.assert_allclose(z, expected, atol=1e-9)
 
 
 @each_solver
