@@ -116,12 +116,12 @@ suite-minimal: $(TOOLS)
 		tests/datasets tests/modules tests/test_public_api.py \
 		$(foreach name,SAEEncoder TopKSAE ITOCoder,"tests/estimators/test_common.py::test_check_estimator[$(name)]")
 
-# All tests; the examples of docstrings run on the newest dependencies alone.
+# All tests but those on an emulated GPU; the examples of docstrings run on the newest dependencies alone.
 suite-oldest: $(OLDEST_TOOLS) browser
-	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests
+	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu
 
 run-oldest-torch: $(OLDEST_TORCH_TOOLS) browser
-	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS) --dist worksteal tests
+	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu
 
 # Kernels that are not compiled are seen, and slow: what takes them minutes is left out.
 coverage: $(TOOLS)

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._compat import CallbackSupportMixin
+from .._device import is_missing, numbered
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
 from .._numbers import as_numbers, column_names, is_frame
@@ -255,6 +256,18 @@ class BaseSparseCoder(
             )
         return rows
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        is_fitted = self.__sklearn_is_fitted__()
+        if is_fitted and self.device.startswith("cuda") and is_missing(self.device):
+            warnings.warn(
+                f"{type(self).__name__}: it was fitted with device={self.device!r}, which torch "
+                "does not see here; it goes on with device='auto'.",
+                UserWarning,
+                stacklevel=2,
+            )
+            self.device = "auto"
+
     def __sklearn_is_fitted__(self):
         return hasattr(self, "components_")
 
@@ -270,7 +283,7 @@ class BaseSparseCoder(
 def resolve_device(device, owner):
     """Return the torch device that the parameter `device` of the estimator `owner` asks for."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return numbered(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     name = type(owner).__name__
     try:
         resolved = torch.device(device)
@@ -283,12 +296,12 @@ def resolve_device(device, owner):
             f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}, on "
             "which nothing was tried."
         )
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+    if is_missing(resolved):
         raise ValueError(
             f"{name}: device={device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "
             "device(s); choose device='auto' or 'cpu', or install a CUDA build of torch."
         )
-    return resolved
+    return numbered(resolved)
 
 
 def warn_interrupted(owner, moment):

@@ -463,7 +463,10 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         return self.net_.module_.decoder.dictionary
 
     def _torch_dtype_and_device(self):
-        return self._dictionary.dtype, self._dictionary.device
+        device = resolve_device(self.device, self)
+        if device != self._dictionary.device:
+            self.net_.move_to(device)
+        return self._dictionary.dtype, device
 
     @property
     def components_(self):

@@ -77,6 +77,10 @@ class Statistics:
         """Follow the center of the data, which was taken off them and has moved by a step."""
         self.cross.addr_(self.total, step, alpha=-1)
 
+    def __getstate__(self):
+        """Return what a pickle holds, which may be opened where there is no such device."""
+        return vars(self.copy_like(torch.empty(0, dtype=self.cross.dtype)))
+
     def copy_like(self, atoms: Tensor) -> Statistics:
         """Return a copy of the dtype and on the device of a tensor."""
         gram_codes, cross, total = (

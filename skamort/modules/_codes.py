@@ -154,8 +154,7 @@ class SparseCodes:
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
         active = self.values.sign().reshape(-1)
-        counts = torch.bincount(self.indices.reshape(-1), active, minlength=self.n_components)
-        return counts.long()
+        return _counts(self.indices.reshape(-1), self.n_components, active)
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
@@ -190,12 +189,21 @@ class SparseCodes:
         latents = self.indices.reshape(-1).to(torch.int32)  # half as wide sorts twice as fast
         order = latents.sort(stable=True).indices
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
-        torch.cumsum(torch.bincount(latents, minlength=self.n_components), 0, out=offsets[1:])
+        torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
         return order, order // self.indices.shape[1], offsets
 
 
 def _total(values: Tensor, sample_weight: Tensor | None) -> Tensor:
     return values.sum() if sample_weight is None else sample_weight @ values.sum(1)
+
+
+def _counts(numbers: Tensor, n_numbers: int, weights: Tensor | None = None) -> Tensor:
+    """Return how often each number below `n_numbers` occurs, int64; weights are 0 or 1."""
+    if not numbers.is_cuda:
+        return torch.bincount(numbers, weights, minlength=n_numbers).long()
+    ones = torch.ones_like(numbers) if weights is None else weights
+    counts = numbers.new_zeros(n_numbers, dtype=torch.int64)
+    return counts.index_add_(0, numbers, ones.long())  # bincount makes a GPU wait
 
 
 def _product(A: Tensor, B: Tensor, out: Tensor | None) -> Tensor:

@@ -245,7 +245,7 @@ class Solver(ABC):
 
     def _blocks(self, X: Tensor, dictionary: Tensor) -> Iterator[slice]:
         """Rows of ``X`` that are solved together."""
-        times = self._block_size * (1 if X.device.type == "cpu" else _GPU_BLOCKS)
+        times = self._block_size * blocks_larger_by(X)
         return row_blocks(len(X), max(dictionary.shape), times=times, least=_LEAST_ROWS)
 
     def _solve_rows(
@@ -340,3 +340,8 @@ class Compiled:
 
     def _engine_for(self, problem: Problem) -> str:
         return resolve_engine(self.engine, problem.atoms)
+
+
+def blocks_larger_by(X: Tensor) -> int:
+    """How many times larger than on a CPU blocks are where a tensor lies."""
+    return _GPU_BLOCKS if X.is_cuda else 1

@@ -67,10 +67,10 @@ def descend(
     for iteration in range(max_iter + 1):
         if iteration % check_every == 0 or iteration == max_iter:
             codes[left], n_iter[left] = state.codes(), iteration
-            busy = state.gap() > target[left]
-            if not busy.any():
+            busy = (state.gap() > target[left]).nonzero().squeeze(1)  # a GPU waits here only
+            if not len(busy):
                 break
-            if not busy.all():
+            if len(busy) < len(left):
                 left = left[busy]
                 state.keep(busy)
         if iteration < max_iter:

@@ -199,7 +199,7 @@ class Iterates(Descent):
         momentum = 0.5 + (0.25 + self.momentum.square()).sqrt()
         push = torch.where(restart, 0, (self.momentum - 1) / momentum)
         self.momentum = torch.where(restart, 1, momentum)
-        if rejected.any():
+        if rejected.is_cuda or rejected.any():  # to look would make a GPU wait
             z, image = torch.where(rejected, self.z, z), torch.where(rejected, self.image_z, image)
         self.y, self.image_y = torch.addcmul(z, push, move), torch.addcmul(image, push, image_move)
         self.z, self.image_z = z, image

@@ -27,6 +27,7 @@ from torch import Tensor
 from .._validation import check_integer, check_real
 from ._callback import Setting
 from ._net import Pass, SparseNet
+from ._states import load_states, moved, states_of
 
 _FORMAT = 3
 _KEPT = 2
@@ -111,7 +112,7 @@ class Checkpoint(Setting):
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Put the net in the state of the checkpoint that `open` found."""
-        _pack(_states(net), "state", {})  # what cannot be saved is refused before any work
+        _pack(states_of(net), "state", {})  # what cannot be saved is refused before any work
         self.last_ = time.monotonic()
         newest = None if self.found_ is None else self.found_["name"]
         net.processes_.check_same("the newest checkpoint in checkpoint", newest)
@@ -241,11 +242,11 @@ class Checkpoint(Setting):
         parameters = _parameters(net)
         for index, moments in state["moments"].items():
             parameter = parameters[int(index)]
-            net.optimizer_.state[parameter] = _moved(moments, parameter.device)
-        net.criterion_.load_state_dict(_moved(state["loss"], net.device))
+            net.optimizer_.state[parameter] = moved(moments, parameter.device)
+        net.criterion_.load_state_dict(moved(state["loss"], net.device))
         if state["dead"] is not None:
             net.criterion_.dead = state["dead"].to(parameters[0].device)
-        _load_states(net, self.found_["state"]["callbacks"])
+        load_states(net, self.found_["state"]["callbacks"])
 
     def _restore_pass(self, net):
         found = self.found_["state"]["pass"]
@@ -257,7 +258,7 @@ class Checkpoint(Setting):
         }
         net.resumed_ = Pass(found["shuffle"], list(losses), found["sizes"].tolist(), terms)
         # Again: what they forget when an epoch begins.
-        _load_states(net, self.found_["state"]["callbacks"])
+        load_states(net, self.found_["state"]["callbacks"])
 
 
 def _counts(path: Path) -> list[int]:
@@ -281,40 +282,8 @@ def _state_of(net):
         },
         "dead": net.criterion_.dead,
         "loss": net.criterion_.state_dict(),
-        "callbacks": _states(net),
+        "callbacks": states_of(net),
     }
-
-
-def _states(net):
-    """Return the states of the callbacks by name: their own, or those of parts that have one, such
-    as a scheduler of torch."""
-    return {
-        name: callback.state_dict()
-        if _has_state(callback)
-        else {key: part.state_dict() for key, part in _parts(callback).items()}
-        for name, callback in net.callbacks_
-    }
-
-
-def _load_states(net, states):
-    """Give callbacks their states; those that came since then begin without."""
-    for name, callback in net.callbacks_:
-        state = _moved(states.get(name, {}), net.device)
-        if state and _has_state(callback):
-            callback.load_state_dict(state)
-        elif state:
-            for key, part in _parts(callback).items():
-                if key in state:
-                    part.load_state_dict(state[key])
-
-
-def _parts(callback):
-    return {key: part for key, part in vars(callback).items() if _has_state(part)}
-
-
-def _has_state(part):
-    has_both = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
-    return has_both and not isinstance(part, type)
 
 
 def _state_of_pass(so_far):
@@ -358,15 +327,6 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if "__tensor__" in value:
         return tensors[value["__tensor__"]]
     return {key: _unpack(item, tensors) for key, item in value.items()}
-
-
-def _moved(value: Any, device: torch.device | str) -> Any:
-    """Move the tensors of a restored value to a device."""
-    if isinstance(value, dict):
-        return {key: _moved(item, device) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_moved(item, device) for item in value]
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _portable(tensor: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
+from .._device import is_missing
 from ..modules import SparseAutoencoder, Workspace
 from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
 from ._loss import Loss
 from ._rules import mean_of_batches
+from ._states import load_states, states_of
 
 _EPS = 1e-8  # Adam's default
 
@@ -159,6 +161,17 @@ class SparseNet(NeuralNet):
             group["lr"] = self.learning_rate * self.data_scale**power
         self.initialize_callbacks()
         self._check_parts()
+
+    def move_to(self, device: torch.device) -> None:
+        """Go on, on another device, with all that has been learned."""
+        moments = self.optimizer_.state_dict()
+        self.device = str(device)
+        self.module_.to(device)
+        self.criterion_.to(device)
+        self.initialize_optimizer()
+        self.optimizer_.load_state_dict(moments)
+        load_states(self, states_of(self))
+        self.workspace_.clear()
 
     def _check_parts(self):
         offered = self.module_.offers | self.criterion_.offers
@@ -356,9 +369,10 @@ class SparseNet(NeuralNet):
 
     def __setstate__(self, state):
         # Not skorch's own: before 1.2 it asks torch for weights only, which refuses the module.
-        map_location = None if torch.cuda.is_available() else "cpu"
         buffer = io.BytesIO(state["net"])
-        self.__dict__.update(torch.load(buffer, map_location=map_location, weights_only=False))
+        self.__dict__.update(torch.load(buffer, map_location=_on_what_is_there, weights_only=False))
+        if hasattr(self, "module_"):
+            self.device = str(self.module_.decoder.dictionary.device)
 
     def divergence(self, loss, epoch):
         """Return the error that says that the loss of an epoch is no longer finite."""
@@ -366,3 +380,8 @@ class SparseNet(NeuralNet):
             f"The training loss became {loss} in epoch {epoch}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )
+
+
+def _on_what_is_there(storage: Any, location: str) -> Any:
+    """Leave on the CPU what was on a device that torch does not see here."""
+    return storage if is_missing(location) else None

@@ -200,15 +200,6 @@ def test_missing_or_unknown_device_is_refused(estimator, X):
         clone(estimator).set_params(device=missing).fit(X)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_codes_of_the_cpu(estimator, X):
-    on_cpu = clone(estimator).set_params(device="cpu").fit(X)
-    on_gpu = clone(estimator).set_params(device="cuda").fit(X)
-    assert_allclose(on_gpu.transform(X), on_cpu.transform(X), atol=1e-3)
-    assert_allclose(on_gpu.components_, on_cpu.components_, atol=1e-3)
-    pickle.loads(pickle.dumps(on_gpu)).transform(X)
-
-
 def with_parameter(*names):
     """Return every pair of an estimator and one of these parameters that it has."""
     pairs = [(e, name) for e in fast_estimators() for name in names if name in e.get_params()]

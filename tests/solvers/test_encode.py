@@ -41,17 +41,6 @@ def test_torch_in_torch_out(dtype):
     np.testing.assert_allclose(codes, sparse_encode(X, DICTIONARY, alpha=0.2), atol=1e-2)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-@pytest.mark.parametrize("positive", [False, True])
-def test_cuda_gives_the_answer_of_the_cpu(positive):
-    on_cpu = sparse_encode(X, DICTIONARY, alpha=0.2, positive=positive, tol=1e-8)
-    on_cuda = sparse_encode(
-        torch.tensor(X, device="cuda"), DICTIONARY, alpha=0.2, positive=positive, tol=1e-8
-    )
-    assert on_cuda.is_cuda
-    np.testing.assert_allclose(on_cuda.cpu(), on_cpu, atol=1e-3)
-
-
 def test_accepts_lists_frames_integers_and_read_only_memory(tmp_path):
     pd = pytest.importorskip("pandas")
     expected = sparse_encode(X, DICTIONARY, alpha=0.2)

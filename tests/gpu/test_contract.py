@@ -1,0 +1,152 @@
+"""What every estimator promises holds on a GPU, with the numbers of the CPU."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import GradSparseCoder, SAEEncoder, TopKSAE
+from skamort.estimators import fit_many
+from skamort.inspection import compare_encoders
+from skamort.metrics import amortization_gap
+from skamort.solvers import SOLVERS, duality_gap, sparse_encode, sparse_encode_path
+from skamort.training import ResampleDead, Schedule, TeachDead
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def on_cpu(estimator):
+    return clone(estimator).set_params(device="cpu")
+
+
+def assert_same(ours, theirs, X, atol=1e-6):
+    """Two fitted estimators have the same atoms and codes."""
+    assert_allclose(ours.components_, theirs.components_, atol=atol)
+    assert_allclose(ours.transform(X), theirs.transform(X), atol=atol)
+
+
+def test_fit(estimator, X):
+    assert_same(estimator.fit(X), on_cpu(estimator).fit(X), X)
+    assert estimator._torch_dtype_and_device()[1].type == "cuda"
+    assert estimator.score(X) == pytest.approx(on_cpu(estimator).fit(X).score(X), abs=1e-6)
+
+
+def test_partial_fit(estimator, X):
+    if not hasattr(estimator, "partial_fit"):
+        return
+    ours, theirs = estimator, on_cpu(estimator)
+    for chunk in np.array_split(X, 2):
+        ours.partial_fit(chunk)
+        theirs.partial_fit(chunk)
+    assert_same(ours, theirs, X)
+
+
+def test_sparse_output(estimator, X):
+    codes = estimator.set_params(sparse_output=True).fit(X).transform(X)
+    assert sparse.issparse(codes)
+    assert_allclose(codes.toarray(), estimator.set_params(sparse_output=False).transform(X))
+
+
+def test_memory_map(estimator, X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    stored = np.load(tmp_path / "X.npy", mmap_mode="r")
+    assert_same(estimator.fit(stored), on_cpu(estimator).fit(stored), X)
+
+
+def test_known_codes_and_known_dictionary(encoder, X):
+    known = np.maximum(np.random.default_rng(1).standard_normal((60, 12)), 0)
+    assert_same(encoder.fit(X, codes=known), on_cpu(encoder).fit(X, codes=known), X)
+    dictionary = np.random.default_rng(2).standard_normal((12, 6))
+    encoder = clone(encoder).set_params(dictionary=dictionary)
+    assert_same(encoder.fit(X), on_cpu(encoder).fit(X), X)
+
+
+SETTINGS = {
+    "schedule": {"schedule": Schedule(warmup=0.2, decay=0.4)},
+    "resample": {"dead_latents": ResampleDead(window=60)},
+    "auxk": {"dead_latents": TeachDead(window=60)},
+    "early stopping": {"early_stopping": True},
+    "clip": {"max_grad_norm": 0.1},
+    "mean": {"fit_intercept": "mean", "dict_init": "samples"},
+    "median": {"fit_intercept": "geometric_median", "dict_init": "k-means++"},
+    "weights": {"feature_weights": "variance"},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@pytest.mark.parametrize(
+    "model", [TopKSAE(12, k=2), TopKSAE(96, k=2), SAEEncoder(12)], ids=["topk", "wide", "l1"]
+)
+def test_settings(model, settings, X):
+    if "dead_latents" in settings and isinstance(model, SAEEncoder):
+        settings = {"dead_latents": ResampleDead(window=60)}
+    model = clone(model).set_params(max_iter=3, batch_size=16, random_state=0, **settings)
+    ours = clone(model).set_params(device="cuda").fit(X)
+    assert_same(ours, on_cpu(model).fit(X), X, atol=1e-5)
+
+
+def test_half_precision(encoder, X):
+    X = X.astype(np.float32)
+    ours = encoder.set_params(precision="bfloat16").fit(X)
+    assert_allclose(ours.components_, on_cpu(encoder).fit(X).components_, atol=0.1)
+
+
+def test_resume(encoder, X, tmp_path):
+    whole = clone(encoder.set_params(schedule=None)).fit(X)
+    encoder.set_params(checkpoint=str(tmp_path), max_iter=2).fit(X)
+    ours = encoder.set_params(max_iter=whole.max_iter).fit(X, resume=True)
+    assert_same(ours, whole, X)
+
+
+def test_fit_many(X):
+    model = TopKSAE(12, max_iter=3, random_state=0, device="cuda")
+    for ours in fit_many(model, X, {"k": [1, 2]}):
+        assert_same(ours, on_cpu(ours).fit(X), X)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("algorithm", SOLVERS)
+def test_solvers(algorithm, positive, X):
+    dictionary = np.random.default_rng(3).standard_normal((12, 6))
+    asked = {"algorithm": algorithm, "positive": positive, "alpha": 0.3, "n_nonzero_coefs": 2}
+    if algorithm == "topk_refined":
+        asked["init"] = np.abs(sparse_encode(X, dictionary, alpha=0.5))
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        ours = sparse_encode(torch.tensor(X).cuda(), dictionary, **asked)
+        theirs = sparse_encode(X, dictionary, engine="torch", **asked)
+    assert ours.is_cuda
+    assert_allclose(ours.cpu().numpy(), theirs, atol=1e-5)
+    gap = duality_gap(torch.tensor(X).cuda(), ours, dictionary, alpha=0.3, positive=positive)
+    assert_allclose(
+        gap.cpu().numpy(),
+        duality_gap(X, theirs, dictionary, alpha=0.3, positive=positive),
+        atol=1e-4,
+    )
+
+
+def test_path(X):
+    X = X[:15]
+    dictionary = np.random.default_rng(3).standard_normal((12, 6))
+    asked = {"algorithm": "fista", "tol": 1e-8, "alphas": [0.5, 0.3, 0.1]}
+    ours = sparse_encode_path(torch.tensor(X).cuda(), dictionary, **asked)
+    theirs = sparse_encode_path(X, dictionary, **asked)
+    for our, their in zip(ours, theirs, strict=True):
+        our = our.cpu().numpy() if isinstance(our, torch.Tensor) else our
+        assert_allclose(our, their, atol=1e-5)
+
+
+def test_metrics(X):
+    X = X[:15]
+    models = {
+        "SAE": SAEEncoder(12, max_iter=3, random_state=0, device="cuda").fit(X),
+        "coder": GradSparseCoder(12, max_iter=3, random_state=0, device="cuda").fit(X),
+    }
+    ours = amortization_gap(models["SAE"], X, alpha=0.1)
+    theirs = amortization_gap(on_cpu(models["SAE"]).fit(X), X, alpha=0.1)
+    assert ours.gap == pytest.approx(theirs.gap, rel=1e-3)
+    assert len(compare_encoders(models, X, X, alpha=0.1)) == 2

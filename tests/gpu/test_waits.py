@@ -1,0 +1,71 @@
+"""What a GPU is asked for: waits, uploads and operators, as budgets.
+
+Each is the difference between a long run and a short one, so that what happens once a run, a start
+or an end, does not count.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.solvers import sparse_encode
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+# Operators a step: what was reached, to be lowered, not raised.
+ENCODERS = {
+    "TopKSAE, dense": (TopKSAE(12, k=2), 40),
+    "TopKSAE, sparse": (TopKSAE(96, k=2), 64),
+    "SAEEncoder": (SAEEncoder(12), 40),
+    "MLPEncoder": (MLPEncoder(12, hidden_layer_sizes=(8,)), 46),
+    "WeightedSAE": (WeightedSAE(12), 41),
+    "LISTAEncoder": (LISTAEncoder(12), 76),
+}
+
+
+@pytest.fixture
+def counts(gpu):
+    if gpu is None:
+        pytest.skip("a real GPU does not count")
+    return gpu
+
+
+def per_unit(counts, run, short, long):
+    """Return what one unit more of a run asks for: waits, uploads, operators."""
+    totals = []
+    for length in (short, long):
+        counts.clear()
+        run(length)
+        totals.append(np.array(counts.totals()))
+    return (totals[1] - totals[0]) / (long - short)
+
+
+@pytest.mark.parametrize(("model", "most"), ENCODERS.values(), ids=ENCODERS)
+def test_a_training_step_does_not_wait(counts, model, most):
+    def train(n_steps):
+        X = np.random.default_rng(0).standard_normal((16 * n_steps, 6))
+        model.set_params(max_iter=1, batch_size=16, random_state=0, device="cuda").fit(X)
+
+    waits, uploads, operators = per_unit(counts, train, 4, 12)
+    assert waits < 0.2  # a start that waits once more or less is no step that does
+    assert uploads < 0.2
+    assert operators <= most
+
+
+# Waits an iteration, or a non-zero of a pursuit.
+SOLVERS = {"fista": 0.3, "lca": 0.5, "adam": 0.1, "omp": 2, "ormp": 2, "mp": 0}
+
+
+@pytest.mark.parametrize(("algorithm", "most"), SOLVERS.items(), ids=SOLVERS)
+def test_waits_of_a_solver(counts, algorithm, most):
+    X = torch.tensor(np.random.default_rng(0).standard_normal((30, 16))).cuda()
+    dictionary = np.random.default_rng(1).standard_normal((24, 16))
+
+    def solve(length):
+        limit = "n_nonzero_coefs" if algorithm in ("omp", "ormp", "mp") else "max_iter"
+        asked = {"alpha": 0.1, "tol": 0, limit: length}
+        sparse_encode(X, dictionary, algorithm=algorithm, **asked)
+
+    short, long = (2, 10) if algorithm in ("omp", "ormp", "mp") else (40, 80)
+    assert per_unit(counts, solve, short, long)[0] <= most
