@@ -94,6 +94,8 @@ class AmortizedCoder(BaseSparseCoder):
         The fitted teacher.
     encoder_ : object
         The fitted encoder.
+    n_iter_ : int
+        Number of epochs in which the encoder was trained.
     net_ : SparseNet
         The encoder's skorch net.
 
@@ -297,6 +299,11 @@ class AmortizedCoder(BaseSparseCoder):
     def net_(self):
         """The encoder's net, a SparseNet."""
         return self.encoder_.net_
+
+    @property
+    def n_iter_(self):
+        """Number of epochs in which the encoder was trained."""
+        return self.encoder_.n_iter_
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "encoder_")

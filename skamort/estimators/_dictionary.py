@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from .._fitted import is_fitted
-from .._rows import few_rows
+from .._rows import few_rows, rows_within
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
 from ._missing import fill_in
@@ -175,6 +175,27 @@ def drawn_rows(sample_weight, n_drawn, generator):
     waits /= sample_weight.double().cpu()
     rows = waits.topk(min(n_drawn, len(waits)), largest=False).indices
     return rows[waits[rows].isfinite()]
+
+
+def drawn_distinct_rows(X, shares, n_drawn, generator, sample_weight=None):
+    """Return numbers of rows drawn in proportion to shares without replacement, of equal ones at
+    most one; where X is too large to compare its rows, of all.
+
+    Which are drawn depends on neither the order of rows, nor whether one stands there repeatedly or
+    with as great a share, where some are repeated or weigh more than others.
+    """
+    if len(X) > rows_within(X.shape[1]):
+        return drawn_rows(shares, n_drawn, generator)
+    weights = torch.ones(len(X)) if sample_weight is None else sample_weight.cpu()
+    rows = weights.nonzero().flatten()
+    _, places = torch.unique(fill_in(X[rows].cpu(), torch.inf), dim=0, return_inverse=True)
+    n_distinct = int(places.max()) + 1
+    if n_distinct == len(rows) and (weights[rows] == weights[rows[0]]).all():
+        places = torch.arange(n_distinct)  # the order of the data costs no repeatability
+    totals = torch.zeros(n_distinct, dtype=torch.float64)
+    totals.index_add_(0, places, shares.cpu()[rows].double())
+    numbers = torch.empty_like(rows[:n_distinct]).scatter_(0, places, rows)
+    return numbers[drawn_rows(totals, n_drawn, generator)]
 
 
 def non_negative(atoms):

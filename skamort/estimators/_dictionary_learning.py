@@ -28,7 +28,7 @@ from .._rows import Rows
 from .._sample_weight import count_of
 from ..solvers import FISTA, CoordinateDescent, update_dictionary
 from ..training import Plateau
-from ._dictionary import drawn_rows
+from ._dictionary import drawn_distinct_rows
 from ._learned_dictionary import LearnedDictionary
 from ._missing import complete, fill_in
 from ._statistics import Statistics
@@ -52,6 +52,8 @@ _ONLINE_INFERENCE = {
 _MOST_MOMENTUM = 0.9
 # Iterations over which the objective must fall by `tol` of itself to go on.
 _PATIENCE = 10
+# Cosines of equal atoms differ from 1 by so many units of rounding at most.
+_ROUNDING = 100
 # Codes kept for warm starts, 1 GB of float32; beyond it every pass starts from zero.
 _WARM_ELEMENTS = 1 << 28
 
@@ -102,6 +104,7 @@ class DictionaryLearner:
         if self.begins_online:
             self.online(X, learned)
         self.alternate(X, learned)
+        self._part_equal(learned.atoms)
 
     def online(self, X: Rows, learned: LearnedDictionary) -> None:
         """Pass over the data once, updating the dictionary after each mini-batch.
@@ -136,7 +139,7 @@ class DictionaryLearner:
         losses = self._losses(X, codes, atoms, *weights)
         block, n_samples = (X, codes, *weights), count_of(X, *weights)
         unused = update_online([block], n_samples, atoms, statistics, self.positive_dict)
-        self._replace(atoms, unused, X, losses, encode)
+        self._replace(atoms, unused, X, losses, encode, *weights)
         return float(losses.sum())
 
     def alternate(self, X: Rows, learned: LearnedDictionary) -> None:
@@ -166,7 +169,8 @@ class DictionaryLearner:
             momentum = min(n_accelerated / (n_accelerated + 3), _MOST_MOMENTUM)
             step = learned.atoms - previous
             atoms = self._normalized(learned.atoms + momentum * step)
-            self._replace(atoms, unused, X, losses, self._encoder(atoms, _COLD_INFERENCE))
+            encode = self._encoder(atoms, _COLD_INFERENCE)
+            self._replace(atoms, unused, X, losses, encode, self.sample_weight)
 
     def _pass(self, X: Rows, codes: _WarmCodes, atoms: Tensor) -> tuple[Tensor, Statistics]:
         """Find the codes of all samples; return the objective of each, and the statistics."""
@@ -197,22 +201,42 @@ class DictionaryLearner:
         return losses if sample_weight is None else losses.mul_(sample_weight)
 
     def _replace(
-        self, atoms: Tensor, unused: Tensor, X: Tensor | Rows, losses: Tensor, encode: Encode
+        self,
+        atoms: Tensor,
+        unused: Tensor,
+        X: Tensor | Rows,
+        losses: Tensor,
+        encode: Encode,
+        sample_weight: Tensor | None = None,
     ) -> None:
         """Point unused atoms at what badly explained samples lack.
 
-        Samples are drawn with probabilities proportional to their losses. What they lack is
-        computed again: residuals of all samples would not fit in memory.
+        Distinct samples are drawn with probabilities proportional to their losses. What they lack
+        is computed again: residuals of all samples would not fit in memory.
         """
         if len(unused) == 0:
             return
-        samples = X[drawn_rows(losses, len(unused), self.generator)]
+        samples = X[drawn_distinct_rows(X, losses, len(unused), self.generator, sample_weight)]
         if len(samples) == 0:
             return
         images = encode(samples) @ atoms
         directions = self._normalized(fill_in(samples, images) - images)
         found = directions.square().sum(1) > 0
         atoms[unused[: len(found)][found]] = directions[found]
+
+    def _part_equal(self, atoms: Tensor) -> None:
+        """Give random directions to atoms that equal an earlier one up to rounding.
+
+        They explain nothing that it does not, and codes would not be unique.
+        """
+        cosines = (atoms @ atoms.T).triu(1)
+        cosines = cosines if self.positive else cosines.abs()
+        least = 1 - _ROUNDING * torch.finfo(atoms.dtype).eps
+        equal = (cosines > least).any(0).nonzero().flatten()
+        drawn = torch.randn(len(equal), atoms.shape[1], generator=self.generator)
+        directions = self._normalized(drawn.to(atoms))
+        found = (directions != 0).any(1)
+        atoms[equal[found]] = directions[found]
 
     def _normalized(self, directions: Tensor) -> Tensor:
         """Scale to unit norm, without what atoms must not have; 0 where nothing is left."""

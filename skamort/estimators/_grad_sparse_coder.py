@@ -194,9 +194,8 @@ class GradSparseCoder(
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0 of the rows, in memory. Only their ratios matter, and integers stand for as
-            many equal rows: up to rounding where all rows are one batch and none is drawn, to start
-            an atom or to replace an unused one (with "adam" up to its epsilon); else in
-            expectation. None: all rows weigh 1.
+            many equal rows: up to rounding where all rows are one batch and no atom starts as a row
+            (with "adam" up to its epsilon); else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, in memory or not: the dictionary becomes the unit-norm atoms that best
             reconstruct X from them.

@@ -29,7 +29,7 @@ from skamort._rows import Rows
 from skamort._sample_weight import scaled_to_mean_one
 from skamort.estimators import fit_many
 from skamort.estimators._center import geometric_median
-from skamort.estimators._dictionary import drawn_rows
+from skamort.estimators._dictionary import drawn_distinct_rows, drawn_rows
 from skamort.metrics import fraction_variance_unexplained
 from skamort.training import ReconstructionLoss, _data
 
@@ -112,6 +112,35 @@ def test_integers_stand_for_equal_rows_of_coders(coder):
     assert np.abs(one.components_ - clone(coder).fit(X).components_).max() > 1e-3
     if isinstance(coder, GradSparseCoder):
         assert_allclose(one.loss_curve_, other.loss_curve_, rtol=1e-6)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_atoms_drawn_anew_are_the_same_for_equal_rows_in_any_order(signed):
+    """Of 15 rows for 30 atoms many are unused, and some would end where others are."""
+    coder = GradSparseCoder(30, max_iter=25, positive_code=not signed, random_state=1)
+    rows, weights = X[:15], np.maximum(WEIGHTS[:15], 1)
+    order = np.random.default_rng(1).permutation(15)
+    one = clone(coder).fit(rows[order], sample_weight=weights[order])
+    other = clone(coder).fit(rows.repeat(weights.astype(int), axis=0))
+    assert_allclose(one.components_, other.components_, rtol=1e-6, atol=1e-8)
+    assert_allclose(one.transform(X), other.transform(X), rtol=1e-4, atol=1e-6)
+    cosines = np.triu(one.components_ @ one.components_.T, 1)
+    assert (np.abs(cosines) if signed else cosines).max() < 1 - 1e-13
+
+
+def test_rows_too_many_to_compare_are_drawn_by_themselves(monkeypatch):
+    shares, rows = torch.rand(60), torch.from_numpy(X)
+    by_themselves = drawn_rows(shares, 5, torch.Generator().manual_seed(0))
+    for elements in (60 * 8, 60):
+        monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", elements)
+        drawn = drawn_distinct_rows(rows, shares, 5, torch.Generator().manual_seed(0))
+        assert_array_equal(drawn, by_themselves)
+
+
+def test_equal_rows_are_drawn_once():
+    rows = torch.tensor([[1.0, torch.nan], [2.0, 0.0], [1.0, torch.nan], [1.0, 0.0], [2.0, 0.0]])
+    drawn = drawn_distinct_rows(rows, torch.ones(5), 5, torch.Generator().manual_seed(0))
+    assert sorted(row.nan_to_num(9).tolist() for row in rows[drawn]) == [[1, 0], [1, 9], [2, 0]]
 
 
 def test_integers_stand_for_equal_rows_of_the_published_descent():
