@@ -1,7 +1,7 @@
 """Numba: whether it is installed, and how every kernel is compiled.
 
 Importing this module imports nothing optional; a module of kernels, which decorates functions with
-`kernel` and `leaf`, may only be imported where `has_numba`.
+`kernel`, `leaf` and `part`, may only be imported where `has_numba`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
 # A kernel that allocates nothing and that other kernels call. It counts no references to its
 # arrays, which takes longer than the work on short ones.
 leaf = partial(kernel, _nrt=False)
+# One that becomes part of the kernels that call it. Called, there would be two of it in the process
+# that compiles, and the one that runs would round otherwise than the one in the cache.
+part = partial(leaf, forceinline=True)
 
 
 @contextmanager

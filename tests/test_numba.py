@@ -113,3 +113,16 @@ def test_without_numba_nothing_is_compiled(monkeypatch):
     with _numba.compile_times() as seconds:
         pass
     assert seconds == []
+
+
+@needs_numba
+def test_what_the_pursuit_calls_becomes_part_of_it():
+    """Or its last bits in the process that compiles would be others than from the cache."""
+    from numba.core.dispatcher import Dispatcher
+
+    from skamort.solvers import _omp_numba
+
+    own = [k for k in vars(_omp_numba).values() if isinstance(k, Dispatcher)]
+    called = [k for k in own if k.__module__ == _omp_numba.__name__ and k is not _omp_numba.pursue]
+    assert len(called) > 5
+    assert all(kernel.targetoptions["forceinline"] for kernel in called)

@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, leaf
+from .._numba import kernel, part
 from ._numba_tools import aligned_rows, argmax, hide, subtract_rows
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(512)
 
 
-@leaf
+@part
 def _start(s, cov, norms, c, left):
     """Correlations of sample s, and what an empty support leaves of every atom: all."""
     for m in range(len(norms)):
         c[m], left[m] = cov[s, m], norms[m]
 
 
-@leaf
+@part
 def _where(seen, features):
     """The features that a sample is observed in, into ``features``; how many they are."""
     n_seen = 0
@@ -41,7 +41,7 @@ def _where(seen, features):
     return n_seen
 
 
-@leaf
+@part
 def _products(j, dictionary, table, features, n_seen, weights, fresh):
     """Scalar products of atom j with all atoms, where a sample is observed.
 
@@ -58,7 +58,7 @@ def _products(j, dictionary, table, features, n_seen, weights, fresh):
     subtract_rows(fresh[: len(dictionary)], weights, table, features, n_seen)
 
 
-@leaf
+@part
 def _best_atom(c, left, least, positive, recursive, score):
     """The atom that OMP, or ORMP where recursive, adds next; -1 if no correlation is left."""
     if not recursive:
@@ -69,7 +69,7 @@ def _best_atom(c, left, least, positive, recursive, score):
     return argmax(score, True)
 
 
-@leaf
+@part
 def _orthogonalize(fresh, weights, k, rows, start, stop):
     """fresh -= sum of weights[k, i] rows[i] over i < k, four rows at a time."""
     done = k - k % 4
@@ -85,7 +85,7 @@ def _orthogonalize(fresh, weights, k, rows, start, stop):
             fresh[m] -= a * rows[i, m]
 
 
-@leaf
+@part
 def _join(j, k, norms, least, c, rows, factor, y, support):
     """Let atom j join as the k-th of the support; False if it depends on the others."""
     length = norms[j]
@@ -100,7 +100,7 @@ def _join(j, k, norms, least, c, rows, factor, y, support):
     return True
 
 
-@leaf
+@part
 def _update(
     k, dictionary, table, features, n_seen, weights, c, left, fresh, rows, factor, y, support,
     recursive,
@@ -124,7 +124,7 @@ def _update(
         c[support[i]] = 0
 
 
-@leaf
+@part
 def _solve(factor, y, k, z):
     """Coefficients from the triangular system."""
     for i in range(k):
@@ -135,7 +135,7 @@ def _solve(factor, y, k, z):
             z[m] -= factor[i, m] * z[i]
 
 
-@leaf
+@part
 def _drop_negative(old, new, support, k):
     """Go from old to new coefficients until the first vanish, and drop those; how many are left."""
     length, blocking = old.dtype.type(1), -1
@@ -151,7 +151,7 @@ def _drop_negative(old, new, support, k):
     return left
 
 
-@leaf
+@part
 def _residual(X, seen, s, dictionary, z, support, k, residual):
     """||x - z D||^2 of sample s in float64, where it is observed."""
     for f in range(len(residual)):
@@ -167,7 +167,7 @@ def _residual(X, seen, s, dictionary, z, support, k, residual):
     return total
 
 
-@leaf
+@part
 def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, residual):
     """Whether the support leaves at most ``enough`` of sample s.
 
@@ -182,7 +182,7 @@ def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, 
     return _residual(X, seen, s, dictionary, z, support, k, residual) <= enough
 
 
-@leaf
+@part
 def _energy(X, s):
     """||x||^2 of sample s in float64."""
     total = 0.0

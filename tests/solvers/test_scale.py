@@ -1,7 +1,6 @@
 """The unit of the data, of the dictionary and of alpha is no matter, up to what a dtype holds."""
 
 import warnings
-from itertools import product
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ CHOICES = [
 ]
 # They come as far as max_iter lets them.
 IMPRECISE = ("adam", "lca")
-DTYPES = [np.float32, np.float64]
 each_solver = pytest.mark.parametrize("solver", CHOICES, ids="-".join)
 
 
@@ -42,9 +40,11 @@ def problem(seed, dtype):
 
 
 @each_solver
-@pytest.mark.parametrize(("atoms_by", "data_by"), [(2.0**40, 1), (2.0**-40, 1), (1, 2.0**-40)])
+@pytest.mark.parametrize(("atoms_by", "data_by"), [(2.0**40, 2.0**-30), (2.0**-40, 1)])
 def test_powers_of_two_change_no_codes(solver, atoms_by, data_by):
-    for seed, (dtype, share) in enumerate(product(DTYPES, [0.0, 1e-2, 0.2])):
+    for seed, (dtype, share) in enumerate(
+        [(np.float32, 0.01), (np.float64, 0.0), (np.float32, 0.2)]
+    ):
         positive = seed % 2 == 1
         X, dictionary = problem(seed, dtype)
         alpha = share * float(np.abs(X @ dictionary.T).max())
@@ -78,7 +78,7 @@ def test_init_is_in_the_unit_of_the_codes(solver):
 
 
 @pytest.mark.parametrize("solver", [s for s in CHOICES if s[0] != "adam"], ids="-".join)
-@pytest.mark.parametrize(("data", "atoms"), [(1e20, 1e-20), (1e30, 1e-15), (1e-30, 1e15)])
+@pytest.mark.parametrize(("data", "atoms"), [(1e20, 1e-20), (1e-30, 1e15)])
 def test_codes_that_float32_cannot_hold_are_refused(solver, data, atoms):
     X, dictionary = problem(0, np.float64)
     expected, _ = encode(solver, X, dictionary, 0.2)
