@@ -8,10 +8,10 @@ from discovery import fast_estimators
 
 from skamort import AmortizedCoder, ITOCoder, SAEEncoder
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+KINDS = ["emulated", "real"] if torch.cuda.is_available() else ["emulated"]
 
 
-@pytest.fixture(params=["emulated", pytest.param("real", marks=needs_gpu)], autouse=True)
+@pytest.fixture(params=KINDS, autouse=True)
 def gpu(request):
     """Let torch see a GPU; give the counts of an emulated one, None for a real one."""
     if request.param == "real":
