@@ -8,6 +8,7 @@ import torch
 
 from skamort._rows import Rows
 from skamort.datasets import make_published_signal
+from skamort.estimators import _dictionary
 from skamort.estimators._learned_dictionary import LearnedDictionary
 from skamort.estimators._published_descent import PublishedDescent
 
@@ -73,6 +74,7 @@ def test_figures_are_complete():
 def test_columns_without_figures_are_not_drawn(monkeypatch):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(_dictionary, "DRAWN_IN", _dictionary.DRAWN_IN)  # which the module sets
     rows = {"SAE": {"published method": [0.4, 0.6], "better method": 0.9}, "ITO": {}}
     figure, ax = pyplot.subplots()
     load("_common").draw_bars(ax, rows)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from device import emulated_cuda
 from discovery import fast_estimators
+from sklearn.base import clone
 
 from skamort import AmortizedCoder, ITOCoder, SAEEncoder
 
@@ -31,7 +32,8 @@ def pytest_generate_tests(metafunc):
 
 
 def _settled(estimator):
-    """Return it, and what it is made of, with one algorithm on both devices and little to do."""
+    """Return a copy of it, and of its parts, with one algorithm on both devices, little to do."""
+    estimator = clone(estimator)
     exact = {"transform_tol": 1e-9, "algorithm": "fista", "transform_algorithm": "fista"}
     wanted = {**exact, "n_components": 12, "random_state": 0, "device": "cuda"}
     if isinstance(estimator, ITOCoder):
