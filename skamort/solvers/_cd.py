@@ -20,8 +20,13 @@ from torch import Tensor
 from .._engine import resolve_n_jobs
 from .._threads import run_in_threads
 from ._base import Compiled, Problem
+from ._blocks import row_blocks
 from ._cd_torch import solve_block
 from ._lasso import LassoSolver
+
+# Samples with entries missing have dictionaries small enough for a Gram block each: with fewer of
+# them at a time, these take less of the time to come by memory.
+_MASKED_BLOCKS, _LEAST_ROWS = 0.25, 64
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,23 @@ class CoordinateDescent(Compiled, LassoSolver):
         n_jobs = resolve_n_jobs(self.n_jobs)
         if problem.gram is not None:
             return self._solve_with_gram(X, problem, problem.gram, alpha, codes, n_jobs)
+        return self._solve_without_gram(X, problem, alpha, codes, n_jobs)
+
+    def _solve_without_gram(
+        self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor, n_jobs: int
+    ) -> tuple[Tensor, Tensor]:
         from ._cd_factored import solve_factored
 
-        return solve_factored(X, problem, alpha, self.tol, self.max_iter, codes, n_jobs)
+        times = 1 if problem.mask is None else _MASKED_BLOCKS
+        blocks = row_blocks(len(X), max(problem.dictionary.shape), times=times, least=_LEAST_ROWS)
+        parts = [
+            solve_factored(
+                X[rows], problem.of(rows), alpha[rows], self.tol, self.max_iter, codes[rows], n_jobs
+            )
+            for rows in blocks
+        ]
+        n_iter, gaps = zip(*parts, strict=True)
+        return torch.cat(n_iter), torch.cat(gaps)
 
     def _solve_with_gram(
         self, X: Tensor, problem: Problem, gram: Tensor, alpha: Tensor, codes: Tensor, n_jobs: int

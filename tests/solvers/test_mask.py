@@ -221,6 +221,18 @@ def test_samples_with_the_same_mask_have_the_codes_of_samples_with_their_own(sol
     assert (info.gap <= 1e-7 * (X**2).sum(axis=1)).all()
 
 
+def test_samples_of_every_block_have_their_own_mask(monkeypatch):
+    X, mask, dictionary = some_data()
+    options = {"alpha": 0.3, "tol": 1e-8}
+    whole, info = encode(X, mask, dictionary, **options)
+    for name, value in (("_MASKED_BLOCKS", 1e-9), ("_LEAST_ROWS", 8)):
+        monkeypatch.setattr(f"skamort.solvers._cd.{name}", value)
+    codes, other = encode(X, mask, dictionary, **options)
+    np.testing.assert_allclose(codes, whole, atol=1e-9)
+    np.testing.assert_array_equal(other.n_iter, info.n_iter)
+    assert other.converged.all()
+
+
 @each_lasso
 @pytest.mark.parametrize("size", [2.0**-90, 1.0, 2.0**90])
 def test_codes_scale_with_the_data(solver, size):
