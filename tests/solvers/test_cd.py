@@ -88,3 +88,15 @@ def test_correlations_far_below_zero(engine, offset):
     result = CoordinateDescent(engine=engine).solve(X, dictionary, alpha=alpha, positive=True)
     assert (result.gap <= 1e-3 * X.square().sum(dim=1)).all()
     assert result.converged.double().mean() > 0.98
+
+
+@needs_numba
+def test_codes_of_nearly_dependent_atoms_stay_small():
+    """What is left of an atom is rounded relative to the products that cancel."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        dictionary = rng.standard_normal((20, 5)) @ rng.standard_normal((5, 16))
+        dictionary += 1e-7 * rng.standard_normal(dictionary.shape)
+        X, dictionary = (torch.from_numpy(a) for a in (rng.standard_normal((3, 16)), dictionary))
+        solver = CoordinateDescent(tol=1e-8, max_iter=300, engine="numba")
+        assert solver.solve(X, dictionary, alpha=0.0, positive=True).codes.max() < 100
