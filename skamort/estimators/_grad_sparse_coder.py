@@ -44,10 +44,11 @@ from ._parameters import (
     L1Parameters,
 )
 from ._published_descent import PublishedDescent
-from ._solver_parameters import check_sparsity, encode, flops_per_sample
+from ._solver_parameters import check_sparsity, encode, flops_per_sample, goes_by_penalty
 from ._split_sign import SplitSign
 from ._statistics import Statistics
 from ._tasks import FitTask
+from ._usefulness import warn_of_codes
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -215,6 +216,7 @@ class GradSparseCoder(
         again = self.warm_start and hasattr(self, "components_")
         X, codes, weights = self._check_training_data(X, codes, sample_weight, fresh=not again)
         weights = None if weights is None else weights / weights.mean()
+        rows = X
         X, codes = self._standardize(X, codes, weights, fresh=True)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
@@ -222,6 +224,8 @@ class GradSparseCoder(
         self._keep(learned, [], generator)
         if not learned.converged:
             self._warn_not_converged()
+        alpha = self._transform_alpha() if goes_by_penalty(self, "transform_") else None
+        warn_of_codes(self, rows, alpha, self._fitted_center(rows[:1]))
         task.end()
         return self
 
@@ -512,8 +516,11 @@ class GradSparseCoder(
         step = flops_per_sample(self, n_iter, formula) + statistics
         return self.n_iter_all_starts_ * (n_samples * step + 2 * n_atoms * products)
 
+    def _transform_alpha(self):
+        return self.alpha_ if self.transform_alpha is None else self.transform_alpha
+
     def _encode_block(self, X):
-        alpha = self.alpha_ if self.transform_alpha is None else self.transform_alpha
+        alpha = self._transform_alpha()
         center = self._fitted_center(X)
         X = X if center is None else X - center
         codes = encode(self, X, alpha=alpha, positive=self.positive_code, prefix="transform_")

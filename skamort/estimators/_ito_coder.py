@@ -30,9 +30,10 @@ from ._parameters import (
     L1Parameters,
 )
 from ._sae import SAEEncoder
-from ._solver_parameters import check_sparsity, encode, flops_per_sample
+from ._solver_parameters import check_sparsity, encode, flops_per_sample, goes_by_penalty
 from ._split_sign import SplitSign, joined
 from ._tasks import FitTask
+from ._usefulness import warn_of_codes
 
 # What is known before `fit` where the dictionary is given.
 _KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "positive_code_")
@@ -163,6 +164,14 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
             If the data or the parameters break a rule.
         """
         task = FitTask(self, X, y, sample_weight)
+        rows = self._prepare(X, y, sample_weight)
+        center = None if self.intercept_ is None else torch.as_tensor(self.intercept_)
+        warn_of_codes(self, rows, self.alpha_ if goes_by_penalty(self) else None, center)
+        task.end()
+        return self
+
+    def _prepare(self, X, y=None, sample_weight=None):
+        """Find out all that coding needs; return the rows of X."""
         resolve_device(self.device, self)
         if self.dictionary is not None and self.estimator is not None:
             raise ValueError(
@@ -184,8 +193,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         self.alpha_ = self._find_alpha(rows, weights)
         self.positive_code_ = self._resolve_sign(rows)
         check_sparsity(self, len(self.components_))
-        task.end()
-        return self
+        return rows
 
     def _fit_estimator(self, X, y, weights):
         """Return the fitted estimator that owns the dictionary."""
@@ -241,7 +249,10 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         """Return itself, or before `fit` a copy that knows the given dictionary."""
         if "components_" in vars(self) or not self._is_stateless():
             return super()._ready()
-        return copy(self).fit(self.dictionary if X is None else X)
+        self._validate_params()
+        coder = copy(self)
+        coder._prepare(self.dictionary if X is None else X)
+        return coder
 
     def _is_stateless(self):
         """Whether nothing has to be found out from X before rows are coded."""

@@ -35,6 +35,14 @@ def _check_goes_by(owner, name, prefix):
         )
 
 
+def goes_by_penalty(owner, prefix=""):
+    """Whether the codes of an estimator minimize an L1 penalty."""
+    algorithm = getattr(owner, f"{prefix}algorithm")
+    limits = (getattr(owner, prefix + name) for name in ("n_nonzero_coefs", "residual_tol"))
+    is_lasso = algorithm == "auto" or not getattr(SOLVERS.get(algorithm), "is_k_sparse", True)
+    return is_lasso and all(limit is None for limit in limits)
+
+
 def encode(owner, X, *, alpha, positive, prefix="", init=None):
     """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name.
 

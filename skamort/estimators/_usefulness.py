@@ -1,15 +1,18 @@
-"""Whether a fit is of use: whether it explains rows of its own, and whether its latents live."""
+"""Whether a fit is of use: it explains rows of its own, by some codes, not most; latents live."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
-from .._rows import rows_within
+from .._rows import Rows, few_rows, rows_within
 from .._sample_weight import mean_of_rows
+from ..solvers import alpha_max
 from ..training import Job
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
@@ -18,11 +21,22 @@ _ROWS = {True: 256, False: 32}
 _DEAD = 0.1
 # Codes of zero and the mean as intercept explain nothing either, up to what training moves it.
 _TOLERANCE = 1e-3
+# Rows whose codes are sought again to be counted: a few.
+_COUNTED = 64
+# Share of the codes from which on they are not sparse.
+_DENSE = 0.5
+# A share of the length of rows that is rounding.
+_ROUNDING = 1e-6
 
 
 def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     """Warn of fits that reconstruct their own rows worse than the mean of these does."""
-    useless = sum(job.error is None and is_useless(job) for job in jobs)
+    looks = [_look(job) for job in jobs if job.error is None]
+    complaints = [complaint for _, complaint in looks if complaint]
+    if complaints:
+        more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
+        warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=3)
+    useless = sum(is_useless and not complaint for is_useless, complaint in looks)
     if not useless:
         return
     which = "the fit explains" if len(jobs) == 1 else f"{useless} of {len(jobs)} models explain"
@@ -59,14 +73,66 @@ def _dead_share(job: Job) -> float:
     return (frequency == 0).double().mean().item()
 
 
+def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | None) -> None:
+    """Warn of an L1 penalty that leaves no codes of rows of a fit, or most of them."""
+    if not alpha:
+        return
+    X = rows[few_rows(rows, _COUNTED)].to(coder._torch_dtype_and_device()[0])
+    active = (coder._encode_block(X) != 0).double().mean().item()
+    atoms = torch.as_tensor(coder.components_).to(X)
+    centered = (X if center is None else X - center.to(X)).nan_to_num()
+    positive = getattr(coder, "positive_code_", getattr(coder, "positive_code", True))
+    complaint = _complaint(active, alpha, centered, atoms, positive)
+    if complaint:
+        warnings.warn(f"{type(coder).__name__}: {complaint}", ConvergenceWarning, stacklevel=4)
+
+
+def _complaint(
+    active: float,
+    alpha: float,
+    X: Tensor,
+    atoms: Tensor,
+    positive: bool,
+    power: int = 1,
+    unit: float = 1.0,
+) -> str:
+    """Say what is wrong with a share of active codes of centered rows, if anything.
+
+    A code is worth its price where this power of it, by the power, is above alpha. Rows and alpha
+    are those of data that were divided by the unit.
+    """
+    if 0 < active <= _DENSE:
+        return ""
+    largest = float(alpha_max(X, atoms, positive=positive).max())
+    if not largest > _ROUNDING * float(X.abs().max()):
+        return ""  # there is nothing to code
+    alpha, largest = (price * unit**power for price in (alpha, largest**power / power))
+    told = f"at alpha={alpha:.3g}, where alpha_max, from which on none is left, is {largest:.3g}"
+    some = f"codes of {len(X)} rows looked at are"
+    if active:
+        return f"{active:.0%} of the {some} not zero {told}; raise alpha for sparse codes."
+    return f'all {some} zero {told}; lower alpha, or leave it at "auto".'
+
+
 @torch.no_grad()
-def is_useless(job: Job) -> bool:
-    """Tell whether a trained net reconstructs rows of its data worse than their mean does."""
+def _look(job: Job) -> tuple[bool, str]:
+    """Tell whether a trained net reconstructs rows of its data worse than their mean does, and what
+    is wrong with the share of codes that are not zero."""
     data, module = job.data, job.net.module_
     dictionary = module.decoder.dictionary
     count = min(len(data), _ROWS[data.in_memory], rows_within(len(dictionary)))
     X, _, weights = data.parts(data.values(torch.linspace(0, data.n_stored - 1, count).long()))
-    residual = module.encode_compactly(X).residual(dictionary, module.center(X))
+    codes, centered = module.encode_compactly(X), module.center(X)
+    residual = codes.residual(dictionary, centered)
     parts = residual, X - mean_of_rows(X, weights)
     unexplained, total = (mean_of_rows(part.square(), weights).sum().item() for part in parts)
-    return total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use either
+    is_useless = total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use
+    loss, alpha = job.net.criterion_, getattr(job.net.criterion_, "alpha", 0.0)
+    power = loss.degree - loss.penalty_degree if alpha else 0
+    if power < 1:
+        return is_useless, ""
+    active = float(codes.firing_counts().sum()) / (len(X) * len(dictionary))
+    if active and not job.net.converged_:
+        return is_useless, ""  # half of the codes are active where training begins
+    unit = job.net.unit
+    return is_useless, _complaint(active, alpha, centered, dictionary, True, power, unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def compare_encoders(
         except Exception as error:
             error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
             raise
+    _warn_of_zero_codes(rows)
     table = make_table(rows)
     return (table, models) if return_estimators else table
 
@@ -206,6 +208,18 @@ def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float
         "n_parameters": n_parameters_of(estimator),
         "sign": ">= 0" if found.positive else "any",
     }
+
+
+def _warn_of_zero_codes(rows: Mapping[str, Mapping[str, float | str]]) -> None:
+    """Say which encoders give no code: their gap says nothing of how well they find codes."""
+    silent = [name for name, row in rows.items() if row["l0"] == 0]
+    if silent:
+        warnings.warn(
+            f"compare_encoders: all codes of {', '.join(silent)} are zero, l0 0, and a gap is that "
+            "of zero codes; fit with an alpha below skamort.solvers.alpha_max of the data.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _recovery(estimator: Any, codes: Codes, task: _Task) -> dict[str, float]:

@@ -1,0 +1,64 @@
+"""A penalty that leaves no codes, or most of them, is told of."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import GradSparseCoder, ITOCoder, JumpReLUSAE, LISTAEncoder, SAEEncoder
+from skamort.inspection import compare_encoders
+from skamort.solvers import alpha_max
+
+X = np.random.default_rng(0).standard_normal((64, 6)).astype("f4")
+FEW = {"n_components": 12, "max_iter": 2, "random_state": 0}
+CODERS = [
+    SAEEncoder(12, learning_rate=0.1, random_state=0),
+    LISTAEncoder(**FEW),
+    JumpReLUSAE(**FEW),
+    GradSparseCoder(**FEW),
+    ITOCoder(dictionary=np.eye(6, dtype="f4")),
+]
+
+
+def complaints(coder, X):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        coder.fit(X)
+    assert all(issubclass(w.category, ConvergenceWarning) for w in caught)
+    return [str(w.message) for w in caught if "alpha_max" in str(w.message)]
+
+
+@pytest.mark.parametrize("coder", CODERS, ids=lambda coder: type(coder).__name__)
+@pytest.mark.parametrize("unit", [1, 2.0**-60])
+def test_no_code_at_all_is_told_with_the_alpha_from_which_on_there_is_none(coder, unit):
+    power = 2 if isinstance(coder, JumpReLUSAE) else 1
+    coder.set_params(alpha=50.0**power * unit**power)
+    told = complaints(coder, np.float32(unit) * X)
+    assert len(told) == 1
+    assert told[0].startswith(f"{type(coder).__name__}: all codes of ")
+    if isinstance(coder, ITOCoder):
+        largest = unit * alpha_max(X, np.eye(6, dtype="f4")).max()
+        assert f"alpha_max, from which on none is left, is {largest:.3g};" in told[0]
+
+
+@pytest.mark.parametrize("coder", CODERS[:-1], ids=lambda coder: type(coder).__name__)
+def test_the_default_is_not_complained_of(coder):
+    assert not complaints(coder.set_params(alpha="auto"), X)
+
+
+def test_dense_codes_are_told():
+    told = complaints(GradSparseCoder(6, alpha=1e-4, max_iter=2, random_state=0), np.abs(X))
+    assert "% of the codes of 64 rows looked at are not zero at alpha=0.0001" in told[0]
+
+
+def test_what_cannot_be_coded_and_codes_without_a_penalty_are_not_told():
+    assert not complaints(GradSparseCoder(**FEW), np.zeros((5, 6)))
+    assert not complaints(ITOCoder(dictionary=np.eye(6), n_nonzero_coefs=6), X.astype(float))
+    assert not complaints(SAEEncoder(alpha=0.0, **FEW), X)
+
+
+def test_a_comparison_names_who_gives_no_codes():
+    silent = ITOCoder(dictionary=np.eye(6, dtype="f4"), alpha=50.0)
+    with pytest.warns(UserWarning, match="compare_encoders: all codes of silent are zero, l0 0"):
+        compare_encoders({"silent": silent}, X, X, alpha=0.1)
