@@ -28,7 +28,7 @@ def sparsity_and_error(sae):
     return mean_l0(sae.transform(X)), 1 - sae.score(X)
 
 
-alphas = energy * np.array([3e-4, 1e-3, 3e-3, 1e-2, 3e-2])
+alphas = energy * np.array([3e-4, 1e-3, 3e-3, 1e-2])
 jumping = [JumpReLUSAE(alpha=alpha, **common).fit(X) for alpha in alphas]
 thresholds = [sae.net_.module_.activation.log_threshold.detach().exp().numpy() for sae in jumping]
 points = {"JumpReLUSAE": [sparsity_and_error(sae) for sae in jumping]}

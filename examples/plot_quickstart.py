@@ -19,11 +19,12 @@ X = load_digits().data / 16
 X_train, X_test = X[:1500], X[1500:]
 
 # %%
-# A sparse autoencoder finds codes in one product and a ReLU.
+# A sparse autoencoder finds codes in one product and a ReLU. The weight ``alpha`` of its L1 penalty
+# follows from the data.
 
-sae = SAEEncoder(n_components=100, alpha=0.1, random_state=0).fit(X_train)
+sae = SAEEncoder(n_components=100, random_state=0).fit(X_train)
 codes = sae.transform(X_test)
-print(f"{mean_l0(codes):.1f} of 100 codes are active in an image")
+print(f"alpha = {sae.alpha_:.3f}: {mean_l0(codes):.1f} of 100 codes are active in an image")
 print(f"{dead_fraction(codes):.0%} of the atoms are never used")
 print(f"they explain {sae.score(X_test):.1%} of the variance")
 
@@ -34,14 +35,14 @@ print(f"they explain {sae.score(X_test):.1%} of the variance")
 gap = amortization_gap(sae, X_test)
 print(gap)
 
-ito = ITOCoder(estimator=sae, alpha=0.1).fit(X_train)
+ito = ITOCoder(estimator=sae).fit(X_train)
 print(f"with optimized codes: {mean_l0(ito.transform(X_test)):.1f} active")
 print(f"gap that is left: {amortization_gap(ito, X_test).gap:.2g}")
 
 # %%
 # Sparse coding learns the dictionary with such codes from the start.
 
-coder = GradSparseCoder(n_components=100, alpha=0.1, random_state=0).fit(X_train)
+coder = GradSparseCoder(n_components=100, random_state=0).fit(X_train)
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
 for ax, estimator in zip(axes, [sae, coder], strict=True):
