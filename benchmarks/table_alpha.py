@@ -35,14 +35,14 @@ def load_data(activations, quick):
     whole = {
         "digits, raw": digits,
         "digits, standardized": StandardScaler().fit_transform(digits),
-        "photo patches": load_image_patches(5000, patch_size=8, random_state=0),
+        "photo patches": load_image_patches(2000, patch_size=8, random_state=0),
         "published signal": make_published_signal()[0],
-        "noise around 5": rng.normal(5, 1, (2500, 20)),
+        "noise around 5": rng.normal(5, 1, (2000, 20)),
     }
     data = {name: np.split(X, [3 * len(X) // 4]) for name, X in whole.items()}
     if activations:
         stored = np.load(activations)
-        data["SmolLM2 activations"] = [stored[n][:4000] for n in ("train", "test")]
+        data["SmolLM2 activations"] = [stored[n][:1500] for n in ("train", "test")]
     n_rows = 300 if quick else None
     return {
         name: [np.asarray(X[:n_rows], dtype=np.float32) for X in parts]
