@@ -49,9 +49,7 @@ print(f"{len(texts)} texts")
 words = TfidfVectorizer(
     token_pattern="[A-Za-z]{3,}", stop_words="english", min_df=5, max_df=0.2, sublinear_tf=True
 )
-sae = TopKSAE(
-    64, k=3, fit_intercept=True, dict_init="samples", learning_rate=3e-3, tol=2e-3, random_state=0
-)
+sae = TopKSAE(64, k=3, tol=2e-3, random_state=0)
 model = make_pipeline(words, sae).fit(texts)
 codes = model.transform(texts)
 counts = words.transform(texts)
