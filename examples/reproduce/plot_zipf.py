@@ -65,7 +65,14 @@ for known, case in cases.items():
                 dictionary=case.dictionary, alpha=INFERENCE_ALPHA, transform_tol=1e-4
             )
         else:
-            teacher = GradSparseCoder(16, alpha=ALPHA, n_init=10, tol=1e-4, transform_tol=1e-4)
+            teacher = GradSparseCoder(
+                16,
+                alpha=ALPHA,
+                fit_intercept=False,
+                n_init=10,
+                tol=1e-4,
+                transform_tol=1e-4,
+            )
         if known != "codes":
             teacher.set_params(random_state=seed).fit(case.X_train)
         for name, encoder in encoders.items():
