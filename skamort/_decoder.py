@@ -34,13 +34,18 @@ def dictionary_of(estimator: Any) -> np.ndarray:
 
 def decoder_of(estimator: Any, codes: Codes) -> tuple[np.ndarray, np.ndarray | float]:
     """Dictionary and intercept that decode the codes the estimator gave."""
+    dictionary, intercept = linear_decoder(estimator)
+    _check_decodes(estimator, codes, dictionary, intercept)
+    return dictionary, intercept
+
+
+def linear_decoder(estimator: Any) -> tuple[np.ndarray, np.ndarray | float]:
+    """Dictionary and intercept as the estimator holds them."""
     dictionary = dictionary_of(estimator)
     if getattr(estimator, "split_sign", False):
         dictionary = np.concatenate([dictionary, -dictionary])
     intercept = getattr(estimator, "intercept_", getattr(estimator, "mean_", None))
-    intercept = 0.0 if intercept is None else np.asarray(intercept)
-    _check_decodes(estimator, codes, dictionary, intercept)
-    return dictionary, intercept
+    return dictionary, 0.0 if intercept is None else np.asarray(intercept)
 
 
 def alpha_of(estimator: Any) -> float:
@@ -82,7 +87,9 @@ def positive_of(estimator: Any, codes: Codes) -> bool:
 
 def n_parameters_of(estimator: Any) -> int:
     """Numbers learned: those of the net, or else of dictionary and intercept, and of the estimator
-    inside that gives the first guess."""
+    inside that gives the first guess; of a Pipeline those of its last step."""
+    if hasattr(estimator, "n_parameters_"):
+        return estimator.n_parameters_
     if hasattr(estimator, "net_"):
         return sum(parameter.numel() for parameter in estimator.net_.module_.parameters())
     inner = getattr(estimator, "estimator_", None)

@@ -15,6 +15,7 @@ from .._decoder import decoder_of, dictionary_of, n_parameters_of
 from .._explained_variance import fraction_unexplained
 from .._fitted import fitted
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
+from .._pipeline import as_one_coder
 from .._validation import check_real
 from ..metrics import amortization_gap, dead_fraction, dictionary_mcc, latent_mcc, mean_l0
 from ._table import make_table
@@ -41,7 +42,10 @@ def compare_encoders(
     estimators : dict, list of (str, estimator) tuples or list of estimators
         Transformers with `components_` (or `dictionary`), of this package or any other, by name;
         without names they take those of their classes. What is fitted already is taken as it is;
-        the others are cloned and fitted on `X_train`.
+        the others are cloned and fitted on `X_train`. A :class:`sklearn.pipeline.Pipeline` is
+        compared in the space of X, to which its steps before the last must map back linearly, as a
+        StandardScaler or PCA does; its atoms are scaled to unit norm there, and its codes with
+        them, so that rows of the table compare.
     X_train : {array-like, sparse matrix} of shape (n_train_samples, n_features)
         Data to fit on.
     X_test : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -110,7 +114,7 @@ def compare_encoders(
     for name, estimator in named.items():
         try:
             models[name], seconds = _fit(estimator, X_train)
-            rows[name] = _measure(models[name], task, seconds)
+            rows[name] = _measure(as_one_coder(models[name]), task, seconds)
         except Exception as error:
             error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
             raise

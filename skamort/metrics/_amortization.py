@@ -17,6 +17,7 @@ import torch
 from .._decoder import alpha_of, decoder_of, positive_of
 from .._explained_variance import row_blocks
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
+from .._pipeline import as_one_coder
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import CoordinateDescent, duality_gap
 from ._reconstruction import objective_samples
@@ -153,14 +154,17 @@ def amortization_gap(
     estimator : object
         Fitted transformer with `components_` (or `dictionary`, as
         :class:`sklearn.decomposition.SparseCoder`), of this package or any other, whose codes
-        decode linearly. An `intercept_` (or `mean_`) is subtracted from X.
+        decode linearly. An `intercept_` (or `mean_`) is subtracted from X. Or a fitted
+        :class:`sklearn.pipeline.Pipeline` that ends in one and whose other steps map back linearly:
+        its atoms are taken in the space of X, of unit norm, and its codes with them.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data to encode.
     alpha : float, default=None
         Weight of the L1 norm. None takes the estimator's own: `transform_alpha` where it is set
         and weighs an L1 norm, else `alpha`.
     codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-        The estimator's codes of X, where they are at hand. None: ``estimator.transform(X)``.
+        The estimator's codes of X, where they are at hand; not of a Pipeline, whose codes have
+        another scale. None: ``estimator.transform(X)``.
     max_iter : int, default=2000
         Most rounds of coordinate descent on a sample. Too few widen the interval, no more.
     tol : float, default=1e-5
@@ -211,6 +215,7 @@ def amortization_gap(
     >>> found.gap_upper - found.gap < 1e-4
     True
     """
+    estimator = as_one_coder(estimator)
     max_iter, tol = check_integer(max_iter, "max_iter", 0), check_real(tol, "tol")
     alpha = check_real(alpha_of(estimator) if alpha is None else alpha, "alpha")
     data = check_dense_or_csr(X, "X")

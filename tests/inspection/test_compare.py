@@ -5,6 +5,8 @@ import pytest
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder, TruncatedSVD
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, PowerTransformer, StandardScaler
 
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators import ITOCoder, SAEEncoder
@@ -236,3 +238,57 @@ def test_sparse_data_have_the_figures_of_dense_ones():
     for name in set(COLUMNS[:6]) | {"n_parameters"}:
         for row in ("SAEEncoder", "TruncatedSVD"):
             assert table[name][row] == pytest.approx(expected[name][row], rel=1e-6, abs=1e-9)
+
+
+def scaler(scale=(1.0, 2.0, 0.5, 3.0, 1.0, 4.0)):
+    scaled = StandardScaler().fit(np.array([np.zeros(6), np.ones(6)]))
+    scaled.mean_, scaled.scale_ = np.arange(6.0), np.array(scale)
+    return scaled
+
+
+def test_errors_of_a_pipeline_are_those_in_the_space_of_X(signal):
+    """Of steps that only shift, or scale all alike, the figures are those of the coder alone."""
+    X_train, X_test = signal["X_train"], signal["X_test"]
+    for lead in (scaler(), PCA(4).fit(X_train)):
+        last = PCA(3).fit(lead.transform(X_train))
+        pipeline = make_pipeline(lead, "passthrough", last)
+        row = compare_encoders([pipeline], alpha=0.2, **signal).iloc[0]
+        X_hat = pipeline.inverse_transform(pipeline.transform(X_test))
+        assert row["fvu"] == pytest.approx(fraction_variance_unexplained(X_test, X_hat))
+        assert row["n_parameters"] == last.components_.size + last.mean_.any() * last.mean_.size
+    coder = SparseCoder(signal["dictionary"], transform_algorithm="lasso_cd", transform_alpha=0.2)
+    twice = SparseCoder(signal["dictionary"], transform_algorithm="lasso_cd", transform_alpha=0.1)
+    halved = scaler([2.0] * 6)
+    halved.mean_ = np.zeros(6)
+    for kind in (np.asarray, sparse.csr_array):
+        twice.transform = lambda X, kind=kind: kind(SparseCoder.transform(twice, X))
+        pipeline = make_pipeline(halved, twice)
+        table = compare_encoders({"alone": coder, "halved": pipeline}, alpha=0.2, **signal)
+        for column in COLUMNS[:8]:
+            assert table[column]["halved"] == pytest.approx(table[column]["alone"], abs=1e-3)
+    assert table["gap_upper"]["halved"] < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_pipeline_is_fitted_and_returned(signal):
+    pipeline = make_pipeline(StandardScaler(), SAEEncoder(8, max_iter=2, random_state=0))
+    table, models = compare_encoders({"p": pipeline}, alpha=0.1, return_estimators=True, **signal)
+    found = amortization_gap(models["p"], signal["X_test"], 0.1)
+    assert table["gap"]["p"] == pytest.approx(found.gap)
+    assert table["sign"]["p"] == ">= 0"
+    with pytest.raises(ValueError, match="no L1 weight of its own"):
+        amortization_gap(models["p"], signal["X_test"])
+
+
+@pytest.mark.parametrize(
+    ("lead", "error", "message"),
+    [
+        (PowerTransformer(), ValueError, "do not map back linearly"),
+        (Normalizer(), TypeError, "'normalizer' has no inverse_transform"),
+    ],
+)
+def test_a_pipeline_without_a_way_back_is_refused(signal, lead, error, message):
+    skewed = {**signal, "X_train": np.exp(signal["X_train"]), "X_test": np.exp(signal["X_test"])}
+    pipeline = make_pipeline(lead, PCA(2))
+    with pytest.raises(error, match=message):
+        compare_encoders([pipeline], alpha=0.1, **skewed)

@@ -270,8 +270,8 @@ def test_bad_input(problem):
         amortization_gap(encoder, np.full((2, 4), np.nan), 0.1)
     with pytest.raises(NotFittedError):
         amortization_gap(DictionaryLearning(), X, 0.1)
-    with pytest.raises(TypeError, match=r"Pipeline has no dictionary.*pass the fitted coder"):
-        amortization_gap(make_pipeline(StandardScaler(), PCA(2)).fit(X), X, 0.1)
+    with pytest.raises(TypeError, match=r"StandardScaler has no dictionary.*pass the fitted coder"):
+        amortization_gap(make_pipeline(PCA(2), StandardScaler()).fit(X), X, 0.1)
     with pytest.raises(ValueError, match=r"transform gives 3 codes a sample, but the dictionary"):
         amortization_gap(Encoder(dictionary, lambda X: X[:, :3]), X, 0.1)
     broken = np.concatenate([np.zeros((1, 4)), dictionary])
