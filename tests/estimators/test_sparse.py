@@ -114,7 +114,9 @@ WEIGHTED = [
 @pytest.mark.parametrize("encoder", WEIGHTED, ids=lambda encoder: type(encoder).__name__)
 def test_weights_of_large_data_count_as_those_of_dense_ones(X, encoder, most_rows):
     most_rows(440)
-    encoder = clone(encoder).set_params(n_components=16, max_iter=5, random_state=0)
+    encoder = clone(encoder).set_params(
+        n_components=16, max_iter=5, learning_rate=1e-3, random_state=0
+    )
     weights = np.random.default_rng(0).integers(0, 4, X.shape[0])
     expected = clone(encoder).fit(X.toarray(), sample_weight=weights)
     encoder.fit(X, sample_weight=weights)
