@@ -70,7 +70,9 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             nothing is drawn from them, else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
             Known codes, in memory or not. The encoder then regresses on them by `code_loss`, and an
-            unknown dictionary becomes the unit-norm atoms that best reconstruct X from them.
+            unknown dictionary becomes the unit-norm atoms that best reconstruct X from them. What
+            belongs to the reconstruction of X, a penalty, `feature_weights` and `multi_topk`, plays
+            no part; `TeachDead` ("auxk") is refused.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known: minus the cosine similarity of each latent with
             its target, averaged over latents, or the squared error.
@@ -137,11 +139,11 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         data = self._check_training_data(X, codes, sample_weight, reset=fresh)
         self._resolve(data, fresh, is_chunk=True)
         if fresh:
-            self._initialize(data, y)
+            self._initialize(data, y, code_loss)
         else:
             self._take_changes(data)
         data = data.divided_by(self._unit)
-        loss = self._choose_loss(data, code_loss)
+        loss = self._choose_loss(data, code_loss, self._dictionary)
         job = self._make_job(data, loss, 1)
         self._run(job)
         self._finish_training(job)
@@ -174,11 +176,11 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         schedule = self._make_schedule()
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
-            self._initialize(data, y, None if checkpoint is None else checkpoint.seed_)
+            self._initialize(data, y, code_loss, None if checkpoint is None else checkpoint.seed_)
         else:
             self._take_changes(data)
         data = data.divided_by(self._unit)
-        loss = self._choose_loss(data, code_loss)
+        loss = self._choose_loss(data, code_loss, self._dictionary)
         return self._make_job(data, loss, self.max_iter_, held_out_fraction, schedule, checkpoint)
 
     def _run(self, job):
@@ -253,7 +255,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         )
         return checkpoint.open(identity_of(self, data, schedule is not None), resume)
 
-    def _initialize(self, data, y, seed=None):
+    def _initialize(self, data, y, code_loss, seed=None):
         """Build the net, its weights and its random stream, for data divided by their unit."""
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -273,7 +275,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         module = self._make_module(centered, decoder, generator, weights)
-        loss = self._make_weighted_loss(dictionary)
+        loss = self._choose_loss(data, code_loss, dictionary)
         if codes is None:
             few = few_rows(X, _SCALING_ROWS)
             loss.sample_weight = None if weights is None else weights[few]
@@ -334,7 +336,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
 
     def _make_job(self, data, loss, n_epochs, held_out_fraction=0, schedule=None, checkpoint=None):
         """Tell the net what to minimize and for how long; return the run of its training."""
-        self.net_.criterion_ = loss
+        self.net_.minimize(loss)
         self.net_.max_epochs = n_epochs
         training, held_out = self._split(data, held_out_fraction)
         return Job(self.net_, data, training, held_out, schedule, checkpoint)
@@ -345,14 +347,10 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if job.data.codes_known and job.net.criterion_.degree == 0:
             self._match_scale(job.data)
 
-    def _choose_loss(self, data, code_loss):
-        """Return what training minimizes."""
+    def _choose_loss(self, data, code_loss, like):
+        """Return what training minimizes, on the device and of the dtype of a tensor."""
         if data.codes_known:
-            return CodeRegressionLoss(code_loss).to(self._dictionary)
-        return self._make_weighted_loss(self._dictionary)
-
-    def _make_weighted_loss(self, like):
-        """Return the loss that learns a dictionary, on the device and of the dtype of a tensor."""
+            return CodeRegressionLoss(code_loss).to(like)
         weights = self.feature_weights_
         weights = None if weights is None else torch.as_tensor(weights).to(like)
         loss = self._make_loss(weights).to(like)

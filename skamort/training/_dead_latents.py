@@ -137,7 +137,7 @@ class DeadLatents(Setting):
 class TeachDead(DeadLatents):
     """Let the loss teach dead latents to reconstruct what the living leave over (AuxK).
 
-    See `SparseCodingLoss`.
+    See `SparseCodingLoss`. Where codes are known nothing is reconstructed, and it is refused.
 
     Parameters
     ----------

@@ -149,7 +149,7 @@ class SparseNet(NeuralNet):
     def initialize(self):
         """Make all parts ready; refuse those that do not go together."""
         super().initialize()
-        self._check_parts()
+        self._check_parts(self.criterion_)
         return self
 
     def renew(self, **settings: Any) -> None:
@@ -160,7 +160,6 @@ class SparseNet(NeuralNet):
             power = self.unit_power(group["params"][0])
             group["lr"] = self.learning_rate * self.data_scale**power
         self.initialize_callbacks()
-        self._check_parts()
 
     def move_to(self, device: torch.device) -> None:
         """Go on, on another device, with all that has been learned."""
@@ -173,9 +172,16 @@ class SparseNet(NeuralNet):
         load_states(self, states_of(self))
         self.workspace_.clear()
 
-    def _check_parts(self):
-        offered = self.module_.offers | self.criterion_.offers
-        for part in [self.criterion_, *(callback for _, callback in self.callbacks_)]:
+    def minimize(self, loss: Loss) -> None:
+        """Minimize another loss from now on; refuse one that does not go with the other parts."""
+        self._check_parts(loss)
+        self.criterion_ = loss
+        for group in self.optimizer_.param_groups:
+            group["eps"] = self._eps(group["params"][0])
+
+    def _check_parts(self, loss):
+        offered = self.module_.offers | loss.offers
+        for part in [loss, *(callback for _, callback in self.callbacks_)]:
             missing = getattr(part, "requires", frozenset()) - offered
             if missing:
                 raise ValueError(
@@ -191,16 +197,23 @@ class SparseNet(NeuralNet):
             if parameter.requires_grad:
                 groups.setdefault(self.unit_power(parameter), []).append(parameter)
         rate, unit = self.learning_rate, self.data_scale
-        # Gradients shrink with the square of the data: small data must not drown in Adam's eps.
-        eps = _EPS * min(1.0, unit**2)
         # One fused kernel: on the CPU ten times faster than the default loop on large dictionaries.
         self.optimizer_ = torch.optim.Adam(
-            [{"params": p, "lr": rate * unit**power} for power, p in groups.items() if p],
+            [
+                {"params": p, "lr": rate * unit**power, "eps": self._eps(p[0])}
+                for power, p in groups.items()
+                if p
+            ],
             lr=rate,
-            eps=eps,
             fused=True,
         )
         return self
+
+    def _eps(self, parameter):
+        """Return Adam's eps, in which the gradients of small data must not drown."""
+        if self.criterion_.degree == 2:  # below the unit of every gradient is enough
+            return _EPS * min(1.0, self.data_scale**2)
+        return _EPS * self.gradient_unit(parameter)
 
     def unit_power(self, parameter):
         """Return the power of the data's unit that a parameter has."""

@@ -1,5 +1,6 @@
 """Parameters that are objects with parameters: Schedule, Checkpoint, ResampleDead, TeachDead."""
 
+import functools
 import pickle
 from importlib.util import find_spec
 
@@ -13,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 
 from skamort import ITOCoder, JumpReLUSAE, LISTAEncoder, SAEEncoder, TopKSAE
+from skamort.estimators import fit_many
 from skamort.training import Checkpoint, ResampleDead, Schedule, TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -234,3 +236,22 @@ def test_a_callback_that_the_encoder_cannot_serve_is_refused(encoder, callback, 
     with pytest.raises(ValueError, match=told):
         encoder.set_params(callbacks=[callback], **QUICK).fit(X)
     assert not hasattr(encoder, "net_")
+
+
+@pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
+@pytest.mark.parametrize("given", [{"dead_latents": "auxk"}, {"callbacks": [TeachDead(window=9)]}])
+def test_known_codes_leave_the_dead_nothing_to_reconstruct(given, code_loss):
+    known = {"codes": np.ones((len(X), QUICK["n_components"])), "code_loss": code_loss}
+    told = "TeachDead requires dead of the model and its loss, which offer latent_rows"
+    sae = TopKSAE(k=1, **given, **QUICK)
+    for fit in (sae.fit, sae.partial_fit, functools.partial(fit_many, sae, param_grid={})):
+        with pytest.raises(ValueError, match=told):
+            fit(X, **known)
+        assert not hasattr(sae, "net_")
+    codes = sae.fit(X).set_params(warm_start=True).transform(X)
+    for fit in (sae.fit, sae.partial_fit):
+        with pytest.raises(ValueError, match=told):
+            fit(X, **known)
+        assert_array_equal(sae.transform(X), codes)
+    sae.set_params(dead_latents=None, callbacks=None).fit(X, **known)
+    assert sae.set_params(**given).fit(X).n_iter_ == 3 * QUICK["max_iter"]

@@ -8,7 +8,7 @@ from on_disk import OnDisk
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, JumpReLUSAE, TopKSAE, _rows
+from skamort import GradSparseCoder, JumpReLUSAE, SAEEncoder, TopKSAE, _rows
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators import fit_many
 from skamort.estimators._base_trained import BaseTrainedEncoder
@@ -183,3 +183,21 @@ def test_dictionary_learning_takes_all_that_float64_holds(size):
     assert coder.set_params(alpha=0.1 * size).fit(size * X).score(size * X) == pytest.approx(
         expected, abs=1e-6
     )
+
+
+@pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
+def test_known_codes_are_learned_alike_in_any_unit(signal, code_loss):
+    X, codes = (part.astype(float) for part in signal)
+    sae = SAEEncoder(12, fit_intercept=True, max_iter=4, batch_size=64, random_state=0)
+
+    def codes_in(unit):
+        known = {"codes": unit * codes, "code_loss": code_loss}
+        models = [clone(sae).fit(unit * X, **known)]
+        models += fit_many(sae, unit * X, {"tol": [1e-4, 1e-5]}, **known)
+        return np.stack([model.transform(unit * X) for model in models]) / unit
+
+    expected = codes_in(1)
+    # The eps of the squared error is below the unit of all gradients, not that of each.
+    close = {"rtol": 0, "atol": 1e-10 if code_loss == "cosine" else 1e-5}
+    for unit in (1e-6, 4e-3, 1e4):
+        assert_allclose(codes_in(unit), expected, **close)

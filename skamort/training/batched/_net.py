@@ -65,7 +65,9 @@ class BatchedNet:
         self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
         self.n_steps = 0
         self.betas = nets[0].optimizer_.defaults["betas"]
-        self.rates = torch.stack([self._rates(net) for net in nets])
+        self.rates, self.eps = (
+            torch.stack([self._of_numbers(net, key) for net in nets]) for key in ("lr", "eps")
+        )
         self.settings = self._read_settings(nets)
         self.workspace = Workspace()
         self.is_compiled = self._can_be_compiled()
@@ -86,20 +88,20 @@ class BatchedNet:
             for net in nets
         )
 
-    def _rates(self, net: SparseNet) -> Tensor:
-        """Return the step size of each number that a net learns."""
-        rates = torch.empty_like(self.learned[0])
+    def _of_numbers(self, net: SparseNet, key: str) -> Tensor:
+        """Return a setting of the optimizer for each number that a net learns."""
+        settings = torch.empty_like(self.learned[0])
         names = {parameter: name for name, parameter in net.module_.named_parameters()}
         for group in net.optimizer_.param_groups:
             for parameter in group["params"]:
                 start, stop, _ = self.layout[names[parameter]]
-                rates[start:stop] = group["lr"]
-        return rates
+                settings[start:stop] = group[key]
+        return settings
 
     def _read_settings(self, nets: list[SparseNet]) -> dict[str, Tensor]:
         """Return what may differ from model to model, a row each."""
         losses = [net.criterion_ for net in nets]
-        columns: dict[str, list] = {"eps": [net.optimizer_.defaults["eps"] for net in nets]}
+        columns: dict[str, list] = {}
         max_norms = [_max_norm(net) for net in nets]
         if min(max_norms) < inf:
             columns["max_norm"] = max_norms
@@ -138,7 +140,7 @@ class BatchedNet:
 
     def keep(self, models: list[int]) -> None:
         """Go on with some of the models."""
-        for name in ("learned", "mean", "square", "rates"):
+        for name in ("learned", "mean", "square", "rates", "eps"):
             setattr(self, name, getattr(self, name)[models])
         self.activations = [self.activations[model] for model in models]
         self.fixed = {name: value[models] for name, value in self.fixed.items()}
@@ -210,7 +212,7 @@ class BatchedNet:
         self.mean.lerp_(self.grad, 1 - decays[0])
         self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
         shares = [1 - decay**self.n_steps for decay in decays]  # of a moment that has been seen
-        scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.settings["eps"].unsqueeze(1))
+        scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.eps)
         rates = self.rates
         if set(factors) != {1.0}:
             rates = rates * rates.new_tensor(factors).unsqueeze(1)
