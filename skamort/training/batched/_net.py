@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import inf
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ class BatchedNet:
 
     def _read_settings(self, nets: list[SparseNet]) -> dict[str, Tensor]:
         """Return what may differ from model to model, a row each."""
-        losses = [net.criterion_ for net in nets]
+        losses: list[Any] = [net.criterion_ for net in nets]
         columns: dict[str, list] = {}
         max_norms = [_max_norm(net) for net in nets]
         if min(max_norms) < inf:
