@@ -47,7 +47,7 @@ class GradientPursuit(Pursuit):
     """
 
     def _pursue_steps(
-        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
         support = torch.zeros_like(codes, dtype=torch.bool)
@@ -65,7 +65,8 @@ class GradientPursuit(Pursuit):
             left = X - moved @ dictionary
             # Clipping may spoil a step; the residual must not grow.
             better = left.square().sum(dim=1) <= residual.square().sum(dim=1)
-            better &= squared_norm(residual) > enough
+            if enough is not None:
+                better &= squared_norm(residual) > enough
             codes.copy_(torch.where(better[:, None], moved, codes))
             residual = torch.where(better[:, None], left, residual)
             n_iter += (energy > 0) & better

@@ -46,7 +46,7 @@ class MP(Pursuit):
     """
 
     def _pursue_steps(
-        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         dictionary, positive = problem.atoms, problem.positive
         lengths = dictionary.norm(dim=1)
@@ -57,7 +57,8 @@ class MP(Pursuit):
             best = (fit.clamp(min=0) if positive else fit.abs()).argmax(dim=1, keepdim=True)
             value = fit.gather(1, best)
             step = (value.clamp(min=0) if positive else value) / lengths[best]
-            step = torch.where((squared_norm(residual) > enough)[:, None], step, 0)
+            if enough is not None:
+                step = torch.where((squared_norm(residual) > enough)[:, None], step, 0)
             codes.scatter_add_(1, best, step)
             residual = residual - step * dictionary[best[:, 0]]
             n_iter += (step != 0)[:, 0]

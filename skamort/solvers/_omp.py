@@ -86,7 +86,7 @@ class OMP(Compiled, Pursuit):
         return len(dictionary) <= min(most, 1 << 14)
 
     def _pursue_steps(
-        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         if self._engine_for(problem) == "numba":
             return self._pursue_compiled(X, problem, k, enough, codes)
@@ -98,10 +98,12 @@ class OMP(Compiled, Pursuit):
         return pursue_by_gram(X, atoms, gram, k, self._recursive, enough, codes)
 
     def _pursue_compiled(
-        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         from ._omp_numba import pursue
 
+        if enough is None:  # numba has no optional arrays
+            enough = torch.full((len(X),), -torch.inf, dtype=torch.float64)
         n_iter = torch.zeros(len(X), dtype=torch.int64)
         residual = torch.zeros(len(X), dtype=torch.float64)
         atoms, gram = problem.atoms, problem.gram

@@ -28,7 +28,7 @@ def pursue_by_gram(
     gram: Tensor,
     k: int,
     recursive: bool,
-    enough: Tensor,
+    enough: Tensor | None,
     codes: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Signed pursuit for a block; codes are written, iterations and ||x - z D||^2 returned."""
@@ -51,7 +51,8 @@ def pursue_by_gram(
         shares = torch.bmm(inner[:, None, :], known)
         length = norms[chosen] - shares.square().sum(dim=(1, 2))
         live = (best.square() > floor * norms[chosen]) & (length > least[chosen])
-        live &= ~_is_near(X, dictionary, support[:, :step], known, y[:, :step], enough)
+        if enough is not None:
+            live &= ~_is_near(X, dictionary, support[:, :step], known, y[:, :step], enough)
         if not live.any():
             break
         inverse = torch.where(live, length.rsqrt(), 0)

@@ -18,7 +18,7 @@ from ._pursuit import least_left, squared_norm
 
 
 def pursue_signed(
-    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor, codes: Tensor
+    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor | None, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
     n_samples, n_features = X.shape
@@ -40,7 +40,8 @@ def pursue_signed(
         shares, q = _orthogonalize(atom, basis[:, :step])
         length = q.norm(dim=1)
         live = (best.square() > floor * norm) & (length.square() > rest)
-        live &= squared_norm(residual) > enough
+        if enough is not None:
+            live &= squared_norm(residual) > enough
         if not live.any():
             break
         q = torch.where(live[:, None], q / length[:, None], 0)
@@ -67,7 +68,7 @@ def _orthogonalize(atom: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pursue_positive(
-    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor, codes: Tensor
+    X: Tensor, problem: Problem, k: int, recursive: bool, enough: Tensor | None, codes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Non-negative least squares on each sample's support after every atom that joins."""
     n_samples, dictionary, gram = len(X), problem.atoms, problem.gram
@@ -88,7 +89,9 @@ def pursue_positive(
         best, chosen = score.max(dim=1)
         correlation, norm = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms))
         known = correlation.square() > floor * norm
-        live = (best > 0) & known & (active.sum(dim=1) < k) & (squared_norm(residual) > enough)
+        live = (best > 0) & known & (active.sum(dim=1) < k)
+        if enough is not None:
+            live &= squared_norm(residual) > enough
         if not live.any():
             break
         n_iter += live

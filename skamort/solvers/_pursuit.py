@@ -53,7 +53,9 @@ class Pursuit(KSparseSolver):
     def _pursue_block(
         self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        steps = k if self.residual_tol is None else min(k, _FIRST_STEPS)
+        if self.residual_tol is None:
+            return self._pursue_steps(X, problem, k, None, codes.zero_())
+        steps = min(k, _FIRST_STEPS)
         n_iter, residual = self._pursue_steps(X, problem, steps, enough, codes.zero_())
         while steps < k and (left := (residual > enough).nonzero()[:, 0]).numel():
             steps = min(k, _GROWTH * steps)
@@ -66,12 +68,12 @@ class Pursuit(KSparseSolver):
 
     @abstractmethod
     def _pursue_steps(
-        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Find codes of a block in place, from zero, of at most k non-zeros.
 
-        A sample is done where its residual is ``enough``, of shape (n_samples,), float64. Returns
-        the iterations, and ||x - z D||^2 in float64.
+        A sample is done where its squared residual is ``enough``, of shape (n_samples,), float64;
+        None: no residual is. Returns the iterations, and ||x - z D||^2 in float64.
         """
 
 

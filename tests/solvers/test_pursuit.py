@@ -1,6 +1,7 @@
 """Pursuits to a residual tolerance."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,18 @@ from ksparse import OMPWithoutGram, ORMPWithoutGram, problems
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import orthogonal_mp
 
-from skamort.solvers import sparse_encode
+from skamort.solvers import (
+    MP,
+    OMP,
+    ORMP,
+    GradientPursuit,
+    _gradient_pursuit,
+    _mp,
+    _omp_gram,
+    _omp_torch,
+    sparse_encode,
+)
+from skamort.solvers._pursuit import squared_norm
 
 EXAMPLES = settings(max_examples=40, deadline=None)
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
@@ -121,3 +133,24 @@ def test_solvers_without_tolerance_refuse_it(wide):
     for options in ({"algorithm": "iht"}, {"alpha": 0.1}):
         with pytest.raises(ValueError, match=r"has no residual_tol; choose one of \['gradient_pur"):
             sparse_encode(*wide, residual_tol=1.0, **options)
+
+
+TORCH = [kind(4, engine="torch") for kind in (OMP, ORMP, OMPWithoutGram, ORMPWithoutGram)]
+TORCH += [MP(4), GradientPursuit(4)]
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("solver", TORCH, ids=lambda solver: type(solver).__name__)
+def test_only_a_tolerance_costs_a_residual_a_step(solver, positive, monkeypatch):
+    measured = []
+    for module in (_gradient_pursuit, _mp, _omp_gram, _omp_torch):
+        record = lambda residual: (measured.append(residual), squared_norm(residual))[1]  # noqa: E731
+        monkeypatch.setattr(module, "squared_norm", record)
+    draw = torch.Generator().manual_seed(0)
+    X, dictionary = (torch.randn(n, 9, generator=draw, dtype=torch.float64) for n in (30, 14))
+    plain = solver.solve(X, dictionary, positive=positive)
+    assert len(measured) == 1
+    exact = replace(solver, residual_tol=0.0).solve(X, dictionary, positive=positive)
+    assert len(measured) > 4
+    assert torch.equal(exact.codes, plain.codes)
+    assert torch.equal(exact.n_iter, plain.n_iter)
