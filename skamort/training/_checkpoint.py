@@ -38,12 +38,14 @@ _FILES = ("weights.safetensors", "state.safetensors")
 class Checkpoint(Setting):
     """Save a run from time to time, so that it can be taken up again.
 
-    Given to an estimator as its parameter `checkpoint`. The newest two checkpoints are kept.
+    Given to an estimator as its parameter `checkpoint`. The newest two checkpoints are kept. A
+    directory is for one fit: those of a grid search or of cross-validation are refused the second
+    time.
 
     Parameters
     ----------
     path : str or path
-        Directory where the checkpoints lie, each in a directory of its own.
+        Directory where the checkpoints of one fit lie, each in a directory of its own.
     every_epochs : int, default=1
         Epochs between two checkpoints.
     every_seconds : float, default=None
@@ -102,9 +104,11 @@ class Checkpoint(Setting):
         if written and not resume:
             raise ValueError(
                 f"checkpoint={str(self.folder_)!r} holds checkpoints of an earlier run; go on "
-                "with it by fit(..., resume=True), or choose another directory."
+                "with it by fit(..., resume=True), or choose another directory. The fits of a "
+                "grid search or of cross-validation would share it: set checkpoint=None there."
             )
         self.found_, self.seed_ = None, None
+        self.newest_ = written[-1] if written else None
         if written:
             self.found_ = self._read(written[-1])
             self.seed_ = self.found_["seed"]
@@ -168,6 +172,7 @@ class Checkpoint(Setting):
         self.last_ = time.monotonic()
 
     def _save(self, net: SparseNet) -> None:
+        self._check_alone()
         if not all(value.isfinite().all() for value in net.module_.parameters()):
             return  # a run that has diverged is not to be taken up
         weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
@@ -184,12 +189,23 @@ class Checkpoint(Setting):
             about["seed"] = net.generator.initial_seed()
             about["sha256"] = [*_write_tensors(temporary, weights, tensors), _digest(about)]
             _write_synced(temporary / "state.json", json.dumps(about, indent=1).encode())
-            os.replace(temporary, self.folder_ / name)
+            self.newest_ = self.folder_ / name
+            os.replace(temporary, self.newest_)
         except OSError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         for old in self._written()[:-_KEPT]:
             shutil.rmtree(old)
+
+    def _check_alone(self):
+        """Refuse to mix checkpoints with those of a fit that runs at the same time."""
+        written = self._written()
+        if written and written[-1] != self.newest_:
+            raise ValueError(
+                f"checkpoint={str(self.folder_)!r} holds {written[-1].name} of another fit that "
+                "runs at the same time; give each fit a directory of its own, or set "
+                "checkpoint=None for those of a grid search or of cross-validation."
+            )
 
     def _written(self):
         return self._folders()

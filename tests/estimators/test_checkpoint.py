@@ -15,6 +15,7 @@ import torch
 from numpy.testing import assert_array_equal
 from on_disk import OnDisk
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, LRScheduler
 
 from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
@@ -214,6 +215,28 @@ def test_without_a_checkpoint_resume_starts_anew(sae, X):
 def test_checkpoints_of_an_earlier_run_are_not_overwritten(sae, X):
     killed(sae, X, 4)
     with pytest.raises(ValueError, match=r"holds checkpoints of an earlier run; .*resume=True"):
+        sae.fit(X)
+
+
+def test_a_grid_search_over_one_directory_is_told_what_to_do(sae, X, tmp_path):
+    path = tmp_path / "shared"
+    one = clone(sae).set_params(checkpoint=Checkpoint(path), max_iter=2)
+    search = GridSearchCV(one, {"checkpoint__every_epochs": [1, 2]}, error_score="raise")
+    with pytest.raises(ValueError, match=r"grid search or of cross-v.* set checkpoint=None"):
+        search.fit(X)
+
+
+@pytest.mark.parametrize("begun", [0, 2])
+def test_fits_at_the_same_time_do_not_mix_their_checkpoints(sae, X, begun):
+    other = clone(sae)
+
+    class Meanwhile(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == begun + 1:
+                other.fit(X, resume=True)
+
+    sae.set_params(callbacks=[Meanwhile()])
+    with pytest.raises(ValueError, match=r"holds epoch-0*\d of another fit that runs at the same"):
         sae.fit(X)
 
 
