@@ -54,7 +54,7 @@ def test_a_training_step_does_not_wait(counts, model, most):
 
 
 # Waits an iteration, or a non-zero of a pursuit.
-SOLVERS = {"fista": 0.3, "lca": 0.5, "adam": 0.1, "omp": 2, "ormp": 2, "mp": 0}
+SOLVERS = {"fista": 0.3, "lca": 0.5, "adam": 0.1, "omp": 1, "ormp": 1, "mp": 0}
 
 
 @pytest.mark.parametrize(("algorithm", "most"), SOLVERS.items(), ids=SOLVERS)
