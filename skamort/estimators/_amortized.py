@@ -166,6 +166,8 @@ class AmortizedCoder(BaseSparseCoder):
         rng = check_random_state(self.random_state)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights)
+        if self.encoder is not None:
+            self._rehearse(rows, weights)
         teacher = self._find_teacher(rows.source, y, weights, rng)
         self._take_dictionary(teacher, rows[:1])
         self.alpha_ = known_alpha(teacher)
@@ -189,6 +191,28 @@ class AmortizedCoder(BaseSparseCoder):
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
+
+    def _rehearse(self, rows, weights):
+        """Let the encoder refuse what it cannot do before the teacher's work: codes that are all
+        zero, and atoms that are all one, stand for the teacher's."""
+        n_components = self._known_n_components()
+        if n_components is None:
+            return
+        encoder = configured(self.encoder, **self._shared(0))
+        atoms = np.ones((n_components, rows.shape[1]))
+        encoder.set_params(dictionary=atoms, fit_intercept=False)
+        codes = sparse.csr_array((len(rows), n_components))
+        encoder._prepare_fit(rows.source, None, weights, codes, self.code_loss)
+
+    def _known_n_components(self):
+        """Return the number of the teacher's atoms, None where only its fit can tell."""
+        if self.dictionary is not None:
+            return len(self.dictionary)
+        if self.n_components is not None or self.teacher is None:
+            return self.n_components or self.n_features_in_
+        if is_fitted(self.teacher):
+            return len(getattr(self.teacher, "components_", ())) or None
+        return getattr(self.teacher, "n_components", None)
 
     def _find_teacher(self, X, y, weights, rng):
         """Return the fitted teacher."""

@@ -19,6 +19,7 @@ from skamort import (
 from skamort._rows import Rows
 from skamort.datasets import make_published_signal
 from skamort.metrics import amortization_gap, latent_mcc
+from skamort.training import Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -129,6 +130,50 @@ def test_known_dictionary_and_shared_parameters(signal):
     coder.set_params(dictionary=None, n_components=7, device="cpu")
     assert coder.fit(X[:200]).encoder_.n_components == 7
     assert coder.teacher_.device == coder.encoder_.device == "cpu"
+
+
+class NeverFitted(GradSparseCoder):
+    def fit(self, X, y=None, sample_weight=None):
+        raise AssertionError("the teacher has worked in vain")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        (SAEEncoder(callbacks=[PCA()]), "callbacks must hold skorch callbacks"),
+        (TopKSAE(k=13), "TopKSAE: k=13 exceeds n_components=12"),
+        (TopKSAE(k=2, dead_latents="auxk"), "TeachDead requires dead of the model and its loss"),
+        (SAEEncoder(5), "the numbers of atoms disagree"),
+        (SAEEncoder(schedule=Schedule(warmup=2)), "warmup is a share"),
+        (SAEEncoder(device="cuda:99"), "device='cuda:99' is not there"),
+        (SAEEncoder(feature_weights="consistency"), "needs class labels"),
+        (MLPEncoder(hidden_layer_sizes=(0,)), "hidden_layer_sizes"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_the_encoder_refuses_is_refused_before_the_teachers_work(signal, encoder, told):
+    X = signal[0][:40]
+    for teacher in (NeverFitted(12), NeverFitted()):
+        coder = AmortizedCoder(teacher=teacher, encoder=encoder)
+        coder.set_params(n_components=None if teacher.n_components else 12)
+        if isinstance(encoder, SAEEncoder) and encoder.n_components and not teacher.n_components:
+            continue  # it gets that of the whole
+        with pytest.raises((TypeError, ValueError), match=told):
+            coder.fit(X)
+
+
+@pytest.mark.parametrize("random_state", [0, 5])
+def test_the_encoder_is_tried_without_a_trace(signal, random_state):
+    X = signal[0][:60]
+    draws = np.random.RandomState(random_state)
+    encoder = SAEEncoder(max_iter=2, random_state=draws)
+    fits = []
+    for rehearse in (AmortizedCoder._rehearse, lambda *ignored: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AmortizedCoder, "_rehearse", rehearse)
+            coder = AmortizedCoder(12, encoder=encoder, max_iter=2, random_state=random_state)
+            fits.append(coder.fit(X))
+    assert_array_equal(fits[0].transform(X), fits[1].transform(X))
 
 
 def test_bad_teachers_are_refused(signal, teacher):
