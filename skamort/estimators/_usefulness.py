@@ -128,7 +128,7 @@ def _look(job: Job) -> tuple[bool, str]:
     unexplained, total = (mean_of_rows(part.square(), weights).sum().item() for part in parts)
     is_useless = total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use
     loss, alpha = job.net.criterion_, getattr(job.net.criterion_, "alpha", 0.0)
-    power = loss.degree - loss.penalty_degree if alpha else 0
+    power = loss.degree - getattr(loss, "penalty_degree", 1) if alpha else 0
     if power < 1:
         return is_useless, ""
     active = float(codes.firing_counts().sum()) / (len(X) * len(dictionary))
