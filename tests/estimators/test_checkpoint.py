@@ -11,39 +11,18 @@ import textwrap
 
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_array_equal
 from on_disk import OnDisk
+from power_failure import PowerFailure, assert_same_bits
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback
 
 from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
-from skamort.training import Checkpoint, Schedule, SparseCodingLoss
+from skamort.training import Checkpoint, Schedule
 
 safetensors = pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-class PowerFailure(Callback):
-    """Ends a fit as nothing can catch it, after a number of epochs or of steps."""
-
-    def __init__(self, epochs, unit="epochs"):
-        self.left = epochs
-        self.unit = unit
-
-    def on_batch_end(self, net, training, **kwargs):
-        if training and self.unit == "steps":
-            self.go_on()
-
-    def on_epoch_end(self, net, **kwargs):
-        if self.unit == "epochs":
-            self.go_on()
-
-    def go_on(self):
-        self.left -= 1
-        if self.left < 0:
-            raise MemoryError
 
 
 ENCODERS = [
@@ -99,16 +78,6 @@ def test_a_fit_resumed_within_an_epoch_ends_in_the_same_bits(encoder, data, tmp_
         killed(encoder, data, steps, "steps", resume=True)
     assert "batch" in max(tmp_path.iterdir()).name
     assert_same_bits(encoder.fit(data, resume=True), undisturbed)
-
-
-def assert_same_bits(resumed, undisturbed):
-    assert undisturbed.n_iter_ == resumed.n_iter_
-    assert undisturbed.loss_curve_ == resumed.loss_curve_
-    assert undisturbed.validation_loss_curve_ == resumed.validation_loss_curve_
-    assert_array_equal(undisturbed.latent_frequency_, resumed.latent_frequency_)
-    ours, theirs = (e.net_.module_.state_dict() for e in (resumed, undisturbed))
-    for name, value in ours.items():
-        assert_array_equal(value.numpy(), theirs[name].numpy())
 
 
 def test_a_schedule_is_resumed_with_the_length_it_had(X, tmp_path):
@@ -413,60 +382,6 @@ def test_resume_needs_a_place_and_a_fresh_start(sae, X):
     plain = SAEEncoder(12, tol=0.5, warm_start=True).fit(X)
     with pytest.raises(ValueError, match="checkpoint is for a fit from the start"):
         plain.set_params(checkpoint=sae.checkpoint).fit(X)
-
-
-class Counting(SparseCodingLoss):
-    """A loss with a memory of its own, on which its gradients depend."""
-
-    def __init__(self, alpha):
-        super().__init__(alpha)
-        self.register_buffer("n_steps", torch.tensor(0.0))
-
-    def code_gradient(self, *step):
-        self.n_steps += 1
-        self.alpha_factor = 1 / self.n_steps.item()
-        return super().code_gradient(*step)
-
-
-class CountingSAE(SAEEncoder):
-    """Has that loss."""
-
-    def _make_loss(self, feature_weights):
-        return Counting(self.alpha_)
-
-
-@pytest.mark.parametrize(
-    ("cls", "callbacks"),
-    [
-        (CountingSAE, []),
-        (SAEEncoder, [LRScheduler("StepLR", step_size=2, gamma=0.5)]),
-        (SAEEncoder, [LRScheduler("CosineAnnealingLR", T_max=8)]),
-    ],
-    ids=["loss", "StepLR", "CosineAnnealingLR"],
-)
-def test_states_of_losses_and_of_torchs_schedulers_last(cls, callbacks, X, tmp_path):
-    encoder = cls(8, max_iter=8, batch_size=25, tol=0, random_state=0, callbacks=callbacks)
-    undisturbed = clone(encoder).fit(X)
-    encoder.set_params(checkpoint=tmp_path)
-    with pytest.raises(MemoryError):
-        clone(encoder).set_params(callbacks=[*callbacks, PowerFailure(3)]).fit(X)
-    assert_same_bits(encoder.fit(X, resume=True), undisturbed)
-
-
-class Odd(Callback):
-    """Has a state by numbers."""
-
-    def state_dict(self):
-        return {1: 2.0}
-
-    def load_state_dict(self, state):
-        pass
-
-
-def test_a_state_by_numbers_is_refused_before_any_work(X, tmp_path):
-    with pytest.raises(TypeError, match="dicts of these by texts"):
-        SAEEncoder(8, checkpoint=tmp_path, callbacks=[Odd()]).fit(X)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_million_epochs_come_after_fewer(tmp_path):
