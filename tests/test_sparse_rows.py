@@ -66,7 +66,7 @@ def test_rows_and_statistics_are_those_of_the_dense_array(X, block_rows, factor)
 @settings(deadline=None, max_examples=20)
 @given(n_rows=st.integers(2, 9), seed=st.integers(0, 9))
 def test_a_part_is_as_sparse_as_the_whole(n_rows, seed):
-    X = sparse.random_array((9, 4), density=0.3, rng=np.random.default_rng(seed)).tocsr()
+    X = sparse.random(9, 4, density=0.3, random_state=seed).tocsr()
     part = torch.from_numpy(np.random.default_rng(seed).integers(0, 9, n_rows))
     center = torch.ones(4, dtype=torch.float64)
     taken = (SparseRows(X, "SAEEncoder") - center).take(part)

@@ -89,11 +89,11 @@ def fit_many(
     >>> from skamort.estimators import fit_many
     >>> X = load_digits().data / 16
     >>> sae = SAEEncoder(n_components=32, tol=0.01)
-    >>> alphas = [0.01, 0.03, 0.1, 0.3]
+    >>> alphas = [0.1, 0.2, 0.4, 0.8]
     >>> models = fit_many(sae, X, {"alpha": alphas}, random_states=range(3))
     >>> best = [min(models[i : i + 3], key=lambda m: m.loss_curve_[-1]) for i in range(0, 12, 3)]
     >>> [model.alpha for model in best]
-    [0.01, 0.03, 0.1, 0.3]
+    [0.1, 0.2, 0.4, 0.8]
     """
     models = _make_models(estimator, param_grid, random_states)
     if any(getattr(model, "checkpoint", None) is not None for model in models):

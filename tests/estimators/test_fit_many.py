@@ -257,7 +257,8 @@ def test_a_fit_of_its_own_is_called():
 def test_codes_are_known_to_estimators_without_a_loss_of_codes():
     X = np.random.default_rng(0).standard_normal((40, 5))
     codes = np.abs(np.random.default_rng(1).standard_normal((40, 6)))
-    (model,) = fit_many(GradSparseCoder(6, random_state=0), X, {}, codes=codes)
+    (model,) = fit_many(GradSparseCoder(6, alpha=0.5, random_state=0), X, {}, codes=codes)
     assert_allclose(
-        model.components_, GradSparseCoder(6, random_state=0).fit(X, codes=codes).components_
+        model.components_,
+        GradSparseCoder(6, alpha=0.5, random_state=0).fit(X, codes=codes).components_,
     )

@@ -252,11 +252,13 @@ def test_non_negative_atoms(algorithm, start, positive_code):
     assert (clone(coder).partial_fit(X, codes=codes).components_ >= 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:GradSparseCoder.* codes of 58 rows")  # all parts are there
 def test_parts_are_found_again():
     coder = GradSparseCoder(8, alpha=0.01, positive_dict=True, n_init=3, random_state=0).fit(COUNTS)
     assert dictionary_mcc(PARTS, coder.components_) > 0.98
 
 
+@pytest.mark.filterwarnings("ignore:GradSparseCoder.* codes of 58 rows")
 def test_what_has_no_non_negative_atoms_is_refused():
     for options in ({"algorithm": "adam"}, {"dictionary": -PARTS}):
         with pytest.raises(ValueError, match="positive_dict=True asks for atoms >= 0, but"):

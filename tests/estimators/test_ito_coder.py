@@ -60,6 +60,7 @@ def test_fitted_estimators_are_used_as_they_are_and_others_cloned(signal):
     assert ITOCoder(estimator=fitted).fit(X[:50]).estimator_ is fitted
 
 
+@pytest.mark.filterwarnings("ignore:ITOCoder.* codes of 64 rows")  # of few atoms, as of PCA
 def test_scikit_learns_estimators_give_dictionaries(signal):
     X, dictionary, _ = signal
     for estimator in (

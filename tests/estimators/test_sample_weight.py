@@ -200,14 +200,15 @@ def test_metadata_routing_brings_weights_to_fit_and_score():
     sae = quick(SAEEncoder(max_iter=2))
     with config_context(enable_metadata_routing=True):
         sae.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
-        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=True), sae)
-        search = GridSearchCV(pipeline, {"saeencoder__alpha": [0.2]}, cv=PredefinedSplit(FOLDS))
+        search = GridSearchCV(sae, {"alpha": [0.2]}, cv=PredefinedSplit(FOLDS))
         search.fit(X, sample_weight=WEIGHTS)
-        pipeline.set_params(saeencoder__alpha=0.2).fit(
-            X[FOLDS < 0], sample_weight=WEIGHTS[FOLDS < 0]
-        )
-        score = pipeline.score(X[FOLDS == 0], sample_weight=WEIGHTS[FOLDS == 0])
-    assert_allclose(search.best_score_, score)
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        pipeline = make_pipeline(scaler, clone(sae)).fit(X, sample_weight=WEIGHTS)
+    train, test = ((X[rows], None, WEIGHTS[rows]) for rows in (FOLDS < 0, FOLDS == 0))
+    assert_allclose(search.best_score_, sae.set_params(alpha=0.2).fit(*train).score(*test))
+    scaled = StandardScaler().fit(X, None, WEIGHTS).transform(X)
+    sae.set_params(**pipeline[-1].get_params()).fit(scaled, None, WEIGHTS)
+    assert_allclose(pipeline[-1].components_, sae.components_)
 
 
 def test_losses_told_are_weighted_means():

@@ -263,7 +263,10 @@ def test_free_codes_are_least_squares(positive):
         info.gap, duality_gap(X, codes, dictionary, 0.0, positive, mask=mask), atol=1e-12
     )
     if not positive:
-        best = [np.linalg.lstsq(dictionary[:, m].T, x[m])[1] for x, m in zip(X, mask, strict=True)]
+        best = [
+            np.linalg.lstsq(dictionary[:, m].T, x[m], rcond=None)[1]
+            for x, m in zip(X, mask, strict=True)
+        ]
         few = np.array([len(b) == 1 for b in best])
         found = 2 * objective(X, mask, codes, dictionary, 0.0)[few]
         np.testing.assert_allclose(found, np.concatenate([b for b in best if len(b)]), atol=1e-9)

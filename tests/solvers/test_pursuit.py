@@ -84,7 +84,9 @@ def test_torch_ends_alike_with_and_without_gram(problem, solver, share):
     solver = solver(residual_tol=tol, engine="torch")
     by_gram = solver.solve(X, dictionary, positive=positive, gram=dictionary @ dictionary.T)
     by_dictionary = solver.solve(X, dictionary, positive=positive)
-    torch.testing.assert_close(by_gram.codes, by_dictionary.codes, atol=1e-5, rtol=0)
+    # Not the codes: where one dimension is left all atoms explain the rest, and rounding chooses.
+    torch.testing.assert_close(by_gram.residual, by_dictionary.residual, atol=1e-5, rtol=0)
+    assert torch.equal(by_gram.n_iter, by_dictionary.n_iter)
     assert torch.equal(by_gram.converged, by_dictionary.converged)
 
 
