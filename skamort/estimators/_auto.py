@@ -80,7 +80,7 @@ def resolve(
     is_known = codes_known or estimator.dictionary is not None
     batch_size = before.get("batch_size_") or auto_batch_size(n_samples)
     batch_size = _given(estimator, "batch_size", batch_size)
-    rate = auto_learning_rate(estimator.n_features_in_, batch_size)
+    rate = estimator._step_share * auto_learning_rate(estimator.n_features_in_, batch_size)
     max_iter = _given(estimator, "max_iter", auto_max_iter(n_samples, batch_size))
     own = _has_own_schedule(estimator)
     schedule = None if own else auto_schedule(n_samples, batch_size, max_iter)

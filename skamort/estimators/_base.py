@@ -258,7 +258,7 @@ class BaseSparseCoder(
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        is_fitted = self.__sklearn_is_fitted__()
+        is_fitted = hasattr(self, "n_features_in_")
         if is_fitted and self.device.startswith("cuda") and is_missing(self.device):
             warnings.warn(
                 f"{type(self).__name__}: it was fitted with device={self.device!r}, which torch "

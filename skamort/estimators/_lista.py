@@ -49,6 +49,7 @@ class LISTAEncoder(L1Encoder, BaseTrainedEncoder):
     """
 
     n_layers: int = parameter(COUNT, default=3)
+    _step_share = 0.25  # a layer's change goes through the next ones: full steps killed all latents
 
     def _make_encoder(self, centered, dictionary, generator, sample_weight):  # noqa: ARG002
         return LISTA(dictionary, self.alpha_ / self._unit, self.n_layers)

@@ -205,7 +205,7 @@ class TrainingParameters(DictionaryParameters):
         others see the rows whose weight is not 0.
     learning_rate : float or "auto"
         Step size of Adam. "auto": 2e-3 for batches of 256 rows of 600 features, in proportion to
-        the root of ``batch_size / n_features``, at most 4e-3.
+        the root of ``batch_size / n_features``, at most 4e-3; for `LISTAEncoder` a quarter of it.
     schedule : Schedule, "auto" or None
         A `skamort.training.Schedule` of the step size (warm-up and decay) and of the penalty
         (warm-up) over the `max_iter` epochs of `fit`; `partial_fit` goes without. None: both are

@@ -164,3 +164,9 @@ def test_many_dead_latents_are_told_with_a_remedy():
     assert sae.dead_fraction_ > 0.1
     with pytest.warns(match=r"dead in 2 of 2 models"):
         fit_many(sae, X, {"k": [1, 2]})
+
+
+def test_layers_that_go_through_each_other_take_smaller_steps():
+    X = np.random.default_rng(0).standard_normal((40, 6))
+    lista, sae = (kind(8, max_iter=1, random_state=0).fit(X) for kind in (LISTAEncoder, SAEEncoder))
+    assert lista.learning_rate_ == sae.learning_rate_ / 4
