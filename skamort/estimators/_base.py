@@ -258,7 +258,7 @@ class BaseSparseCoder(
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        is_fitted = hasattr(self, "n_features_in_")
+        is_fitted = "n_features_in_" in vars(self)
         if is_fitted and self.device.startswith("cuda") and is_missing(self.device):
             warnings.warn(
                 f"{type(self).__name__}: it was fitted with device={self.device!r}, which torch "
