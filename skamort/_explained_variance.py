@@ -15,9 +15,13 @@ import numpy as np
 from sklearn.utils import gen_batches
 
 from ._matrices import Codes, as_dense
+from ._unit import times
 
 # Elements of a block of dense rows: 32 MB in float64.
 _BLOCK_ELEMENTS = 1 << 22
+# Binary exponents of numbers whose squares, and sums of many of them, are floats; and how far those
+# of others are brought down, so that the factor is one.
+_ORDINARY, _MOST = 400, 1000
 
 
 def fraction_unexplained(
@@ -45,6 +49,7 @@ class ExplainedVariance:
     def __init__(self):
         self._n_samples, self._mean = 0, 0.0
         self._total = self._unexplained = 0.0
+        self._factor = None  # a power of two for data whose squares would overflow, or vanish
 
     def add(self, X, X_hat, sample_weight=None):
         """Take note of rows, NaN where they are not observed, and their reconstruction, arrays of
@@ -58,6 +63,10 @@ class ExplainedVariance:
         n = len(X) if weights is None else weights.sum(axis=0)
         if not np.any(n):
             return
+        if not self._factor:
+            self._factor = _factor(max(np.abs(X).max(), np.abs(X_hat).max()))
+        factor = self._factor or 1.0
+        X, X_hat = times(X, factor), times(X_hat, factor)
         self._unexplained += _sum_of_squares(X - X_hat, weights)
         mean, total = _mean(X, weights), np.maximum(self._n_samples + n, np.finfo(float).tiny)
         step, share = mean - self._mean, n / total
@@ -75,6 +84,14 @@ class ExplainedVariance:
         if self._total == 0:
             return float(self._unexplained > 0)
         return float(self._unexplained / self._total)
+
+
+def _factor(peak):
+    """Return 1, or a power of two that brings data of this largest size to about 1; None for 0."""
+    exponent = int(np.clip(np.frexp(peak)[1], -_MOST, _MOST))
+    if peak == 0:
+        return None
+    return 1.0 if abs(exponent) <= _ORDINARY else 2.0**-exponent
 
 
 def _mean(X, weights):

@@ -42,8 +42,8 @@ def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     which = "the fit explains" if len(jobs) == 1 else f"{useless} of {len(jobs)} models explain"
     warnings.warn(
         f"{owner}: {which} less of X than its mean does, score < 0; set fit_intercept=True, or "
-        "center X, where the mean is far from 0, else lower alpha or raise learning_rate or "
-        "max_iter.",
+        "center X, where the mean is far from 0, else lower learning_rate, or alpha where there is "
+        "one, or raise max_iter.",
         ConvergenceWarning,
         stacklevel=3,
     )
@@ -58,17 +58,22 @@ def warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
     which = "" if len(jobs) == 1 else f" in {len(many)} of {len(jobs)} models"
     warnings.warn(
         f"{owner}: up to {max(many):.0%} of the latents are dead{which}, they fired on no row of "
-        'the last epoch; leave fit_intercept and dead_latents at "auto", else take fewer '
-        "n_components, a larger k or a lower alpha, or raise max_iter.",
+        'the last epoch; have fit_intercept and dead_latents at "auto", else lower learning_rate, '
+        "take fewer n_components or, where there is one, a larger k or a lower alpha, or raise "
+        "max_iter.",
         ConvergenceWarning,
         stacklevel=3,
     )
 
 
 def _dead_share(job: Job) -> float:
-    """Return the share of dead latents; 0 where codes are known, or rows fewer than latents."""
+    """Return the share of dead latents; 0 where codes are known, or rows fewer than latents, or all
+    alike."""
     frequency = job.net.callback("activity").frequency_
     if job.data.codes_known or len(job.data) < len(frequency):
+        return 0.0
+    X, weights = _some_rows(job)
+    if _are_alike(X, X - mean_of_rows(X, weights)):
         return 0.0
     return (frequency == 0).double().mean().item()
 
@@ -81,6 +86,8 @@ def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | 
     active = (coder._encode_block(X) != 0).double().mean().item()
     atoms = torch.as_tensor(coder.components_).to(X)
     centered = (X if center is None else X - center.to(X)).nan_to_num()
+    if _are_alike(X.nan_to_num(), centered):
+        return
     positive = getattr(coder, "positive_code_", getattr(coder, "positive_code", True))
     complaint = _complaint(active, alpha, centered, atoms, positive)
     if complaint:
@@ -111,17 +118,19 @@ def _complaint(
     some = f"codes of {len(X)} rows looked at are"
     if active:
         return f"{active:.0%} of the {some} not zero {told}; raise alpha for sparse codes."
-    return f'all {some} zero {told}; lower alpha, or leave it at "auto".'
+    return (
+        f'all {some} zero {told}; lower alpha. Where it is "auto", look for rows of X far larger '
+        "than the others."
+    )
 
 
 @torch.no_grad()
 def _look(job: Job) -> tuple[bool, str]:
     """Tell whether a trained net reconstructs rows of its data worse than their mean does, and what
     is wrong with the share of codes that are not zero."""
-    data, module = job.data, job.net.module_
+    module = job.net.module_
     dictionary = module.decoder.dictionary
-    count = min(len(data), _ROWS[data.in_memory], rows_within(len(dictionary)))
-    X, _, weights = data.parts(data.values(torch.linspace(0, data.n_stored - 1, count).long()))
+    X, weights = _some_rows(job)
     codes, centered = module.encode_compactly(X), module.center(X)
     residual = codes.residual(dictionary, centered)
     parts = residual, X - mean_of_rows(X, weights)
@@ -136,3 +145,16 @@ def _look(job: Job) -> tuple[bool, str]:
         return is_useless, ""  # half of the codes are active where training begins
     unit = job.net.unit
     return is_useless, _complaint(active, alpha, centered, dictionary, True, power, unit)
+
+
+def _some_rows(job: Job) -> tuple[Tensor, Tensor | None]:
+    """Return rows at equal distances of the data of a fit, and their weights."""
+    data, n_components = job.data, len(job.net.module_.decoder.dictionary)
+    count = min(len(data), _ROWS[data.in_memory], rows_within(n_components))
+    X, _, weights = data.parts(data.values(torch.linspace(0, data.n_stored - 1, count).long()))
+    return X, weights
+
+
+def _are_alike(X: Tensor, centered: Tensor) -> bool:
+    """Whether rows have nothing to code but their center."""
+    return not float(centered.abs().max()) > _ROUNDING * float(X.abs().max())

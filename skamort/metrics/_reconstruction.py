@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from .._explained_variance import fraction_unexplained, row_blocks
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
@@ -125,23 +124,4 @@ def fraction_variance_unexplained(
         raise ValueError(f"X_reconstructed must have the shape of X, {X.shape}, got {X_hat.shape}.")
     weights = check_sample_weight(sample_weight, X.shape[0], "fraction_variance_unexplained")
     weights = scaled_to_mean_one(weights)
-    if sparse.issparse(X) or sparse.issparse(X_hat):
-        return fraction_unexplained(X, lambda rows: as_dense(X_hat[rows]), weights)
-    unexplained = _sum_of_squares(X - X_hat, weights)
-    total = _sum_of_squares(X - _mean(X, weights), weights)
-    if total == 0:
-        return float(unexplained > 0)
-    return float(unexplained / total)
-
-
-def _mean(X: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
-    """The mean of the rows in float64: sums of many in float32 are far off."""
-    if sample_weight is None:
-        return X.mean(axis=0, dtype=np.float64)
-    return np.average(X, axis=0, weights=sample_weight)
-
-
-def _sum_of_squares(values: np.ndarray, sample_weight: np.ndarray | None) -> np.float64:
-    if sample_weight is None:
-        return np.einsum("ij,ij->", values, values, dtype=np.float64)
-    return np.einsum("i,ij,ij->", sample_weight, values, values, dtype=np.float64)
+    return fraction_unexplained(X, lambda rows: as_dense(X_hat[rows]), weights)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, ITOCoder, JumpReLUSAE, LISTAEncoder, SAEEncoder
+from skamort import GradSparseCoder, ITOCoder, JumpReLUSAE, LISTAEncoder, SAEEncoder, TopKSAE
 from skamort.inspection import compare_encoders
 from skamort.solvers import alpha_max
 
@@ -62,3 +62,15 @@ def test_a_comparison_names_who_gives_no_codes():
     silent = ITOCoder(dictionary=np.eye(6, dtype="f4"), alpha=50.0)
     with pytest.warns(UserWarning, match="compare_encoders: all codes of silent are zero, l0 0"):
         compare_encoders({"silent": silent}, X, X, alpha=0.1)
+
+
+ALL_ALIKE = [SAEEncoder, TopKSAE, JumpReLUSAE, LISTAEncoder, GradSparseCoder]
+
+
+@pytest.mark.parametrize("cls", ALL_ALIKE, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_rows_that_are_all_alike_have_no_penalty_and_no_latent_to_blame(cls, value):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        cls(6, max_iter=20, random_state=0).fit(np.full((50, 6), value))
+    assert not [w for w in caught if "alpha_max" in str(w.message) or "dead" in str(w.message)]
