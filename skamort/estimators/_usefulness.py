@@ -72,10 +72,11 @@ def _dead_share(job: Job) -> float:
     frequency = job.net.callback("activity").frequency_
     if job.data.codes_known or len(job.data) < len(frequency):
         return 0.0
-    X, weights = _some_rows(job)
-    if _are_alike(X, X - mean_of_rows(X, weights)):
-        return 0.0
-    return (frequency == 0).double().mean().item()
+    share = (frequency == 0).double().mean().item()
+    if share > 0:
+        X, weights = _some_rows(job)
+        share *= not _are_alike(X, X - mean_of_rows(X, weights))
+    return share
 
 
 def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | None) -> None:
