@@ -4,6 +4,7 @@ from . import (  # noqa: F401 - `_fork` watches over processes that are forked l
     _fork,
     datasets,
     estimators,
+    hooks,
     inspection,
     metrics,
     modules,

@@ -9,6 +9,7 @@ from numpydoc.validate import validate
 PACKAGES = [
     "skamort",
     "skamort.datasets",
+    "skamort.hooks",
     "skamort.inspection",
     "skamort.metrics",
     "skamort.solvers",

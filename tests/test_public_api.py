@@ -25,6 +25,7 @@ ARROWS = {
     "skamort": {
         "datasets",
         "estimators",
+        "hooks",
         "inspection",
         "metrics",
         "modules",
@@ -37,6 +38,7 @@ ARROWS = {
     "solvers": set(),
     "metrics": {"solvers"},
     "datasets": set(),
+    "hooks": set(),
     "inspection": {"metrics", "solvers"},
 }
 

@@ -1,0 +1,73 @@
+"""A latent's direction added to what a layer returns."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ._positions import kept_positions
+from ._splice import replaced_rows
+
+
+def steer(
+    model: nn.Module, layer: str, estimator: Any, latent: int, strength: float, *, skip: int = 1
+) -> AbstractContextManager[None]:
+    """Add a multiple of an atom to what a layer returns, as a context manager.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its weights and its code stay as they are.
+    layer : str
+        The name of a submodule, as in :func:`collect_activations`.
+    estimator : object with ``components_``
+        Any fitted estimator with atoms in its rows.
+    latent : int
+        Which atom, from 0.
+    strength : float
+        How much of it, in units of codes: atoms have unit norm. Something like the largest code of
+        this latent shows; negative values suppress.
+    skip : int, default=1
+        First positions of each text that stay as they are.
+
+    Returns
+    -------
+    steered : context manager
+        Within it the model computes with the atom added.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer or latent.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.decomposition import PCA
+    >>> from skamort.hooks import steer
+    >>> x = torch.eye(3)
+    >>> model = torch.nn.Sequential(torch.nn.Identity())
+    >>> pca = PCA().fit(x.numpy())
+    >>> with steer(model, "0", pca, latent=1, strength=2.0):
+    ...     moved = model(x) - x
+    >>> bool(torch.allclose(moved, 2 * torch.tensor(pca.components_[1])))
+    True
+    """
+    atom = atom_of(estimator, latent)
+    return replaced_rows(
+        model,
+        layer,
+        lambda rows: rows + strength * atom.to(rows),
+        lambda shape: kept_positions(shape, None, None, skip),
+    )
+
+
+def atom_of(estimator: Any, latent: int) -> Tensor:
+    """Return an atom (n_features,)."""
+    components = estimator.components_
+    if not 0 <= latent < len(components):
+        raise ValueError(f"latent must be from 0 to {len(components) - 1}, got {latent!r}.")
+    return torch.as_tensor(components[latent])
