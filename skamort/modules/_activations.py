@@ -8,13 +8,17 @@ Both have dZ/dA = 1[Z > 0]. `Activation` is the contract, for these and for othe
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .._numba import has_numba
 from .._threads import run_in_threads
+
+if TYPE_CHECKING:
+    from ._encoders import Encoder
+    from ._workspace import Workspace
 
 _BLOCK = 8
 # The compiled kernel takes rows at least this much wider than k, and enough of them that loading it
@@ -67,6 +71,17 @@ class Activation(nn.Module):
         Asked where `is_masked` is false; all tensors have the shape of `preactivations`.
         """
         raise NotImplementedError
+
+    def find(
+        self,
+        encoder: Encoder,  # noqa: ARG002
+        X: Tensor,  # noqa: ARG002
+        intercept: Tensor | None,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return centered data and what the encoder knows of the codes that are kept, if it finds
+        them without all others: see `Encoder.largest`."""
+        return None
 
     def rescale(self, scale: Tensor | float) -> None:
         """Follow pre-activations that are multiplied by a factor, or by one for each latent."""
@@ -123,6 +138,10 @@ class TopK(Activation):
     def select(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
         """Return the k largest pre-activations of each row and their columns, in no order."""
         return largest(preactivations, self.n_kept)
+
+    def find(self, encoder, X, intercept, workspace):
+        """Return what the encoder knows of the k largest."""
+        return encoder.largest(X, intercept, self.n_kept, workspace)
 
     def extra_repr(self) -> str:
         """Show k when the module is printed."""

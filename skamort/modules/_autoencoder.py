@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ._activations import Activation
 from ._codes import DenseCodes, SparseCodes, sparse_pays
 from ._encoders import Encoder
+from ._workspace import Workspace
 
 
 class Decoder(nn.Module):
@@ -86,6 +87,9 @@ class SparseAutoencoder(nn.Module):
 
     def encode(self, X: Tensor) -> Tensor:
         """Encode (n, n_features) data to (n, n_components) codes."""
+        found = self.find(X)
+        if found is not None:
+            return found[1].to_dense()
         preactivations = self.encoder(self.center(X))
         if self.activation.is_masked or not torch.is_grad_enabled():
             return self.activation(preactivations)
@@ -93,8 +97,34 @@ class SparseAutoencoder(nn.Module):
 
     def encode_compactly(self, X: Tensor) -> DenseCodes | SparseCodes:
         """Encode (n, n_features) data to codes in the layout that costs the least."""
+        found = self.find(X)
+        if found is not None:
+            return found[1]
         centered = self.center(X)
         return self.activate(self.encoder(centered), centered)
+
+    def find(
+        self, X: Tensor, activation: Activation | None = None, workspace: Workspace | None = None
+    ) -> tuple[Tensor, SparseCodes] | None:
+        """Return centered data and their codes, if the encoder finds the codes that are kept
+        without computing all pre-activations; None where it does not.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, n_features)
+            Data.
+        activation : Activation, optional
+            What to take instead of the model's own.
+        workspace : Workspace, optional
+            Memory to use.
+        """
+        activation = activation or self.activation
+        workspace = Workspace() if workspace is None else workspace
+        found = activation.find(self.encoder, X, self.decoder.intercept, workspace)
+        if found is None:
+            return None
+        centered, values, indices = found
+        return centered, SparseCodes(values, indices, len(self.decoder.dictionary))
 
     def activate(
         self, preactivations: Tensor, centered: Tensor, activation: Activation | None = None

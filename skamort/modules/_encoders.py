@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from .._rows import few_rows
 from ._codes import DenseCodes, SparseCodes, sampled_product
+from ._screen import largest_products, screening_pays
 from ._workspace import Workspace, add_gradient, add_gradient_rows
 
 _TYING_RIDGE = 1e-3
@@ -34,7 +35,7 @@ class Encoder(nn.Module):
     offers : frozenset of str
         What losses and callbacks may require of it, by name: "latent_rows", a last layer with a row
         for each latent (`LayeredEncoder`); "partial_gradients", a `backward` that may be called
-        several times after one `trace`, and knows what follows from some latents alone.
+        several times after one `trace`, and `preactivations_of` and `backward_of` some latents.
     batched : tuple of str or None
         Names of attributes that must be equal in encoders for `training.batched` to train their
         models together; None where it does not know the class, whose `layers` it takes to be linear
@@ -79,6 +80,20 @@ class Encoder(nn.Module):
         with torch.enable_grad():
             centered = X if intercept is None else X - intercept
             return centered, self(centered)
+
+    def largest(
+        self,
+        X: Tensor,  # noqa: ARG002
+        intercept: Tensor | None,  # noqa: ARG002
+        k: int,  # noqa: ARG002
+        workspace: Workspace,  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Return centered data, the k largest pre-activations of each row, clipped at zero, and
+        their latents (n, k), if it finds them without computing all; None where it does not.
+
+        `backward` then gets None for the pre-activations.
+        """
+        return None
 
     def backward(
         self,
@@ -213,6 +228,15 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
             return centered, torch.mm(X, W.T, out=out)
         return centered, torch.addmm(self.bias.to(dtype), X, W.T, out=out)
 
+    def largest(self, X, intercept, k, workspace):
+        """Return centered data, the k largest of each row and their latents; large layers on the
+        CPU find them by a screen."""
+        if not screening_pays(X, self.weight, k):
+            return None
+        centered = X if intercept is None else X - intercept
+        found = largest_products(centered, self.weight, self.bias, k, workspace)
+        return None if found is None else (centered, *found)
+
     def backward(self, centered, preactivations, gradient, intercept, workspace):  # noqa: ARG002
         """Add the gradients of A = (X - c) W^T + b, given dL/dA."""
         space = workspace.take_for_gradient("weight gradient", self.weight)
@@ -224,6 +248,11 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
             add_gradient(self.bias, total)
         if intercept is not None:
             add_gradient(intercept, -(total @ self.weight).to(total.dtype))
+
+    def preactivations_of(self, latents: Tensor, centered: Tensor) -> Tensor:
+        """Return those of some latents alone."""
+        bias = None if self.bias is None else self.bias[latents]
+        return nn.functional.linear(centered, self.weight[latents], bias)
 
     def backward_of(self, latents: Tensor, centered: Tensor, gradient: DenseCodes) -> None:
         """Add the gradients that follow from dL/dA of some latents, once those of all are there."""

@@ -83,13 +83,11 @@ class SparseCodingLoss(ReconstructionLoss):
         """Compute the gradients by hand, about a third faster than autograd.
 
         The encoder carries dL/dA on, a linear one in three products. Where few codes are active
-        these come in the sparse layout, and of all products only A stays dense.
+        these come in the sparse layout, and of all products only A stays dense, if it is needed.
         """
         dictionary = module.decoder.dictionary
         workspace = Workspace() if workspace is None else workspace
-        traced, preactivations = module.encoder.trace(X, module.decoder.intercept, workspace)
-        centered = traced.detach()
-        codes, more = self._activate(module, preactivations.detach(), centered)
+        centered, preactivations, codes, more = self._encode(module, X, workspace)
         residual = codes.residual(dictionary, centered)
         weighted = self.weigh(residual)
         loss = self._value(residual, weighted, codes)
@@ -103,14 +101,21 @@ class SparseCodingLoss(ReconstructionLoss):
             self._teach_dead(module, centered, preactivations, residual_grad, loss)
         return Outcome(loss, codes)
 
-    def _activate(self, module, preactivations, centered):
-        """Return the codes, and those of Multi-TopK or None."""
-        if not self.multi_topk:
-            return module.activate(preactivations, centered), None
-        k = module.activation.n_kept
-        several = TopK(min(_MULTI_TOPK_FACTOR * k, preactivations.shape[1]))
-        more = module.activate(preactivations, centered, several)
-        return more.keep_largest(k), more
+    def _encode(self, module, X, workspace):
+        """Return centered data, pre-activations or None if the codes were found without them, the
+        codes, and those of Multi-TopK or None."""
+        k, activation, preactivations = module.activation.n_kept, module.activation, None
+        if self.multi_topk:
+            activation = TopK(min(_MULTI_TOPK_FACTOR * k, len(module.decoder.dictionary)))
+        found = module.find(X, activation, workspace)
+        if found is None:
+            traced, preactivations = module.encoder.trace(X, module.decoder.intercept, workspace)
+            centered = traced.detach()
+            found = centered, module.activate(preactivations.detach(), centered, activation)
+        centered, codes = found
+        if self.multi_topk:
+            return centered, preactivations, codes.keep_largest(k), codes
+        return centered, preactivations, codes, None
 
     def _backpropagate(
         self, module, centered, preactivations, codes, residual_grad, workspace
@@ -147,7 +152,11 @@ class SparseCodingLoss(ReconstructionLoss):
         dictionary, dead = module.decoder.dictionary, self.dead
         atoms, n_samples = dictionary[dead], len(centered)
         largest = TopK(min(len(dead), max(1, centered.shape[1] // 2)))
-        codes = DenseCodes(largest(preactivations[:, dead].to(centered.dtype)))
+        if preactivations is None:
+            of_dead = module.encoder.preactivations_of(dead, centered)
+        else:
+            of_dead = preactivations[:, dead].to(centered.dtype)
+        codes = DenseCodes(largest(of_dead))
         decoded = codes.residual(atoms, torch.zeros_like(centered))
         error_grad = self.weigh(decoded).div_(n_samples).add_(residual_grad)
         energy = (self.weigh(centered) * centered).sum() / n_samples
