@@ -72,6 +72,17 @@ class SparseRows(Rows):
         mean_square = squares / (self._total(sample_weight) * len(center))
         return float(self._factor * peak * np.sqrt(mean_square)) or 1.0
 
+    def squared_distances(self, sample_weight: Tensor | None = None) -> Tensor:
+        """Return the squared distances of the rows from their weighted mean, float64, up to a
+        factor that they share; what is NaN is taken for 0."""
+        stored = copy(self.source)
+        stored.data = np.nan_to_num(stored.data.astype(np.float64))
+        stored.data /= np.abs(stored.data).max(initial=0) or 1.0
+        weights = np.ones(len(self)) if sample_weight is None else sample_weight.cpu().numpy()
+        mean = stored.T @ weights / weights.sum()
+        lengths = np.asarray(stored.multiply(stored).sum(axis=1)).ravel()
+        return torch.from_numpy(lengths - 2 * (stored @ mean) + mean @ mean)
+
     def hold(self) -> Rows:
         """Return the same rows: as one tensor where they fit in a block."""
         return self._held() if self._fits_in_a_block() else self

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .._rows import Rows, few_rows
 from .._sample_weight import mean_of_rows
+from ._far_rows import without_far_rows
 from ._missing import center_of_observed, fill_in
 
 # Of the mean distance of rows from their mean. The best codes of all but unstructured data have
@@ -41,14 +42,15 @@ def resolve_alpha(
 def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:
     """Return the weight of the L1 norm that suits data of shape (n_samples, n_features).
 
-    Times a power of two are the data, times the same is the weight, to the bit.
+    Rows that are few and far from all others play no part. Times a power of two are the data, times
+    the same is the weight, to the bit.
     """
     few = few_rows(X)
-    X = X[few].double()
     weights = None if sample_weight is None else sample_weight[few].double()
-    known = fill_in(X, 0.0)
+    values, weights = without_far_rows(X[few].double(), weights)
+    known = fill_in(values, 0.0)
     peak = known.abs().max().item() or 1.0
-    rows = known / peak, center_of_observed(X / peak, weights)[1]
+    rows = known / peak, center_of_observed(values / peak, weights)[1]
     whole, apart = (_mean_length(vectors, weights) for vectors in rows)
     # What rounding leaves of rows that are all alike is no length.
     length = apart if apart > 1e-6 * whole else whole

@@ -34,14 +34,15 @@ from ._auto import resolve, tell
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
-from ._checks import check_callbacks, check_code_loss
+from ._checks import check_callbacks, check_can_split, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
+from ._far_rows import without_far_rows
 from ._feature_weights import relative_scores, to_weights
 from ._fitting import fitting
 from ._identity import identity_of
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
-from ._usefulness import warn_if_dead, warn_if_useless
+from ._usefulness import warn_of_fits
 
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
@@ -107,8 +108,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
             self._warn_not_converged()
-        warn_if_useless([job], type(self).__name__)
-        warn_if_dead([job], type(self).__name__)
+        warn_of_fits([job], type(self).__name__)
         task.end()
         return self
 
@@ -174,7 +174,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if data_by_device is not None:
             data = data_by_device.setdefault(self.device, data)
         held_out_fraction = self.validation_fraction * self.early_stopping
-        self._check_can_split(data, held_out_fraction)
+        check_can_split(self, len(data), held_out_fraction)
         self._resolve(data, fresh)
         schedule = self._make_schedule()
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
@@ -223,8 +223,6 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         found = resolve(self, len(data), n_components, data.codes_known, is_chunk, before)
         for name in found.keys() & self._declared.keys():
             setattr(self, f"{name}_", found[name])
-        if self.verbose and fresh:
-            tell(self)
 
     def _make_schedule(self):
         """Return the callback that `schedule` asks for, checked, or None."""
@@ -270,7 +268,13 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         self.feature_weights_ = self._weigh_features(X, y, weights)
         self._unit = unit_of(X, centered=bool(self.fit_intercept_))
         X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
-        intercept = initial_intercept(self, X, weights) if self.fit_intercept_ else None
+        near = without_far_rows(X, weights)
+        if near[0] is not X and self.fit_intercept_ and self.fit_intercept == "auto":
+            self.fit_intercept_ = "geometric_median"
+        if self.verbose:
+            tell(self)
+        intercept = initial_intercept(self.fit_intercept_, X, weights)
+        X, weights = near  # the others would rule all that training starts from
         centered = X if intercept is None else X - intercept
         dictionary = initial_dictionary(self, centered, generator, weights)
         if codes is not None and self.dictionary is None:
@@ -373,13 +377,6 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             return data, None
         generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
         return data.hold_out(fraction, generator)
-
-    def _check_can_split(self, data, fraction):
-        if fraction and len(data) < 2:
-            raise ValueError(
-                f"{type(self).__name__}: early_stopping=True holds out rows of X, which has "
-                f"n_samples={len(data)}; give at least 2 rows, or set early_stopping=False."
-            )
 
     @torch.no_grad()
     def _match_scale(self, data):

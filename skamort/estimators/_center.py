@@ -4,16 +4,19 @@ import torch
 
 from .._rows import few_rows
 from .._sample_weight import count_of, mean_of_rows
+from ._far_rows import without_far_rows
 from ._missing import center_of_observed, fill_in
 
 # Share of the mean square from which on a mean is better taken off.
 _MEAN_SHARE = 1 / 3
 
 
-def initial_intercept(estimator, X, sample_weight=None):
-    """Return the center that `fit_intercept` asks for, a tensor of shape (n_features,); 0 where
-    nothing is observed."""
-    if estimator.fit_intercept != "geometric_median":  # True or "mean"
+def initial_intercept(kind, X, sample_weight=None):
+    """Return the center that a value of `fit_intercept` asks for, a tensor of shape (n_features,),
+    0 where nothing is observed; None for False."""
+    if not kind:
+        return None
+    if kind != "geometric_median":  # True or "mean"
         return fill_in(mean_of_rows(X, sample_weight), 0.0)
     few = few_rows(X)
     return geometric_median(X[few], None if sample_weight is None else sample_weight[few])
@@ -24,7 +27,8 @@ def resolve_fit_intercept(estimator, X, is_known, sample_weight=None):
 
     Sparse positive codes give data a mean too, of up to a fifth of their square, and a dictionary
     is found more exactly without a center there. Digits, counts and activations of language models
-    have a mean of half of it, and are explained by fewer codes with one.
+    have a mean of half of it, and are explained by fewer codes with one. Where a few rows would
+    rule the mean the median takes its place.
     """
     if estimator.fit_intercept != "auto":
         return estimator.fit_intercept
@@ -32,10 +36,13 @@ def resolve_fit_intercept(estimator, X, is_known, sample_weight=None):
         return False
     few = few_rows(X)
     weights = None if sample_weight is None else sample_weight[few].double()
-    X = X[few].double()
+    whole = X[few].double()
+    X, weights = without_far_rows(whole, weights)
     mean, centered = center_of_observed(X / (fill_in(X, 0.0).abs().max() or 1.0), weights)
     around, of_mean = mean_of_rows(centered.square(), weights).sum(), mean.square().sum()
-    return bool(of_mean > _MEAN_SHARE * (of_mean + around))
+    if of_mean <= _MEAN_SHARE * (of_mean + around):
+        return False
+    return True if X is whole else "geometric_median"
 
 
 def moved_center(center, n_seen, X, sample_weight=None):

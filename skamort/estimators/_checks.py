@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from skorch.callbacks import BatchScoring, Callback, InputShapeSetter, PassthroughScoring
 
 from ..training import CODE_LOSSES, Checkpoint, Schedule
@@ -60,4 +62,13 @@ def check_code_loss(owner, code_loss):
     if code_loss not in CODE_LOSSES:
         raise ValueError(
             f"{type(owner).__name__}: code_loss must be one of {CODE_LOSSES}, got {code_loss!r}."
+        )
+
+
+def check_can_split(estimator: Any, n_samples: int, fraction: float) -> None:
+    """Refuse to hold out rows where there is only one."""
+    if fraction and n_samples < 2:
+        raise ValueError(
+            f"{type(estimator).__name__}: early_stopping=True holds out rows of X, which has "
+            f"n_samples={n_samples}; give at least 2 rows, or set early_stopping=False."
         )

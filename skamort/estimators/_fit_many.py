@@ -14,7 +14,7 @@ from sklearn.model_selection import ParameterGrid
 from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
-from ._usefulness import warn_if_dead, warn_if_useless
+from ._usefulness import warn_of_fits
 
 
 @torch.inference_mode(False)
@@ -109,8 +109,7 @@ def fit_many(
     for model, job in zip(models, jobs, strict=True):
         _finish(model, job)
     _warn_not_converged(jobs)
-    warn_if_useless(jobs, "fit_many")
-    warn_if_dead(jobs, "fit_many")
+    warn_of_fits(jobs, "fit_many")
     return models
 
 

@@ -48,7 +48,7 @@ from ._solver_parameters import check_sparsity, encode, flops_per_sample, goes_b
 from ._split_sign import SplitSign
 from ._statistics import Statistics
 from ._tasks import FitTask
-from ._usefulness import warn_of_codes
+from ._usefulness import warn_of_codes, warn_of_far_rows
 
 _DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
@@ -224,8 +224,9 @@ class GradSparseCoder(
         self._keep(learned, [], generator)
         if not learned.converged:
             self._warn_not_converged()
-        alpha = self._transform_alpha() if goes_by_penalty(self, "transform_") else None
-        warn_of_codes(self, rows, alpha, self._fitted_center(rows[:1]))
+        if not warn_of_far_rows(rows, weights, type(self).__name__):
+            alpha = self._transform_alpha() if goes_by_penalty(self, "transform_") else None
+            warn_of_codes(self, rows, alpha, self._fitted_center(rows[:1]))
         task.end()
         return self
 
@@ -349,7 +350,7 @@ class GradSparseCoder(
         if fresh:
             is_known = codes is not None or self.dictionary is not None
             self.fit_intercept_ = resolve_fit_intercept(self, X, is_known, weights)
-            center = initial_intercept(self, X, weights) if self.fit_intercept_ else None
+            center = initial_intercept(self.fit_intercept_, X, weights)
             few = X[few_rows(X)]
             few = fill_in(few if center is None else few - center, 0.0)
             self._unit = unit_of(few, centered=False)
@@ -368,7 +369,7 @@ class GradSparseCoder(
     def _follow_center(self, X, weights):
         """Return the center of all data seen, more rows included, or None."""
         center = self._fitted_center(X[:1])
-        if center is None or self.fit_intercept == "geometric_median":
+        if center is None or self.fit_intercept_ == "geometric_median":
             return center
         moved = moved_center(center, self.n_samples_seen_, X, weights)
         if self._statistics is not None:

@@ -207,8 +207,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         """Return the center of the data: the estimator's, or a fitted one."""
         if self.estimator_ is not None:
             return getattr(self.estimator_, "intercept_", None)
-        wanted = resolve_fit_intercept(self, rows, is_known=True)
-        return initial_intercept(self, rows, weights).numpy() if wanted else None
+        center = initial_intercept(resolve_fit_intercept(self, rows, is_known=True), rows, weights)
+        return None if center is None else center.numpy()
 
     def _find_alpha(self, rows, weights):
         """Return the weight of the L1 norm: the given one, the estimator's, or that of the data."""

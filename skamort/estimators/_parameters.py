@@ -90,8 +90,8 @@ class L1Parameters(Declared):
     ----------
     alpha : float or "auto"
         Weight of the L1 penalty on the codes, in the units of the data. "auto": a tenth of the mean
-        distance of the rows of X from their mean, by the first call where `fit` goes on and in
-        `partial_fit`.
+        distance of the rows of X from their mean, but for a few that are far from all others, by
+        the first call where `fit` goes on and in `partial_fit`.
 
     Attributes
     ----------
@@ -137,8 +137,9 @@ class CenterParameters(Declared):
         Whether codes are sought for what is left of X without its center c, for data that are not
         centered, such as language-model activations. It is the mean of the data (True or "mean"),
         or the point whose distances to the data have the smallest sum, which outliers do not move.
-        "auto": True where the mean makes up more than a third of the mean square of X; False where
-        codes or dictionary are known, or atoms are to be >= 0, which explain X as it is.
+        "auto": True where the mean makes up more than a third of the mean square of X, or
+        "geometric_median" where a few rows would rule it; False where codes or dictionary are
+        known, or atoms are to be >= 0, which explain X as it is.
 
     Attributes
     ----------
@@ -194,8 +195,8 @@ class TrainingParameters(DictionaryParameters):
     fit_intercept : bool or {"auto", "mean", "geometric_median"}
         Whether to learn a center c of the data (the pre-bias of the literature). It starts at the
         mean of the data (True or "mean"), or at the point whose distances to the data have the
-        smallest sum, which outliers do not move. "auto": True, but where codes or dictionary are
-        known.
+        smallest sum, which outliers do not move. "auto": True, or "geometric_median" where a few
+        rows would rule the mean; False where codes or dictionary are known.
     feature_weights : {"variance", "consistency"}, array-like, callable or None
         How faithfully each feature is to be reconstructed, a score >= 0; its error is multiplied by
         the score, scaled so that the squares have mean 1. "variance": the feature's variance.

@@ -14,6 +14,7 @@ from .._rows import Rows, few_rows, rows_within
 from .._sample_weight import mean_of_rows
 from ..solvers import alpha_max
 from ..training import Job
+from ._far_rows import far_rows, looked_at
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
 _ROWS = {True: 256, False: 32}
@@ -29,13 +30,44 @@ _DENSE = 0.5
 _ROUNDING = 1e-6
 
 
-def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
+def warn_of_fits(jobs: Sequence[Job], owner: str) -> None:
+    """Warn of what is wrong with fits of the same rows, or with the rows."""
+    if jobs[0].data.codes_known or not warn_of_far_rows(*_rows_of(jobs[0]), owner):
+        _warn_if_useless(jobs, owner)
+        _warn_if_dead(jobs, owner)
+
+
+def warn_of_far_rows(X: Any, sample_weight: Tensor | None, owner: str) -> bool:
+    """Warn of rows that are few and far from all others; tell whether there are any."""
+    X, sample_weight = looked_at(X, sample_weight)
+    far, share = far_rows(X, sample_weight)
+    if len(far):
+        warnings.warn(
+            f"{owner}: {len(far)} of {len(X)} rows that were looked at are far from all others and "
+            f"make up {share:.0%} of the variance (row {int(far[0])} of these first): they rule a "
+            "fit by squared errors. Leave them out, give them a small sample_weight, or bring rows "
+            "to one length, as sklearn.preprocessing.normalize does.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return len(far) > 0
+
+
+def _rows_of(job: Job) -> tuple[Any, Tensor | None]:
+    """Return all rows of the data of a fit, some where they have to be read, and their weights."""
+    if not job.data.in_memory:
+        return _some_rows(job)
+    _, (X, _, weights) = job.data.sample(torch.Generator())
+    return X, weights
+
+
+def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     """Warn of fits that reconstruct their own rows worse than the mean of these does."""
     looks = [_look(job) for job in jobs if job.error is None]
     complaints = [complaint for _, complaint in looks if complaint]
     if complaints:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
-        warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=3)
+        warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
     useless = sum(is_useless and not complaint for is_useless, complaint in looks)
     if not useless:
         return
@@ -45,11 +77,11 @@ def warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
         "center X, where the mean is far from 0, else lower learning_rate, or alpha where there is "
         "one, or raise max_iter.",
         ConvergenceWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
-def warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
+def _warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
     """Warn of fits many of whose latents fire on no row."""
     shares = [_dead_share(job) for job in jobs if job.error is None]
     many = [share for share in shares if share > _DEAD]
@@ -62,7 +94,7 @@ def warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
         "take fewer n_components or, where there is one, a larger k or a lower alpha, or raise "
         "max_iter.",
         ConvergenceWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -119,10 +151,7 @@ def _complaint(
     some = f"codes of {len(X)} rows looked at are"
     if active:
         return f"{active:.0%} of the {some} not zero {told}; raise alpha for sparse codes."
-    return (
-        f'all {some} zero {told}; lower alpha. Where it is "auto", look for rows of X far larger '
-        "than the others."
-    )
+    return f"all {some} zero {told}; lower alpha."
 
 
 @torch.no_grad()
