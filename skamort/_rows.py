@@ -118,10 +118,10 @@ class Rows:
         start, stop, step = rows.indices(len(self))
         return self._read(start, stop) if step == 1 else self._gather(np.arange(start, stop, step))
 
-    def blocks(self, width: int = 1) -> list[slice]:
+    def blocks(self, width: int = 1, least: int = 1) -> list[slice]:
         """Return slices of consecutive rows that are held at once, with as many rows of another
-        matrix, such as their codes, of this width."""
-        step = rows_within(max(width, self.shape[1]))
+        matrix, such as their codes, of this width; at least so many, but in the last."""
+        step = max(least, rows_within(max(width, self.shape[1])))
         return [slice(start, start + step) for start in range(0, len(self), step)]
 
     def to(self, *, dtype: torch.dtype, device: torch.device) -> Rows:

@@ -73,7 +73,7 @@ def resolve_n_components(estimator):
     return next(iter(given.values()), estimator.n_features_in_)
 
 
-def initial_dictionary(estimator, X, generator, sample_weight=None):
+def initial_dictionary(estimator, X, generator, sample_weight=None, auto="auto"):
     """Return unit-norm atoms: the known ones, the given start, or what `dict_init` names.
 
     Random choices are made on the CPU and in float64, so that a seed gives the same atoms on every
@@ -89,6 +89,8 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
         Source of randomness.
     sample_weight : Tensor of shape (n_samples,), default=None
         Weights of the rows, in whose proportion they are drawn; None: all weigh 1.
+    auto : {"auto", "samples", "k-means++"} or None, default="auto"
+        What ``dict_init="auto"`` stands for.
     """
     n_components, like = resolve_n_components(estimator), X[:1]
     given = given_dictionary(estimator)
@@ -96,12 +98,13 @@ def initial_dictionary(estimator, X, generator, sample_weight=None):
         return nn.functional.normalize(check_dictionary(given, like), dim=1)
     dtype = DRAWN_IN or like.dtype
     atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=dtype)
-    if estimator.dict_init is not None:
-        directions = _directions(estimator.dict_init, X, n_components, generator, sample_weight)
+    start = auto if estimator.dict_init == "auto" else estimator.dict_init
+    if start is not None:
+        directions = _directions(start, X, n_components, generator, sample_weight)
         chosen = directions[:n_components]
         atoms[: len(chosen)] = chosen  # what the data lack stays random
     atoms = nn.functional.normalize(atoms, dim=1).to(like)
-    if estimator.dict_init is None and not _faces_any(atoms, X):
+    if start is None and not _faces_any(atoms, X):
         atoms = -atoms  # else no encoder that begins along them would ever fire
     return atoms
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ from ..training import Plateau
 from ._dictionary import drawn_distinct_rows
 from ._learned_dictionary import LearnedDictionary
 from ._missing import complete, fill_in
-from ._statistics import Statistics
+from ._statistics import Seen, Statistics
 
 # Inference need not be more exact than the dictionary: a loose gap, or a few warm-started steps,
 # win more time an iteration than they lose in the objective's fall.
@@ -54,6 +54,8 @@ _MOST_MOMENTUM = 0.9
 _PATIENCE = 10
 # Cosines of equal atoms differ from 1 by so many units of rounding at most.
 _ROUNDING = 100
+# Atoms whose cosines with all others are held at once.
+_COMPARED = 4096
 # Codes kept for warm starts, 1 GB of float32; beyond it every pass starts from zero.
 _WARM_ELEMENTS = 1 << 28
 
@@ -88,7 +90,7 @@ class DictionaryLearner:
         Weights of the rows; None: all weigh 1.
     """
 
-    algorithm: Literal["cd", "fista"]
+    algorithm: str
     alpha: float
     positive: bool
     positive_dict: bool
@@ -98,6 +100,10 @@ class DictionaryLearner:
     tol: float
     generator: torch.Generator
     sample_weight: Tensor | None = None
+
+    # What is known of samples from batch to batch, and what is gathered of all of them.
+    _seen: ClassVar[type[Seen]] = Statistics
+    _gathered: ClassVar[type[Statistics]] = Statistics
 
     def learn(self, X: Rows, learned: LearnedDictionary) -> None:
         """Learn from the atoms of `learned` on, until neither codes nor dictionary gain."""
@@ -113,8 +119,8 @@ class DictionaryLearner:
         `learned` go on; the objective recorded is the mean of each mini-batch's before its update.
         """
         total = 0.0
-        learned.statistics = learned.statistics or Statistics.like(learned.atoms)
-        blocks = X.blocks(len(learned.atoms))
+        learned.statistics = self._seen.of(learned.statistics, learned.atoms)
+        blocks = self._blocks(X, learned.atoms)
         for index in torch.randperm(len(blocks), generator=self.generator).tolist():
             block = self._read(X, blocks[index])
             order = torch.randperm(len(block[0]), generator=self.generator).to(block[0].device)
@@ -128,9 +134,11 @@ class DictionaryLearner:
         weights = self.sample_weight
         return (X[rows],) if weights is None else (X[rows], weights[rows])
 
-    def _learn_batch(
-        self, batch: tuple[Tensor, ...], atoms: Tensor, statistics: Statistics
-    ) -> float:
+    def _blocks(self, X: Rows, atoms: Tensor) -> list[slice]:
+        """Return slices of the rows that are read and encoded at once."""
+        return X.blocks(len(atoms))
+
+    def _learn_batch(self, batch: tuple[Tensor, ...], atoms: Tensor, statistics: Any) -> float:
         """Update the atoms in place for one more batch; return its summed objective before."""
         X, *weights = batch
         encode = self._encoder(atoms, _ONLINE_INFERENCE)
@@ -150,7 +158,7 @@ class DictionaryLearner:
         when the objective rises.
         """
         atoms, n_accelerated = learned.atoms, 0
-        codes = _WarmCodes(X, len(atoms))
+        codes = self._warm_codes(X, atoms)
         plateau = Plateau(self.tol, _PATIENCE)
         for _ in range(self.max_iter - len(learned.loss_curve)):
             losses, statistics = self._pass(X, codes, atoms)
@@ -159,10 +167,10 @@ class DictionaryLearner:
                 objective /= float(self.sample_weight.mean())
             n_accelerated = 0 if objective > learned.objective else n_accelerated + 1
             learned.record(objective)
-            previous, learned.atoms, learned.statistics = learned.atoms, atoms.clone(), statistics
-            unused = update_dictionary(
-                learned.atoms, statistics.gram_codes, statistics.cross, positive=self.positive_dict
-            )
+            previous, learned.atoms = learned.atoms, atoms.clone()
+            learned.statistics = self._seen.of(statistics, atoms)
+            unused = self._update(learned.atoms, statistics)
+            del statistics  # or those of the next pass would stand beside them
             if plateau.reached(objective):
                 learned.converged = True
                 return
@@ -172,9 +180,19 @@ class DictionaryLearner:
             encode = self._encoder(atoms, _COLD_INFERENCE)
             self._replace(atoms, unused, X, losses, encode, self.sample_weight)
 
-    def _pass(self, X: Rows, codes: _WarmCodes, atoms: Tensor) -> tuple[Tensor, Statistics]:
+    def _warm_codes(self, X: Rows, atoms: Tensor) -> WarmCodes:
+        """Return what holds the codes of all samples for the next pass, none yet."""
+        blocks = self._blocks(X, atoms)
+        return WarmCodes(blocks, len(X) * len(atoms) <= _WARM_ELEMENTS)
+
+    def _update(self, atoms: Tensor, statistics: Statistics) -> Tensor:
+        """Update the atoms in place; return which are unused."""
+        gram_codes, cross = statistics.gram_codes, statistics.cross
+        return update_dictionary(atoms, gram_codes, cross, positive=self.positive_dict)
+
+    def _pass(self, X: Rows, codes: WarmCodes, atoms: Tensor) -> tuple[Tensor, Statistics]:
         """Find the codes of all samples; return the objective of each, and the statistics."""
-        statistics, losses = Statistics.like(atoms), []
+        statistics, losses = self._gathered.like(atoms), []
         for index, rows in enumerate(codes.blocks):
             block, *weights = self._read(X, rows)
             start = codes[index]
@@ -229,10 +247,12 @@ class DictionaryLearner:
 
         They explain nothing that it does not, and codes would not be unique.
         """
-        cosines = (atoms @ atoms.T).triu(1)
-        cosines = cosines if self.positive else cosines.abs()
-        least = 1 - _ROUNDING * torch.finfo(atoms.dtype).eps
-        equal = (cosines > least).any(0).nonzero().flatten()
+        least, later = 1 - _ROUNDING * torch.finfo(atoms.dtype).eps, []
+        for start in range(0, len(atoms), _COMPARED):
+            cosines = (atoms[start : start + _COMPARED] @ atoms.T).triu(start + 1)
+            cosines = cosines if self.positive else cosines.abs_()
+            later.append((cosines > least).any(0))
+        equal = torch.stack(later).any(0).nonzero().flatten()
         drawn = torch.randn(len(equal), atoms.shape[1], generator=self.generator)
         directions = self._normalized(drawn.to(atoms))
         found = (directions != 0).any(1)
@@ -244,14 +264,12 @@ class DictionaryLearner:
         return nn.functional.normalize(kept, dim=1)
 
 
-class _WarmCodes:
-    """The codes of the last pass by block of rows; None where memory does not allow to keep them
-    all."""
+class WarmCodes:
+    """The codes of the last pass by block of rows; None where they are not kept."""
 
-    def __init__(self, X: Rows, n_components: int):
-        self.blocks = X.blocks(n_components)
-        self._are_kept = len(X) * n_components <= _WARM_ELEMENTS
-        self._codes: list[Tensor | None] = [None] * len(self.blocks)
+    def __init__(self, blocks: list[slice], are_kept: bool):
+        self.blocks, self._are_kept = blocks, are_kept
+        self._codes: list[Tensor | None] = [None] * len(blocks)
 
     def __getitem__(self, index: int) -> Tensor | None:
         return self._codes[index]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._compat import StrOptions
+from .._compat import HasMethods, StrOptions
 from .._engine import resolve_engine
 from .._progress import progress_bar
 from .._rows import few_rows
@@ -31,6 +32,7 @@ from ._dictionary import (
 )
 from ._dictionary_learning import DictionaryLearner, update_online
 from ._fitting import fitting
+from ._ksparse_learning import KSparseLearner
 from ._learned_dictionary import LearnedDictionary
 from ._missing import fill_in
 from ._parameters import (
@@ -44,17 +46,26 @@ from ._parameters import (
     L1Parameters,
 )
 from ._published_descent import PublishedDescent
-from ._solver_parameters import check_sparsity, encode, flops_per_sample, goes_by_penalty
+from ._solver_parameters import (
+    K_SPARSE,
+    check_learned_sparsity,
+    check_sparsity,
+    encode,
+    flops_per_sample,
+    goes_by_penalty,
+    k_sparse_algorithm,
+)
 from ._split_sign import SplitSign
 from ._statistics import Statistics
 from ._tasks import FitTask
 from ._usefulness import warn_of_codes, warn_of_far_rows
 
-_DEFAULT_MAX_ITER = {"cd": 300, "fista": 300, "adam": 40_000}
+_DEFAULT_MAX_ITER = dict.fromkeys(["cd", "fista", *K_SPARSE], 300) | {"adam": 40_000}
 # Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
-# the dictionary costs no more than the codes. With fewer than 8 of them, full batches are as fast.
+# the dictionary costs no more than the codes. With fewer than 8 of them, full batches are as fast;
+# with k-sparse codes, which do not start from the last ones, with fewer than 4.
 _BATCH_SIZE = 256
-_FEWEST_BATCHES = 8
+_FEWEST_BATCHES, _FEWEST_K_SPARSE_BATCHES = 8, 4
 
 
 class GradSparseCoder(
@@ -73,27 +84,45 @@ class GradSparseCoder(
     convex problem of the codes of new data, to a certified accuracy. It is the most expensive
     encoder and the best: the amortization gap of the others is measured against it.
 
+    With `n_nonzero_coefs` codes have at most so many non-zeros instead of a penalty, as those of
+    `TopKSAE`, and `transform` finds such codes by a pursuit; there is no certificate then.
+
     `fit` passes over the data online first, in mini-batches, and then refines the dictionary with
     all of them, where online learning alone would stall. What is not in memory - a memory map, an
     HDF5, zarr or dask array, a column of a data set, any object with `shape` and row slicing - is
     read by blocks of 16,777,216 numbers; what fits in one is read at once. `partial_fit` goes on
     online with data that come in pieces.
 
+    Beside data and codes of a block of rows, learning holds the Gram matrix of the codes and often
+    that of the atoms, ``n_components**2`` numbers each: 1 GB for 16,384 atoms in float32. With
+    `n_nonzero_coefs` the online pass and `partial_fit` do without that of the codes.
+
     Parameters
     ----------
-    algorithm : {"auto", "cd", "fista", "adam"}
+    dict_init : {"auto", "samples", "k-means++"}, array-like, estimator or None
+        Where the dictionary starts. "samples": at rows of X drawn at random, "k-means++": at rows
+        far from each other, both less the center of the data where there is one, and scaled to unit
+        norm; an array of shape (n_components, n_features); a fitted estimator, for its
+        `components_`: `clone` keeps it as it is, but for those among the values of a grid search,
+        which need a `FrozenEstimator`. None: at random directions. "auto": at distinct rows of X
+        where `n_nonzero_coefs` is given, else at random directions.
+    n_nonzero_coefs : int or None
+        Most non-zeros of a code, in learning and in `transform`, in place of the L1 penalty.
+    algorithm : {"auto", "cd", "fista", "adam"} or a k-sparse solver
         "cd" and "fista" alternate sparse inference, by coordinate descent or by accelerated
         proximal gradient with restart, with an exact block-coordinate update of the atoms. "auto"
         takes "cd" on a CPU with numba installed and "fista" elsewhere, the fastest for each. "adam"
         is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
-        here for comparison.
+        here for comparison. With `n_nonzero_coefs` the solver that finds the codes, "omp", "ormp"
+        or another k-sparse one of `skamort.solvers.SOLVERS`; "auto" takes "ormp".
     positive_dict : bool
         Whether entries of the atoms are >= 0: parts of what is non-negative, such as counts and
         images. A start is projected; not with ``algorithm="adam"``.
     batch_size : int, "auto" or None
         Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
         "auto": the larger of 256 and `n_components`, but no online pass in `fit` over fewer than
-        8 such batches. None: no online pass in `fit`, one batch in `partial_fit`.
+        8 such batches, with `n_nonzero_coefs` than 4. None: no online pass in `fit`, one batch in
+        `partial_fit`.
     n_init : int
         Number of random starts; the one with the lowest objective wins.
     learning_rate : float
@@ -107,17 +136,18 @@ class GradSparseCoder(
     transform_algorithm : str
         Solver that finds the codes in `transform`, a key of `skamort.solvers.SOLVERS`, one of
         scikit-learn's "lars", "lasso_cd", "lasso_lars" and "threshold", or "auto", which picks one
-        as `skamort.solvers.sparse_encode` does.
+        as `skamort.solvers.sparse_encode` does; with `n_nonzero_coefs` it is that of learning.
     transform_n_nonzero_coefs : int
         Most non-zeros of a code in `transform`, in place of the L1 penalty, for "auto" and for the
-        k-sparse solvers. None: as many as the penalty leaves, or `transform_residual_tol` needs;
-        else a tenth of the features where a k-sparse solver is named.
+        k-sparse solvers. None: `n_nonzero_coefs`, but where another parameter of `transform` says
+        how sparse codes are; without it as many as the penalty leaves, or `transform_residual_tol`
+        needs; else a tenth of the features where a k-sparse solver is named.
     transform_residual_tol : float
         Squared residual of a row at which it takes no more atoms in `transform`, in place of the L1
         penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit".
     transform_alpha : float
         Weight of the L1 penalty in `transform`. None: `alpha_`. A smaller one shrinks the codes
-        less.
+        less. It also gives codes by a penalty where learning went by `n_nonzero_coefs`.
     sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes are then held for one block of
         rows at a time: 2**24 entries, 64 MB of float32.
@@ -126,6 +156,8 @@ class GradSparseCoder(
 
     Attributes
     ----------
+    alpha_ : float or None
+        The weight of the L1 penalty that was used; None with `n_nonzero_coefs`.
     loss_curve_ : list of float
         The objective after each iteration of the best start; empty where the dictionary or the
         codes were known. The entry of an online pass is the mean over its mini-batches, each
@@ -147,7 +179,9 @@ class GradSparseCoder(
     ----------
     Beck and Teboulle (2009), A fast iterative shrinkage-thresholding algorithm. Mairal et al.
     (2010), Online learning for matrix factorization and sparse coding, algorithms 1 and 2. Arthur
-    and Vassilvitskii (2007), k-means++: the advantages of careful seeding. O'Neill, Gumran and
+    and Vassilvitskii (2007), k-means++: the advantages of careful seeding. Engan, Aase and Husoy
+    (1999), Method of optimal directions for frame design, and Aharon, Elad and Bruckstein (2006),
+    K-SVD, alternate k-sparse codes and the dictionary as well. O'Neill, Gumran and
     Klindt (2025), Compute Optimal Inference and Provable Amortisation Gap in Sparse Autoencoders,
     section 3.
 
@@ -164,6 +198,14 @@ class GradSparseCoder(
     True
     """
 
+    dict_init: Any = parameter(
+        "array-like",
+        StrOptions({"auto", "samples", "k-means++"}),
+        HasMethods(["fit", "transform"]),
+        None,
+        default="auto",
+    )
+    n_nonzero_coefs: int | None = parameter(COUNT, None, default=None, may_change="warm")
     algorithm: str = parameter(
         StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto", may_change="warm"
     )
@@ -286,7 +328,7 @@ class GradSparseCoder(
         start = self._start(X, weights, not fresh, generator)
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
         if self.dictionary is None and codes is not None:
-            learned.statistics = learned.statistics or Statistics.like(start)
+            learned.statistics = Statistics.of(learned.statistics, start)
             blocks, n_samples = _blocks(X, codes, weights), count_of(X, weights)
             update_online(blocks, n_samples, start, learned.statistics, self.positive_dict)
         elif self.dictionary is None:
@@ -316,6 +358,7 @@ class GradSparseCoder(
         dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
         X = X.to(dtype=dtype, device=device).hold()
         n_components = resolve_n_components(self) if fresh else len(self.components_)
+        check_learned_sparsity(self, n_components)
         check_sparsity(self, n_components, "transform_")
         if codes is not None:
             codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
@@ -358,13 +401,19 @@ class GradSparseCoder(
         else:
             center = self._follow_center(X, weights)
         self.n_samples_seen_ += count_of(X, weights)
-        if not hasattr(self, "alpha_") or self._made_with["alpha"] != self.alpha:
-            self.alpha_ = resolve_alpha(self, X, weights)
+        self._find_alpha(X, weights)
         self.intercept_ = np.zeros(X.shape[1], X[:1].cpu().numpy().dtype)
         if center is not None:
             self.intercept_ += center.cpu().numpy()
         X = (X if center is None else X - center) * (1 / self._unit)
         return X.hold(), None if codes is None else codes * (1 / self._unit)
+
+    def _find_alpha(self, X, weights):
+        """Set the weight of the penalty, of the first call where it is "auto"."""
+        if self.n_nonzero_coefs is not None:
+            self.alpha_ = None
+        elif getattr(self, "alpha_", None) is None or self._made_with["alpha"] != self.alpha:
+            self.alpha_ = resolve_alpha(self, X, weights)
 
     def _follow_center(self, X, weights):
         """Return the center of all data seen, more rows included, or None."""
@@ -418,7 +467,8 @@ class GradSparseCoder(
         """Return the atoms to begin with."""
         if again:
             return self._fitted_atoms(X)
-        atoms = initial_dictionary(self, X, generator, weights)
+        auto = None if self.n_nonzero_coefs is None else "auto"
+        atoms = initial_dictionary(self, X, generator, weights, auto)
         known = self.dictionary is not None
         return non_negative(atoms) if self.positive_dict and not known else atoms
 
@@ -442,25 +492,34 @@ class GradSparseCoder(
 
     def _make_learner(self, X, weights, n_components, generator):
         """Return the algorithm with its settings."""
-        algorithm = self.algorithm
-        if algorithm == "auto":
-            algorithm = "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
-        max_iter, alpha = self.max_iter or _DEFAULT_MAX_ITER[algorithm], self.alpha_ / self._unit
+        batch_size = self._resolve_batch_size(len(X), n_components)
+        algorithm = self._resolve_algorithm(X)
+        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
+        shared = {
+            "algorithm": algorithm,
+            "max_iter": max_iter,
+            "positive": self.positive_code,
+            "positive_dict": self.positive_dict,
+            "batch_size": batch_size,
+            "begins_online": self._begins_online(len(X), batch_size),
+            "tol": self.tol,
+            "generator": generator,
+            "sample_weight": weights,
+        }
+        if self.n_nonzero_coefs is not None:
+            return KSparseLearner(n_nonzero_coefs=self.n_nonzero_coefs, **shared)
+        alpha = self.alpha_ / self._unit
         if algorithm == "adam":
             return PublishedDescent(alpha, self.learning_rate, max_iter, weights)
-        batch_size = self._resolve_batch_size(len(X), n_components)
-        return DictionaryLearner(
-            algorithm=algorithm,
-            alpha=alpha,
-            positive=self.positive_code,
-            positive_dict=self.positive_dict,
-            batch_size=batch_size,
-            begins_online=self._begins_online(len(X), batch_size),
-            max_iter=max_iter,
-            tol=self.tol,
-            generator=generator,
-            sample_weight=weights,
-        )
+        return DictionaryLearner(alpha=alpha, **shared)
+
+    def _resolve_algorithm(self, X):
+        """Return how codes are found in learning."""
+        if self.n_nonzero_coefs is not None:
+            return k_sparse_algorithm(self)
+        if self.algorithm != "auto":
+            return self.algorithm
+        return "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
 
     def _resolve_batch_size(self, n_samples, n_components):
         """Return the samples of a mini-batch."""
@@ -470,7 +529,8 @@ class GradSparseCoder(
 
     def _begins_online(self, n_samples, batch_size):
         """Whether `fit` begins with an online pass."""
-        least = _FEWEST_BATCHES if self.batch_size == "auto" else 1
+        fewest = _FEWEST_BATCHES if self.n_nonzero_coefs is None else _FEWEST_K_SPARSE_BATCHES
+        least = fewest if self.batch_size == "auto" else 1
         return self.batch_size is not None and n_samples >= least * batch_size
 
     # -- What a fit leaves -------------------------------------------------------------------------

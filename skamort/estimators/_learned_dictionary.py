@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from ._statistics import Statistics
+from ._statistics import Seen
 
 
 def _say_nothing(objective: float) -> None:
@@ -23,7 +23,7 @@ class LearnedDictionary:
     Attributes
     ----------
     atoms : Tensor of shape (n_components, n_features)
-    statistics : Statistics or None
+    statistics : Seen or None
         Of the codes that the atoms were last updated for.
     loss_curve : list of float
         The objective after each iteration.
@@ -33,7 +33,7 @@ class LearnedDictionary:
     """
 
     atoms: Tensor
-    statistics: Statistics | None = None
+    statistics: Seen | None = None
     loss_curve: list[float] = field(default_factory=list)
     converged: bool = False
     on_iteration: Callable[[float], None] = _say_nothing

@@ -4,6 +4,68 @@ import torch
 
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
 
+K_SPARSE = sorted(name for name, solver in SOLVERS.items() if solver.is_k_sparse)
+
+
+def inference_of(owner, prefix=""):
+    """Return the algorithm and the limits of codes that an estimator's parameters ask for.
+
+    In `transform` they are those of learning where nothing else is asked for.
+    """
+    algorithm = getattr(owner, f"{prefix}algorithm")
+    limits = {name: getattr(owner, prefix + name) for name in ("n_nonzero_coefs", "residual_tol")}
+    is_open = prefix and limits == dict.fromkeys(limits) and owner.transform_alpha is None
+    if is_open and owner.n_nonzero_coefs is not None:
+        limits["n_nonzero_coefs"] = owner.n_nonzero_coefs
+        algorithm = k_sparse_algorithm(owner) if algorithm == "auto" else algorithm
+    return algorithm, limits
+
+
+def k_sparse_algorithm(owner):
+    """Return the solver that finds the k-sparse codes under which a dictionary is learned."""
+    return "ormp" if owner.algorithm == "auto" else owner.algorithm
+
+
+def check_learned_sparsity(owner, n_components):
+    """Refuse parameters that disagree on how sparse the codes of learning are.
+
+    Raises
+    ------
+    ValueError
+        If there is both a penalty and a number of non-zeros, the algorithm goes by the other one,
+        or the number exceeds `n_components`.
+    """
+    k, algorithm, name = owner.n_nonzero_coefs, owner.algorithm, type(owner).__name__
+    if k is None:
+        if algorithm in K_SPARSE:
+            raise ValueError(
+                f"{name}: algorithm={algorithm!r} finds codes with a given number of non-zeros; "
+                "set n_nonzero_coefs, or choose 'auto', 'cd' or 'fista' for an L1 penalty."
+            )
+        return
+    if owner.alpha != "auto":
+        raise ValueError(
+            f"{name}: alpha={owner.alpha} and n_nonzero_coefs={k} both say how sparse codes are; "
+            f"drop alpha for codes with {k} non-zeros, or n_nonzero_coefs for an L1 penalty."
+        )
+    if algorithm not in ("auto", *K_SPARSE):
+        raise ValueError(
+            f"{name}: n_nonzero_coefs={k} does not go with algorithm={algorithm!r}, which "
+            f"minimizes an L1 penalty; choose 'auto' or one of {K_SPARSE}, or "
+            "n_nonzero_coefs=None."
+        )
+    if k > n_components:
+        raise ValueError(
+            f"{name}: n_nonzero_coefs={k} exceeds n_components={n_components}; choose "
+            f"n_nonzero_coefs <= {n_components}."
+        )
+    chosen = inference_of(owner, "transform_")[0]
+    if owner.transform_alpha is None and chosen not in ("auto", "lars", *K_SPARSE):
+        raise ValueError(
+            f"{name}: transform_algorithm={chosen!r} needs a weight of an L1 penalty, and "
+            f"n_nonzero_coefs={k} gives none; set transform_alpha, or transform_algorithm='auto'."
+        )
+
 
 def check_sparsity(owner, n_components, prefix=""):
     """Refuse a number of non-zeros or a residual that the dictionary or the algorithm cannot give.
@@ -13,19 +75,19 @@ def check_sparsity(owner, n_components, prefix=""):
     ValueError
         If the number exceeds `n_components`, or the algorithm does not go by it or by a residual.
     """
-    limit = getattr(owner, f"{prefix}n_nonzero_coefs")
+    algorithm, limits = inference_of(owner, prefix)
+    limit = limits["n_nonzero_coefs"]
     if limit is not None and limit > n_components:
         raise ValueError(
             f"{type(owner).__name__}: {prefix}n_nonzero_coefs={limit} exceeds "
             f"n_components={n_components}; choose {prefix}n_nonzero_coefs <= {n_components}."
         )
-    for name in ("n_nonzero_coefs", "residual_tol"):
-        _check_goes_by(owner, name, prefix)
+    for name, value in limits.items():
+        _check_goes_by(owner, name, value, algorithm, prefix)
 
 
-def _check_goes_by(owner, name, prefix):
+def _check_goes_by(owner, name, value, algorithm, prefix):
     """Refuse the sparsity `name` where the algorithm does not go by it."""
-    value, algorithm = getattr(owner, prefix + name), getattr(owner, f"{prefix}algorithm")
     fitting = [key for key, solver in SOLVERS.items() if hasattr(solver, name)]
     fitting = sorted(fitting + ["lars"] * (name == "n_nonzero_coefs"))
     if value is not None and algorithm not in ("auto", *fitting):
@@ -37,10 +99,9 @@ def _check_goes_by(owner, name, prefix):
 
 def goes_by_penalty(owner, prefix=""):
     """Whether the codes of an estimator minimize an L1 penalty."""
-    algorithm = getattr(owner, f"{prefix}algorithm")
-    limits = (getattr(owner, prefix + name) for name in ("n_nonzero_coefs", "residual_tol"))
+    algorithm, limits = inference_of(owner, prefix)
     is_lasso = algorithm == "auto" or not getattr(SOLVERS.get(algorithm), "is_k_sparse", True)
-    return is_lasso and all(limit is None for limit in limits)
+    return is_lasso and limits == dict.fromkeys(limits)
 
 
 def encode(owner, X, *, alpha, positive, prefix="", init=None):
@@ -48,13 +109,12 @@ def encode(owner, X, *, alpha, positive, prefix="", init=None):
 
     Where NaN stands for what is missing, they are the codes of the rest.
     """
-    names = "n_nonzero_coefs", "residual_tol"
-    limits = {name: getattr(owner, prefix + name) for name in names}
+    algorithm, limits = inference_of(owner, prefix)
     return sparse_encode(
         X,
         torch.as_tensor(owner.components_).to(X),
-        algorithm=getattr(owner, f"{prefix}algorithm"),
-        alpha=alpha if set(limits.values()) == {None} else None,
+        algorithm=algorithm,
+        alpha=alpha if limits == dict.fromkeys(limits) else None,
         **limits,
         positive=positive,
         init=init,

@@ -1,24 +1,135 @@
-"""What a dictionary update has to know of the samples seen, fading as new ones come."""
+"""What a dictionary update has to know of the samples seen, fading as new ones come.
+
+`Statistics` hold all of it, n_components^2 numbers; `Usage` their diagonal, n_components numbers.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from .._sample_weight import count_of
+from ..modules import SparseCodes
 
-# Exponent of forgetting: with 6 the last 9 % of the samples weigh as much as all before them.
-# Less of it keeps too much of the first bad dictionaries, more is noisy after one pass.
-_FORGETTING = 6
+# Exponents of forgetting. With 6 the last 9 % of the samples weigh as much as all before them: less
+# of it keeps too much of the first bad dictionaries, more is noisy after one pass. The usage alone
+# holds atoms where they are; with more than 1 they run after each batch.
+_FORGETTING, _FORGETTING_OF_USAGE = 6, 1
 # An atom that the last half of the samples did not use is taken for unused. Little is lost: what
 # it has learned would weigh less than 1/2^6 of what it would learn from as many new samples.
 _IDLE_SHARE = 0.5
+# Atoms for each code of a sample from which on products of codes are added one by one, and how many
+# at once.
+_ATOMS_PER_CODE = 32
+_PRODUCTS = 1 << 22
 
 
-@dataclass
-class Statistics:
+@dataclass(kw_only=True)
+class Seen(ABC):
+    """Sums over the samples seen, and when each atom was used.
+
+    Attributes
+    ----------
+    idle : Tensor of shape (n_components,)
+        Number of samples since each atom was used last, float64.
+    n_samples : float
+        Number of samples seen. Here and in the sums, one with a weight counts as so many.
+    """
+
+    idle: Tensor
+    n_samples: float = 0
+
+    _sums: ClassVar[tuple[str, ...]]
+    _forgetting: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def like(cls, atoms: Tensor) -> Self:
+        """Return what is known of no samples."""
+
+    def add(self, X: Tensor, codes: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Take note of samples, their codes and their weights."""
+        weighted = codes if sample_weight is None else codes * sample_weight.unsqueeze(1)
+        self._add_sums(X, codes, weighted)
+        n_new = count_of(X, sample_weight)
+        self.n_samples += n_new
+        self.idle += n_new
+        self.idle[(weighted != 0).any(dim=0)] = 0
+
+    @classmethod
+    @abstractmethod
+    def of(cls, seen: Seen | None, atoms: Tensor) -> Self:
+        """Return what is to be known of samples seen, for whose codes the atoms are."""
+
+    @abstractmethod
+    def _add_sums(self, X: Tensor, codes: Tensor, weighted: Tensor) -> None:
+        """Add to the sums."""
+
+    def forget(self, n_new: float) -> None:
+        """Fade before ``n_new`` samples come, and clear atoms that are not used any more."""
+        if n_new == 0:
+            return
+        keep = (self.n_samples / (self.n_samples + n_new)) ** self._forgetting
+        unused = self.idle > _IDLE_SHARE * self.n_samples
+        for name in self._sums:
+            getattr(self, name).mul_(keep)[unused] = 0
+
+    @abstractmethod
+    def move_center(self, step: Tensor) -> None:
+        """Follow the center of the data, which was taken off them and has moved by a step."""
+
+    def __getstate__(self):
+        """Return what a pickle holds, which may be opened where there is no such device."""
+        return vars(self.copy_like(torch.empty(0, dtype=getattr(self, self._sums[0]).dtype)))
+
+    def copy_like(self, atoms: Tensor) -> Self:
+        """Return a copy of the dtype and on the device of a tensor."""
+        sums = {name: getattr(self, name).to(atoms, copy=True) for name in self._sums}
+        idle = self.idle.to(atoms.device, copy=True)
+        return type(self)(**sums, idle=idle, n_samples=self.n_samples)
+
+
+@dataclass(kw_only=True)
+class Usage(Seen):
+    """How much the samples seen used each atom, and so hold it where it is if others stay.
+
+    Attributes
+    ----------
+    energy : Tensor of shape (n_components,)
+        Weighted sum of the squares of the codes.
+    """
+
+    energy: Tensor
+
+    _sums = ("energy",)
+    _forgetting = _FORGETTING_OF_USAGE
+
+    @classmethod
+    def like(cls, atoms: Tensor) -> Self:
+        """Return what is known of no samples."""
+        return cls(energy=atoms.new_zeros(len(atoms)), idle=_never_idle(atoms))
+
+    @classmethod
+    def of(cls, seen: Seen | None, atoms: Tensor) -> Self:
+        """Return what is to be known of samples seen."""
+        if isinstance(seen, Statistics):
+            energy = seen.gram_codes.diagonal().clone()
+            return cls(energy=energy, idle=seen.idle, n_samples=seen.n_samples)
+        return seen if isinstance(seen, cls) else cls.like(atoms)
+
+    def move_center(self, step: Tensor) -> None:
+        """Stay: atoms are held where they are."""
+
+    def _add_sums(self, X: Tensor, codes: Tensor, weighted: Tensor) -> None:  # noqa: ARG002
+        self.energy += torch.linalg.vecdot(codes, weighted, dim=0)
+
+
+@dataclass(kw_only=True)
+class Statistics(Seen):
     """All that a dictionary update needs to know of the samples seen.
 
     Attributes
@@ -29,62 +140,67 @@ class Statistics:
         Weighted sum of ``codes.T @ X``.
     total : Tensor of shape (n_components,)
         Weighted sum of the codes.
-    idle : Tensor of shape (n_components,)
-        Number of samples since each atom was used last, float64.
-    n_samples : float
-        Number of samples seen. Here and above, one with a weight counts as so many.
     """
 
     gram_codes: Tensor
     cross: Tensor
     total: Tensor
-    idle: Tensor
-    n_samples: float = 0
+
+    _sums = ("gram_codes", "cross", "total")
+    _forgetting = _FORGETTING
 
     @classmethod
-    def like(cls, atoms: Tensor) -> Statistics:
-        """Return the statistics of no samples."""
-        idle = atoms.new_zeros(len(atoms), dtype=torch.float64)
+    def like(cls, atoms: Tensor) -> Self:
+        """Return what is known of no samples."""
         gram_codes, total = atoms.new_zeros(len(atoms), len(atoms)), atoms.new_zeros(len(atoms))
-        return cls(gram_codes, torch.zeros_like(atoms), total, idle)
+        cross, idle = torch.zeros_like(atoms), _never_idle(atoms)
+        return cls(gram_codes=gram_codes, cross=cross, total=total, idle=idle)
 
-    def add(self, X: Tensor, codes: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Take note of samples, their codes and their weights."""
-        weighted = codes if sample_weight is None else codes * sample_weight.unsqueeze(1)
+    @classmethod
+    def of(cls, seen: Seen | None, atoms: Tensor) -> Self:
+        """Return what is to be known of samples seen, for whose codes the atoms are."""
+        if isinstance(seen, Usage):
+            known = cls.like(atoms)
+            known.gram_codes.diagonal().copy_(seen.energy)
+            known.cross += seen.energy[:, None] * atoms
+            known.idle, known.n_samples = seen.idle, seen.n_samples
+            return known
+        return seen if isinstance(seen, cls) else cls.like(atoms)
+
+    def _add_sums(self, X: Tensor, codes: Tensor, weighted: Tensor) -> None:
         self.gram_codes.addmm_(codes.T, weighted)
         self.cross.addmm_(weighted.T, X)
         self.total += weighted.sum(0)
-        n_new = count_of(X, sample_weight)
-        self.n_samples += n_new
-        self.idle += n_new
-        self.idle[(weighted != 0).any(dim=0)] = 0
 
     def forget(self, n_new: float) -> None:
         """Fade before ``n_new`` samples come, and clear atoms that are not used any more."""
-        if n_new == 0:
-            return
-        keep = (self.n_samples / (self.n_samples + n_new)) ** _FORGETTING
-        self.gram_codes.mul_(keep)
-        self.cross.mul_(keep)
-        self.total.mul_(keep)
-        unused = self.idle > _IDLE_SHARE * self.n_samples
-        self.gram_codes[unused] = 0
-        self.gram_codes[:, unused] = 0
-        self.cross[unused] = 0
-        self.total[unused] = 0
+        super().forget(n_new)
+        if n_new:
+            self.gram_codes[:, self.idle > _IDLE_SHARE * self.n_samples] = 0
 
     def move_center(self, step: Tensor) -> None:
         """Follow the center of the data, which was taken off them and has moved by a step."""
         self.cross.addr_(self.total, step, alpha=-1)
 
-    def __getstate__(self):
-        """Return what a pickle holds, which may be opened where there is no such device."""
-        return vars(self.copy_like(torch.empty(0, dtype=self.cross.dtype)))
 
-    def copy_like(self, atoms: Tensor) -> Statistics:
-        """Return a copy of the dtype and on the device of a tensor."""
-        gram_codes, cross, total = (
-            values.to(atoms, copy=True) for values in (self.gram_codes, self.cross, self.total)
-        )
-        idle = self.idle.to(atoms.device, copy=True)
-        return Statistics(gram_codes, cross, total, idle, self.n_samples)
+class SparseStatistics(Statistics):
+    """Statistics of codes most of which are 0."""
+
+    def _add_sums(self, X: Tensor, codes: Tensor, weighted: Tensor) -> None:
+        most = int((codes != 0).sum(1).max())
+        if codes.is_cuda or most * _ATOMS_PER_CODE > codes.shape[1]:
+            return super()._add_sums(X, codes, weighted)
+        n_atoms, step = len(self.total), max(1, _PRODUCTS // max(most, 1) ** 2)
+        for x, z, wz in zip(*(part.split(step) for part in (X, codes, weighted)), strict=True):
+            atoms = z.abs().topk(most, dim=1, sorted=False).indices
+            values, weighted_values = z.gather(1, atoms), wz.gather(1, atoms)
+            places = atoms.unsqueeze(2) * n_atoms + atoms.unsqueeze(1)
+            products = values.unsqueeze(2) * weighted_values.unsqueeze(1)
+            self.gram_codes.view(-1).index_add_(0, places.flatten(), products.flatten())
+            self.cross += SparseCodes(weighted_values, atoms, n_atoms).transposed_product(x)
+        self.total += weighted.sum(0)
+        return None
+
+
+def _never_idle(atoms: Tensor) -> Tensor:
+    return atoms.new_zeros(len(atoms), dtype=torch.float64)

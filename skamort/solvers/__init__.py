@@ -5,6 +5,7 @@ from ._base import SolverResult
 from ._cd import CoordinateDescent
 from ._choice import SKLEARN_ALGORITHMS
 from ._dictionary_update import update_dictionary
+from ._dictionary_update_rows import update_dictionary_rows
 from ._duality_gap import duality_gap
 from ._encode import sparse_encode
 from ._fista import FISTA
@@ -43,4 +44,5 @@ __all__ = [
     "sparse_encode",
     "sparse_encode_path",
     "update_dictionary",
+    "update_dictionary_rows",
 ]

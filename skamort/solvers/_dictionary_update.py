@@ -77,14 +77,15 @@ def update_dictionary(
     tensor([[0., 1.],
             [0., 1.]])
     """
-    atoms = _overwritable(dictionary)
-    gram_codes = _like(gram_codes, "gram_codes", atoms, (len(atoms), len(atoms)))
-    cross = _like(cross, "cross", atoms, tuple(atoms.shape))
+    atoms = overwritable(dictionary, "update_dictionary")
+    check = ("update_dictionary", atoms)
+    gram_codes = check_like(gram_codes, "gram_codes", (len(atoms), len(atoms)), *check)
+    cross = check_like(cross, "cross", tuple(atoms.shape), *check)
     unused = _update(atoms, gram_codes, cross, positive, engine)
     return unused if isinstance(dictionary, Tensor) else unused.numpy()
 
 
-def _overwritable(dictionary: Any) -> Tensor:
+def overwritable(dictionary: Any, owner: str) -> Tensor:
     """The dictionary as a tensor that shares its memory."""
     if isinstance(dictionary, Tensor):
         return dictionary
@@ -92,18 +93,22 @@ def _overwritable(dictionary: Any) -> Tensor:
     if is_array and dictionary.dtype in (np.float32, np.float64) and dictionary.flags.writeable:
         return torch.from_numpy(dictionary)
     raise TypeError(
-        "update_dictionary: dictionary is updated in place and must be a writeable matrix, a NumPy "
+        f"{owner}: dictionary is updated in place and must be a writeable matrix, a NumPy "
         f"array or a tensor of float32 or float64, got {type(dictionary).__name__}; pass "
         "np.array(dictionary, dtype=float)."
     )
 
 
-def _like(values: Any, name: str, dictionary: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A finite matrix of the given shape, of the dictionary's dtype and device."""
-    tensor = as_tensor(values, name, like=dictionary)
+def check_like(
+    values: Any, name: str, shape: tuple[int, ...], owner: str, dictionary: Tensor
+) -> Tensor:
+    """Finite values of the given shape, of the dictionary's dtype and device."""
+    tensor = as_tensor(values, name, like=dictionary, check=len(shape) == 2)
+    if len(shape) == 1 and not (tensor.isfinite() & (tensor >= 0)).all():
+        raise ValueError(f"{owner}: {name} must be finite and >= 0; mend these values.")
     if tuple(tensor.shape) != shape:
         raise ValueError(
-            f"update_dictionary: {name} must have shape {shape}, as the dictionary has "
+            f"{owner}: {name} must have shape {shape}, as the dictionary has "
             f"{tuple(dictionary.shape)}, got {tuple(tensor.shape)}."
         )
     return tensor

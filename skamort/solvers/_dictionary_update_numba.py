@@ -29,3 +29,37 @@ def update_block(atoms, targets, gram, usage, positive):
             if weight != 0:
                 for f in range(n_features):
                     targets[i, f] += weight * change[f]
+
+
+@kernel
+def update_atoms(atoms, residual, rows, values, weighted, stops, inertia, positive):
+    """Normalize each target in turn into its atom, and let the residual of its rows follow."""
+    n_atoms, n_features = atoms.shape
+    target = np.empty(n_features, atoms.dtype)
+    least = atoms.dtype.type(0 if positive else -np.inf)
+    start = 0
+    for j in range(n_atoms):
+        stop = stops[j]
+        own = inertia[j]
+        for i in range(start, stop):
+            own += weighted[i] * values[i]
+        for f in range(n_features):
+            target[f] = own * atoms[j, f]
+        for i in range(start, stop):
+            weight, row = weighted[i], residual[rows[i]]
+            for f in range(n_features):
+                target[f] += weight * row[f]
+        energy = 0.0
+        for f in range(n_features):
+            energy += np.float64(max(target[f], least)) ** 2
+        if stop > start and energy > 0:
+            inverse = atoms.dtype.type(1 / np.sqrt(energy))
+            for f in range(n_features):
+                new = max(target[f], least) * inverse
+                target[f] = atoms[j, f] - new
+                atoms[j, f] = new
+            for i in range(start, stop):
+                weight, row = values[i], residual[rows[i]]
+                for f in range(n_features):
+                    row[f] += weight * target[f]
+        start = stop
