@@ -13,6 +13,7 @@ from . import (  # noqa: F401 - `_fork` watches over processes that are forked l
 )
 from .estimators import (
     AmortizedCoder,
+    BatchTopKSAE,
     GradSparseCoder,
     ITOCoder,
     JumpReLUSAE,
@@ -25,6 +26,7 @@ from .estimators import (
 
 __all__ = [
     "AmortizedCoder",
+    "BatchTopKSAE",
     "GradSparseCoder",
     "ITOCoder",
     "JumpReLUSAE",

@@ -12,6 +12,7 @@ FAST_SETTINGS = {
         "teacher": skamort.GradSparseCoder(max_iter=20),
         "encoder": skamort.LISTAEncoder(max_iter=5),
     },
+    "BatchTopKSAE": {"max_iter": 5},
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
     "JumpReLUSAE": {"max_iter": 5},

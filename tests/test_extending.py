@@ -34,12 +34,9 @@ def page():
         yield module
 
 
-@pytest.mark.parametrize("name", ["BatchTopKSAE", "SmoothSAE", "NestedSAE"])
+@pytest.mark.parametrize("name", ["NearTopSAE", "SmoothSAE", "NestedSAE"])
 def test_estimators_of_the_page_are_scikit_learns(page, name):
-    checks = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
-    together = "the largest codes of a whole batch: a row that comes twice takes two places"
-    expected = dict.fromkeys(checks, together) if name == "BatchTopKSAE" else {}
-    check_estimator(getattr(page, name)(max_iter=5), on_skip=None, expected_failed_checks=expected)
+    check_estimator(getattr(page, name)(max_iter=5), on_skip=None)
 
 
 def test_derivative_of_the_page_is_that_of_the_codes(page):
@@ -51,12 +48,12 @@ def test_derivative_of_the_page_is_that_of_the_codes(page):
     torch.testing.assert_close(activation.backward(A.detach(), codes, code_grad), A.grad)
 
 
-@pytest.mark.parametrize("name", ["BatchTopKSAE", "SmoothSAE", "NestedSAE", "LowRankSAE"])
+@pytest.mark.parametrize("name", ["NearTopSAE", "SmoothSAE", "NestedSAE", "LowRankSAE"])
 def test_estimators_of_the_page_do_not_depend_on_the_unit(page, name):
     losses = []
     for unit in (1, 64):
         sae = getattr(page, name)(n_components=32, max_iter=5, random_state=0)
-        if name != "BatchTopKSAE":
+        if name != "NearTopSAE":
             sae.set_params(alpha=0.1 * unit)
         losses.append(np.array(sae.fit(unit * page.X).loss_curve_) / unit**2)
     np.testing.assert_allclose(*losses, rtol=1e-3)

@@ -4,6 +4,7 @@ from .._compat import HasMethods, Interval, StrOptions
 from ._amortized import AmortizedCoder
 from ._base_sae import BaseSAE
 from ._base_trained import BaseTrainedEncoder
+from ._batch_topk import BatchTopKSAE
 from ._declared import parameter
 from ._fit_many import fit_many
 from ._grad_sparse_coder import GradSparseCoder
@@ -25,6 +26,7 @@ __all__ = [
     "AmortizedCoder",
     "BaseSAE",
     "BaseTrainedEncoder",
+    "BatchTopKSAE",
     "GradSparseCoder",
     "HasMethods",
     "ITOCoder",

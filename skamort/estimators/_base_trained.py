@@ -4,12 +4,9 @@ A subclass names its architecture in three methods: `_make_encoder`, `_make_acti
 `_make_loss`. Everything else, from validation to the three scenarios, is here.
 """
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._rows import few_rows, rows_within
@@ -42,7 +39,7 @@ from ._fitting import fitting
 from ._identity import identity_of
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
-from ._usefulness import warn_of_fits
+from ._usefulness import warn_not_converged, warn_of_fits
 
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
@@ -107,7 +104,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         self._run(job)
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
-            self._warn_not_converged()
+            warn_not_converged(self)
         warn_of_fits([job], type(self).__name__)
         task.end()
         return self
@@ -199,6 +196,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if job.error is not None and fresh:
             del self.net_  # a fresh net without a single good weight is no fit
         self._finish_training(job)
+        self._settle(job.data)
         self.net_.workspace_.clear()
 
     # -- The steps of a fit ------------------------------------------------------------------------
@@ -285,7 +283,8 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         loss = self._choose_loss(data, code_loss, dictionary)
         if codes is None:
             few = few_rows(X, _SCALING_ROWS)
-            loss.sample_weight = None if weights is None else weights[few]
+            few_weights = None if weights is None else weights[few]
+            loss.sample_weight = module.activation.sample_weight = few_weights
             self._scale_codes(module, loss, X[few])
         self.net_ = SparseNet(
             module,
@@ -397,15 +396,6 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         scale = torch.where(products > 0, products / energies, 1.0)
         module.rescale(scale)
 
-    def _warn_not_converged(self):
-        warnings.warn(
-            f"{type(self).__name__}: the training loss was still falling after max_iter="
-            f"{self.max_iter_} epochs; raise max_iter or learning_rate, or raise tol if this "
-            "is good enough.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-
     # -- What a subclass decides -------------------------------------------------------------------
 
     def _make_encoder(self, centered, dictionary, generator, sample_weight):
@@ -430,6 +420,9 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
 
     def _weigh_penalty(self, X, sample_weight):
         """Find the weight of the penalty, where there is one, given rows and their weights."""
+
+    def _settle(self, data):
+        """Find what only a net that was trained tells, given all rows of a fit."""
 
     def _make_dead_latents(self, module):  # noqa: ARG002
         """Return the callbacks that look after latents that fire no more."""

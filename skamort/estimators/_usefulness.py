@@ -1,4 +1,6 @@
-"""Whether a fit is of use: it explains rows of its own, by some codes, not most; latents live."""
+"""Whether a fit is of use: it has converged, explains rows of its own, by some codes, not most, and
+its latents live.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,17 @@ _COUNTED = 64
 _DENSE = 0.5
 # A share of the length of rows that is rounding.
 _ROUNDING = 1e-6
+
+
+def warn_not_converged(estimator: Any) -> None:
+    """Warn of a fit that ended before its loss did fall no more."""
+    warnings.warn(
+        f"{type(estimator).__name__}: the training loss was still falling after max_iter="
+        f"{estimator.max_iter_} epochs; raise max_iter or learning_rate, or raise tol if this "
+        "is good enough.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 def warn_of_fits(jobs: Sequence[Job], owner: str) -> None:

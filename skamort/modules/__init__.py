@@ -2,28 +2,35 @@
 
 from ._activations import Activation, ReLU, TopK
 from ._autoencoder import Decoder, SparseAutoencoder
+from ._batch_topk import BatchTopK, Threshold
 from ._codes import DenseCodes, SparseCodes
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._flops import encoding_flops, training_flops
 from ._lista import LISTA
+from ._ragged_codes import RaggedCodes
+from ._thresholds import threshold_of_rows
 from ._workspace import Workspace, add_gradient
 
 __all__ = [
     "LISTA",
     "MLP",
     "Activation",
+    "BatchTopK",
     "Decoder",
     "DenseCodes",
     "Encoder",
     "LayeredEncoder",
     "LinearEncoder",
+    "RaggedCodes",
     "ReLU",
     "SparseAutoencoder",
     "SparseCodes",
+    "Threshold",
     "TopK",
     "Workspace",
     "add_gradient",
     "encoding_flops",
     "make_encoder",
+    "threshold_of_rows",
     "training_flops",
 ]

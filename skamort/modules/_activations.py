@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .._numba import has_numba
 from .._threads import run_in_threads
+from ._codes import SparseCodes
 
 if TYPE_CHECKING:
     from ._encoders import Encoder
@@ -37,14 +38,19 @@ class Activation(nn.Module):
     Attributes
     ----------
     n_kept : int or None
-        Most codes that are active in a row, if the activation sets a limit. It then offers
-        `select`, and the sparse layout of codes where that pays.
+        Most codes that are active in a row, if the activation sets a limit.
+    n_active : int or None
+        Codes that are active in a row on average, if the activation knows: `n_kept`, where there is
+        such a limit. It then offers `select`, and the sparse layout of codes where that pays.
     competes : bool
         Whether the latents of a row compete, so that to scale one changes which others win.
     is_masked : bool
         Whether dZ/dA is 1 where a code is positive and 0 elsewhere. Others give `backward`.
     offers : frozenset of str
         What losses and callbacks may require of it, by name.
+    sample_weight : Tensor of shape (n,) or None
+        Weights of the rows at hand, where training has some: for activations whose codes depend on
+        the batch.
     batched : tuple of str or None
         Names of attributes that must be equal in activations for `training.batched` to train their
         models together; None, as for all of other packages, where its maths is not in there. It
@@ -56,13 +62,19 @@ class Activation(nn.Module):
     is_masked: ClassVar[bool] = True
     offers: ClassVar[frozenset[str]] = frozenset()
     batched: ClassVar[tuple[str, ...] | None] = None
+    sample_weight: Tensor | None = None
+
+    @property
+    def n_active(self) -> int | None:
+        """Codes that are active in a row on average, if the activation knows."""
+        return self.n_kept
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes >= 0 of the shape of `preactivations`."""
         raise NotImplementedError
 
-    def select(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values and the columns of the `n_kept` entries of each row that are kept."""
+    def select(self, preactivations: Tensor) -> SparseCodes:
+        """Return the pre-activations that are kept, which may be below 0."""
         raise NotImplementedError
 
     def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:
@@ -135,9 +147,9 @@ class TopK(Activation):
         codes = preactivations.new_zeros(preactivations.shape)
         return codes.scatter_(-1, indices, values.relu())
 
-    def select(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the k largest pre-activations of each row and their columns, in no order."""
-        return largest(preactivations, self.n_kept)
+    def select(self, preactivations: Tensor) -> SparseCodes:
+        """Return the k largest pre-activations of each row, in no order."""
+        return SparseCodes(*largest(preactivations, self.n_kept), preactivations.shape[1])
 
     def find(self, encoder, X, intercept, workspace):
         """Return what the encoder knows of the k largest."""

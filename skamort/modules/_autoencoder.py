@@ -143,11 +143,10 @@ class SparseAutoencoder(nn.Module):
         """
         activation = activation or self.activation
         n_components = preactivations.shape[1]
-        if activation.n_kept is None or not sparse_pays(activation.n_kept, n_components):
+        if activation.n_active is None or not sparse_pays(activation.n_active, n_components):
             return DenseCodes(activation(preactivations.to(centered.dtype)))
-        values, indices = activation.select(preactivations)
-        values = self.encoder.entries(centered, indices, values)
-        return SparseCodes(values.relu_(), indices, n_components)
+        chosen = activation.select(preactivations)
+        return chosen.with_values(self.encoder.entries(centered, chosen).relu_())
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction of `X` and its codes."""

@@ -13,7 +13,9 @@ installed; else those of `embedding_bag` do.
 Under autocast dense products are taken in half precision; what comes out has the dtype of X or Y.
 """
 
+from copy import copy
 from functools import cached_property
+from typing import Self
 
 import torch
 from scipy import sparse
@@ -22,7 +24,6 @@ from torch.nn.functional import embedding_bag
 
 from .._numba import has_numba
 from .._threads import run_in_threads
-from ._activations import TopK
 
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
@@ -61,11 +62,12 @@ class DenseCodes:
         """Return the non-zero codes as a SciPy CSR array."""
         rows, columns = self.values.nonzero(as_tuple=True)
         counts = torch.bincount(rows, minlength=len(self.values))
-        return _csr(self.values[rows, columns], columns, counts, self.values.shape)
+        return to_csr(self.values[rows, columns], columns, counts, self.values.shape)
 
     def keep_largest(self, k: int) -> "DenseCodes":
         """Return the k largest codes of each row; the others become 0."""
-        return DenseCodes(TopK(k)(self.values))
+        values, indices = self.values.topk(k, dim=1, sorted=False)
+        return DenseCodes(SparseCodes(values, indices, self.values.shape[1]).to_dense())
 
     def sum(self, sample_weight: Tensor | None = None) -> Tensor:
         """Return the sum of all codes, each times its sample's weight, a scalar tensor."""
@@ -125,6 +127,24 @@ class SparseCodes:
         self.indices = indices
         self.n_components = n_components
 
+    @cached_property
+    def offsets(self) -> Tensor:
+        """Where the codes of each row begin, and where the last ones end, (n + 1,), int64."""
+        n, k = self.indices.shape
+        return torch.arange(0, n * k + 1, k, device=self.indices.device)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The row of each code, of all n k in their order."""
+        n, k = self.indices.shape
+        return torch.arange(n, device=self.indices.device).repeat_interleave(k)
+
+    def with_values(self, values: Tensor) -> Self:
+        """Return other codes of the same latents."""
+        codes = copy(self)
+        codes.values = values
+        return codes
+
     def to_dense(self) -> Tensor:
         """Return the codes as a tensor of shape (n, n_components)."""
         codes = self.values.new_zeros(len(self.values), self.n_components)
@@ -135,7 +155,7 @@ class SparseCodes:
         columns, order = self.indices.sort(dim=1)
         values = self.values.gather(1, order)
         kept = values != 0
-        return _csr(values[kept], columns[kept], kept.sum(1), (len(values), self.n_components))
+        return to_csr(values[kept], columns[kept], kept.sum(1), (len(values), self.n_components))
 
     def keep_largest(self, k: int) -> "SparseCodes":
         """Return the k largest codes of each row."""
@@ -158,10 +178,20 @@ class SparseCodes:
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
-        n, k = self.indices.shape
-        offsets = torch.arange(0, n * k + 1, k, device=X.device)
         atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
-        return weighted_sums(weights, atoms, offsets, dictionary).sub_(X)
+        return weighted_sums(weights, atoms, self.offsets, dictionary).sub_(X)
+
+    def sample(self, Y: Tensor, matrix: Tensor) -> Tensor:
+        """Return the entries of Y matrix^T, (n, n_components), where codes are held."""
+        indices = self.indices.reshape(-1)
+        if _compiled_pays(len(indices), Y, matrix):
+            products = _sampled_product_compiled(Y, matrix, indices, self.offsets)
+        else:
+            # The operator behind embedding_bag's backward pass: autograd would decode first.
+            products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+                Y, matrix, indices, self.offsets[:-1], self.rows, _SUM
+            )
+        return products.view(self.indices.shape)
 
     def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Z^T Y; it may take the memory of `out`, of the same shape."""
@@ -174,14 +204,18 @@ class SparseCodes:
         dictionary: Tensor,
         penalty: float | Tensor,
         out: Tensor | None = None,  # noqa: ARG002
-    ) -> "SparseCodes":
+    ) -> Self:
         """Return (Y D^T + penalty) where a code is positive, 0 elsewhere; `out` is ignored."""
-        products = sampled_product(Y, dictionary, self.indices)
-        if isinstance(penalty, Tensor) or penalty:
+        products = self.sample(Y, dictionary)
+        if isinstance(penalty, Tensor):
+            products.add_(self._by_row(penalty))
+        elif penalty:
             products.add_(penalty)
-        gradient = SparseCodes(products.mul_(self.values > 0), self.indices, self.n_components)
-        gradient._by_latent = self._by_latent  # the same layout need not be sorted again
-        return gradient
+        return self.with_values(products.mul_(self.values > 0))
+
+    def _by_row(self, numbers: Tensor) -> Tensor:
+        """Return numbers of the rows, (n, 1), so that they go with the values."""
+        return numbers
 
     @cached_property
     def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -190,7 +224,11 @@ class SparseCodes:
         order = latents.sort(stable=True).indices
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
         torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
-        return order, order // self.indices.shape[1], offsets
+        return order, self._rows_of(order), offsets
+
+    def _rows_of(self, places: Tensor) -> Tensor:
+        """Return the rows to which codes belong, given their places among all."""
+        return places // self.indices.shape[1]
 
 
 def _total(values: Tensor, sample_weight: Tensor | None) -> Tensor:
@@ -253,42 +291,19 @@ def weighted_sums(
     return sums
 
 
-def sampled_product(Y: Tensor, dictionary: Tensor, indices: Tensor) -> Tensor:
-    """Return the entries of Y D^T at `indices`.
+def _sampled_product_compiled(
+    Y: Tensor, matrix: Tensor, indices: Tensor, offsets: Tensor
+) -> Tensor:
+    from ._codes_numba import multiply_rows
 
-    Parameters
-    ----------
-    Y : Tensor of shape (n, n_features)
-        Rows.
-    dictionary : Tensor of shape (n_components, n_features)
-        Atoms.
-    indices : Tensor of shape (n, k), int64
-        The k atoms wanted for each row.
+    products = Y.new_empty(len(indices))
+    y, m, i, o, p = (t.detach().numpy() for t in (Y, matrix, indices, offsets, products))
 
-    Returns
-    -------
-    Tensor of shape (n, k)
-        ``Y[i] @ dictionary[indices[i, j]]``.
-    """
-    n, k = indices.shape
-    if _compiled_pays(n * k, Y, dictionary):
-        from ._codes_numba import multiply_rows
+    def multiply(part):
+        multiply_rows(y[part], m, i, o[part.start : part.stop + 1], p)
 
-        products = Y.new_empty(n, k)
-        y, d, i, p = (t.detach().numpy() for t in (Y, dictionary, indices, products))
-
-        def multiply(part):
-            multiply_rows(y[part], d, i[part], p[part])
-
-        run_in_threads(multiply, n, torch.get_num_threads())
-        return products
-    samples = torch.arange(n, device=Y.device).repeat_interleave(k)
-    offsets = torch.arange(0, n * k, k, device=Y.device)
-    # The operator behind embedding_bag's backward pass: autograd would decode first to reach it.
-    products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        Y, dictionary, indices.reshape(-1), offsets, samples, _SUM
-    )
-    return products.view(n, k)
+    run_in_threads(multiply, len(Y), torch.get_num_threads())
+    return products
 
 
 def _compiled_pays(n_rows: int, matrix: Tensor, other: Tensor) -> bool:
@@ -305,7 +320,7 @@ def _compiled_pays(n_rows: int, matrix: Tensor, other: Tensor) -> bool:
     )
 
 
-def _csr(values: Tensor, columns: Tensor, counts: Tensor, shape: tuple) -> sparse.csr_array:
+def to_csr(values: Tensor, columns: Tensor, counts: Tensor, shape: tuple) -> sparse.csr_array:
     """Assemble a CSR array from its entries row by row and the number of them in each row."""
     indptr = torch.zeros(len(counts) + 1, dtype=torch.int32)
     torch.cumsum(counts.cpu(), 0, dtype=torch.int32, out=indptr[1:])

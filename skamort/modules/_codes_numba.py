@@ -44,7 +44,7 @@ def sum_rows(weights, rows, offsets, matrix, sums):
 
 
 @kernel(fastmath=ANY_ORDER, error_model="python")
-def multiply_rows(Y, matrix, indices, products):
+def multiply_rows(Y, matrix, indices, offsets, products):
     """Write the scalar products of each row of Y with some rows of a matrix.
 
     Parameters
@@ -53,20 +53,23 @@ def multiply_rows(Y, matrix, indices, products):
         Rows.
     matrix : array of shape (n_rows, n_features)
         More rows.
-    indices : array of shape (n, k), int64
+    indices : array of shape (n_products,), int64
         Which of them are wanted.
-    products : array of shape (n, k)
-        Where ``Y[i] @ matrix[indices[i, j]]`` goes.
+    offsets : array of shape (n + 1,), int64
+        Where those for each row of Y begin, and where the last ones end.
+    products : array of shape (n_products,)
+        Where ``Y[i] @ matrix[indices[t]]`` goes.
     """
-    k, zero = indices.shape[1], Y.dtype.type(0)
+    zero = Y.dtype.type(0)
     for i in range(len(Y)):
-        row, chosen, out = Y[i], indices[i], products[i]
-        for j in range(0, k - k % 4, 4):
+        row, first, end = Y[i], offsets[i], offsets[i + 1]
+        fours = end - (end - first) % 4
+        for t in range(first, fours, 4):
             a, b, c, d = (
-                matrix[chosen[j]],
-                matrix[chosen[j + 1]],
-                matrix[chosen[j + 2]],
-                matrix[chosen[j + 3]],
+                matrix[indices[t]],
+                matrix[indices[t + 1]],
+                matrix[indices[t + 2]],
+                matrix[indices[t + 3]],
             )
             p = q = r = s = zero
             for f in range(len(row)):
@@ -74,9 +77,9 @@ def multiply_rows(Y, matrix, indices, products):
                 q += row[f] * b[f]
                 r += row[f] * c[f]
                 s += row[f] * d[f]
-            out[j], out[j + 1], out[j + 2], out[j + 3] = p, q, r, s
-        for j in range(k - k % 4, k):
-            a, p = matrix[chosen[j]], zero
+            products[t], products[t + 1], products[t + 2], products[t + 3] = p, q, r, s
+        for t in range(fours, end):
+            a, p = matrix[indices[t]], zero
             for f in range(len(row)):
                 p += row[f] * a[f]
-            out[j] = p
+            products[t] = p

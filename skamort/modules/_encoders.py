@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .._rows import few_rows
-from ._codes import DenseCodes, SparseCodes, sampled_product
+from ._codes import DenseCodes, SparseCodes
 from ._screen import largest_products, screening_pays
 from ._workspace import Workspace, add_gradient, add_gradient_rows
 
@@ -107,12 +107,13 @@ class Encoder(nn.Module):
         if preactivations.requires_grad:  # not all is frozen
             preactivations.backward(gradient.to_dense().to(preactivations.dtype))
 
-    def entries(self, centered: Tensor, indices: Tensor, values: Tensor) -> Tensor:  # noqa: ARG002
-        """Return A at `indices` (n, k) in the dtype of the data, given `values` of half precision.
+    def entries(self, centered: Tensor, chosen: SparseCodes) -> Tensor:
+        """Return the pre-activations that were chosen, in the dtype of the data; `chosen` may hold
+        them in half precision.
 
         What cannot be computed for single entries keeps their precision.
         """
-        return values.to(centered.dtype)
+        return chosen.values.to(centered.dtype)
 
 
 class LayeredEncoder(Encoder):
@@ -260,12 +261,12 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
         if self.bias is not None:
             add_gradient_rows(self.bias, latents, gradient.column_sums())
 
-    def entries(self, centered, indices, values):
-        """Return A at `indices`, computed anew where `values` are of half precision."""
-        if values.dtype == centered.dtype:
-            return values
-        values = sampled_product(centered, self.weight, indices)
-        return values if self.bias is None else values.add_(self.bias[indices])
+    def entries(self, centered, chosen):
+        """Return what was chosen of A, computed anew where it is of half precision."""
+        if chosen.values.dtype == centered.dtype:
+            return chosen.values
+        values = chosen.sample(centered, self.weight)
+        return values if self.bias is None else values.add_(self.bias[chosen.indices])
 
 
 class MLP(nn.Sequential, LayeredEncoder):

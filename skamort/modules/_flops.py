@@ -76,7 +76,7 @@ def _weights(module: SparseAutoencoder) -> list[int]:
 def _active(module: SparseAutoencoder) -> int:
     """Numbers of the atoms that a product with the codes of a sample touches."""
     n_atoms, n_features = module.decoder.dictionary.shape
-    k = module.activation.n_kept
+    k = module.activation.n_active
     return (k if k is not None and sparse_pays(k, n_atoms) else n_atoms) * n_features
 
 

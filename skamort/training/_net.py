@@ -282,11 +282,15 @@ class SparseNet(NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(iterator))
 
     def _weigh(self, batch, iterator):
-        """Return a batch without the weights of its rows, which the loss gets."""
+        """Return a batch without the weights of its rows, which loss and activation get."""
         if iterator.mean_weight is None:
             return batch
-        *batch, self.criterion_.sample_weight = batch
+        *batch, weights = batch
+        self._take_weights(weights)
         return tuple(batch)
+
+    def _take_weights(self, weights):
+        self.criterion_.sample_weight = self.module_.activation.sample_weight = weights
 
     def _rest_of(self, iterator, so_far):
         """Return the batches that a pass has still to take."""
@@ -334,7 +338,8 @@ class SparseNet(NeuralNet):
             self.converged_ = True
         finally:
             self._drop_unfinished_epoch()
-            self.pass_ = self.criterion_.sample_weight = None
+            self.pass_ = None
+            self._take_weights(None)
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self

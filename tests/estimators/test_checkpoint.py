@@ -18,7 +18,16 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE, _rows
+from skamort import (
+    BatchTopKSAE,
+    JumpReLUSAE,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+    WeightedSAE,
+    _rows,
+)
 from skamort.training import Checkpoint, Schedule
 
 safetensors = pytest.importorskip("safetensors.torch")
@@ -32,6 +41,7 @@ ENCODERS = [
     LISTAEncoder(12, n_layers=2),
     MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
     TopKSAE(12, k=2, dead_latents="auxk"),
+    BatchTopKSAE(12, k=2),
     TopKSAE(12, k=2, multi_topk=True, schedule=Schedule(decay=1.0), max_grad_norm=0.1),
     WeightedSAE(12),
 ]

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skamort import (
     AmortizedCoder,
+    BatchTopKSAE,
     GradSparseCoder,
     ITOCoder,
     JumpReLUSAE,
@@ -46,6 +47,7 @@ TRAINED = {
     "SAE": SAEEncoder(fit_intercept=True, alpha=0.2),
     "median": SAEEncoder(fit_intercept="geometric_median"),
     "TopK": TopKSAE(k=3, dead_latents="resample"),
+    "BatchTopK": BatchTopKSAE(k=2),
     "Multi-TopK": TopKSAE(k=2, multi_topk=True),
     "sparse TopK": TopKSAE(k=1, n_components=40, dict_init=None),
     "JumpReLU": JumpReLUSAE(alpha=0.05),

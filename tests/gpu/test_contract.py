@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, SAEEncoder, TopKSAE
+from skamort import BatchTopKSAE, GradSparseCoder, SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
 from skamort.inspection import compare_encoders
 from skamort.metrics import amortization_gap
@@ -80,7 +80,9 @@ SETTINGS = {
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize(
-    "model", [TopKSAE(12, k=2), TopKSAE(96, k=2), SAEEncoder(12)], ids=["topk", "wide", "l1"]
+    "model",
+    [TopKSAE(12, k=2), TopKSAE(96, k=2), BatchTopKSAE(96, k=2), SAEEncoder(12)],
+    ids=["topk", "wide", "batch", "l1"],
 )
 def test_settings(model, settings, X):
     if "dead_latents" in settings and isinstance(model, SAEEncoder):

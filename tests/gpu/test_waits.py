@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from skamort import LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort import BatchTopKSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.solvers import sparse_encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -17,6 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 ENCODERS = {
     "TopKSAE, dense": (TopKSAE(12, k=2), 40),
     "TopKSAE, sparse": (TopKSAE(96, k=2), 64),
+    "BatchTopKSAE, dense": (BatchTopKSAE(12, k=2), 60),
+    "BatchTopKSAE, sparse": (BatchTopKSAE(96, k=2), 66),
     "SAEEncoder": (SAEEncoder(12), 40),
     "MLPEncoder": (MLPEncoder(12, hidden_layer_sizes=(8,)), 46),
     "WeightedSAE": (WeightedSAE(12), 41),

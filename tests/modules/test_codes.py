@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skamort._threads import run_in_threads
-from skamort.modules import DenseCodes, SparseCodes, _codes
-from skamort.modules._codes import sampled_product, weighted_sums
+from skamort.modules import DenseCodes, RaggedCodes, SparseCodes, _codes
+from skamort.modules._codes import weighted_sums
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -41,11 +41,17 @@ def make_matrices(n=9, n_components=20, n_features=5, dtype=torch.float64):
 def test_layouts_agree(n, k, spare, seed, penalty):
     n_components = k + spare
     sparse_codes, dense = make_codes(n, k, n_components, seed)
+    places = torch.rand(n * n_components).lt(0.9).logical_or(dense.values.flatten() > 0)
+    ragged = RaggedCodes.of(dense.values, places.nonzero().flatten())
     Y, dictionary = make_matrices(n, n_components)
+    weights = torch.arange(1.0, n + 1).double()
+    largest = [codes.keep_largest(max(1, k // 2)).to_dense() for codes in (sparse_codes, dense)]
+    assert torch.equal(*largest)
     for product in (
         lambda codes: codes.to_dense(),
-        lambda codes: codes.keep_largest(max(1, k // 2)).to_dense(),
         lambda codes: codes.sum(),
+        lambda codes: codes.sum(weights),
+        lambda codes: codes.gradient(Y, dictionary, weights.unsqueeze(1)).to_dense(),
         lambda codes: codes.column_sums(),
         lambda codes: codes.firing_counts(),
         lambda codes: codes.residual(dictionary, Y),
@@ -55,6 +61,7 @@ def test_layouts_agree(n, k, spare, seed, penalty):
         lambda codes: torch.from_numpy(codes.to_csr().toarray()),
     ):
         torch.testing.assert_close(product(sparse_codes), product(dense))
+        torch.testing.assert_close(product(ragged), product(dense))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -72,9 +79,9 @@ def test_products_are_those_of_the_matrix(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sampled_product_is_the_product_where_asked(dtype):
     Y, dictionary = make_matrices(dtype=dtype)
-    indices = make_codes()[0].indices
-    expected = (Y @ dictionary.T).gather(1, indices)
-    torch.testing.assert_close(sampled_product(Y, dictionary, indices), expected)
+    codes = make_codes()[0]
+    expected = (Y @ dictionary.T).gather(1, codes.indices)
+    torch.testing.assert_close(codes.sample(Y, dictionary), expected)
 
 
 @pytest.mark.parametrize("layout", [0, 1], ids=["sparse", "dense"])
@@ -125,15 +132,17 @@ def test_compiled_products_are_those_of_torch(n, k, spare, n_features, seed, dty
     codes, dense = make_codes(n, k, k + spare, seed, dtype)
     Y, dictionary = make_matrices(n, k + spare, n_features, dtype)
     memory = torch.full_like(dictionary, torch.nan)
-    with compiled(n_threads), torch.no_grad():
-        residual = codes.residual(dictionary, Y)
-        transposed = codes.transposed_product(Y, out=memory)
-        gradient = codes.gradient(Y, dictionary, 0.3)
-    assert transposed is memory
-    torch.testing.assert_close(residual, dense.residual(dictionary, Y))
-    torch.testing.assert_close(transposed, dense.transposed_product(Y))
-    expected = dense.gradient(Y, dictionary, 0.3).to_dense()
-    torch.testing.assert_close(gradient.to_dense(), expected)
+    ragged = RaggedCodes.of(dense.values, dense.values.flatten().nonzero().flatten())
+    for layout in (codes, ragged):
+        with compiled(n_threads), torch.no_grad():
+            residual = layout.residual(dictionary, Y)
+            transposed = layout.transposed_product(Y, out=memory)
+            gradient = layout.gradient(Y, dictionary, 0.3)
+        assert transposed is memory
+        torch.testing.assert_close(residual, dense.residual(dictionary, Y))
+        torch.testing.assert_close(transposed, dense.transposed_product(Y))
+        expected = dense.gradient(Y, dictionary, 0.3).to_dense()
+        torch.testing.assert_close(gradient.to_dense(), expected)
 
 
 def test_compiled_products_keep_nan():
@@ -142,8 +151,8 @@ def test_compiled_products_keep_nan():
     Y, dictionary = make_matrices()
     Y[3, 2], dictionary[codes.indices[5, 0], 1] = torch.nan, torch.inf
     with compiled(), torch.no_grad():
-        assert sampled_product(Y, dictionary, codes.indices)[3].isnan().all()
-        assert sampled_product(Y, dictionary, codes.indices)[5, 0].isinf()
+        assert codes.sample(Y, dictionary)[3].isnan().all()
+        assert codes.sample(Y, dictionary)[5, 0].isinf()
         values = SparseCodes(torch.full_like(codes.values, torch.nan), codes.indices, 20)
         assert values.residual(dictionary, Y).isnan().all()
 

@@ -1,0 +1,110 @@
+"""BatchTopKSAE: the sparse autoencoder that keeps k codes a sample on average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .._rows import few_rows
+from .._unit import times
+from ..modules import BatchTopK, SparseAutoencoder, Threshold, threshold_of_rows
+from ..training import SparseCodingLoss
+from ._base_topk import BaseTopK
+from ._declared import parameter
+from ._parameters import NON_NEGATIVE
+
+# Rows by which the threshold is set: the mean of their numbers of codes is known to a percent.
+_ROWS = 1 << 14
+
+
+class BatchTopKSAE(BaseTopK):
+    """Sparse autoencoder that keeps k codes a sample on average, more where more are needed.
+
+    In training the ``k n`` largest of ``max(W (x - c) + b, 0)`` of the n samples of a batch are
+    kept. `transform`, where a sample must not depend on others, keeps those above one threshold:
+    `fit` finds the one at which the samples of X have k codes on average, and `partial_fit` goes on
+    with the mean over the last batches. Reconstructions are ``z D + c``, and training minimizes
+    the mean over samples of ``1/2 ||x - x_hat||^2`` with the rows of D on the unit sphere.
+
+    Parameters
+    ----------
+    k : int or None
+        Number of codes kept a sample, mean over samples, at most `n_components`. None: the square
+        root of ``n_features``, rounded up.
+    transform_threshold : float or None
+        Threshold of `transform`, in the unit of the data; it can be set on a fitted estimator.
+        None: `threshold_`.
+
+    Attributes
+    ----------
+    threshold_ : float
+        The threshold above which the samples of X have k codes on average.
+
+    See Also
+    --------
+    TopKSAE : Keeps k codes of every sample.
+    JumpReLUSAE : Learns a threshold for each latent.
+
+    Notes
+    -----
+    Codes that equal the largest that is not kept are not kept either: equal samples have equal
+    codes. Where processes share a batch (`skamort.training.DataParallel`), each keeps the largest
+    of its own rows.
+
+    References
+    ----------
+    Bussmann, Leask and Nanda (2024), BatchTopK sparse autoencoders.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skamort import BatchTopKSAE
+    >>> X = load_digits().data / 16
+    >>> sae = BatchTopKSAE(n_components=128, k=8, tol=0.01, random_state=0).fit(X)
+    >>> n_codes = (sae.transform(X) > 0).sum(axis=1)
+    >>> print(f"{n_codes.mean():.1f} codes, from {n_codes.min()} to {n_codes.max()}")
+    8.0 codes, from 3 to 21
+    """
+
+    transform_threshold: float | None = parameter(
+        NON_NEGATIVE, None, default=None, may_change="always"
+    )
+
+    def _make_activation(self, unit):  # noqa: ARG002
+        return BatchTopK(self._resolve_k())
+
+    def _renew_activation(self, module):
+        before, module.activation = module.activation, self._make_activation(1.0)
+        module.activation.to(before.threshold).load_state_dict(before.state_dict())
+
+    def _make_loss(self, feature_weights):
+        return SparseCodingLoss(feature_weights=feature_weights)
+
+    def _settle(self, data):
+        module = self.net_.module_
+        _, (X, _, weights) = data.sample(torch.Generator())
+        few = few_rows(X, _ROWS)
+        module.activation.threshold.copy_(
+            threshold_of_rows(
+                lambda rows: module.encoder(module.center(rows)),
+                X[few],
+                module.activation.k,
+                self._n_features_out,
+                None if weights is None else weights[few],
+            )
+        )
+
+    def _transforming_module(self) -> Any:
+        module = self.net_.module_
+        if self.transform_threshold is None:
+            return module
+        self._validate_params()  # it may have been set since
+        threshold = times(torch.as_tensor(self.transform_threshold), 1 / self._unit)
+        kept = Threshold(threshold, module.activation.n_active)
+        return SparseAutoencoder(module.encoder, kept.to(self._dictionary), module.decoder)
+
+    @property
+    def threshold_(self) -> float:
+        """The threshold above which the samples of X have k codes on average."""
+        return times(self.net_.module_.activation.threshold, self._unit).item()

@@ -1,0 +1,119 @@
+"""BatchTopK: the k n largest pre-activations of n rows together, in use those above a threshold."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._activations import Activation
+from ._ragged_codes import RaggedCodes
+from ._thresholds import candidates, largest_left_out
+
+# Share of a batch in the running mean of the thresholds.
+_RATE = 0.05
+
+
+class Threshold(Activation):
+    """Keep the pre-activations above a threshold, one for all latents.
+
+    Parameters
+    ----------
+    threshold : float or Tensor of shape ()
+        The threshold, at least 0.
+    n_active : int
+        How many are kept in a row on average, about.
+    """
+
+    competes = True
+    threshold: Tensor
+
+    def __init__(self, threshold: float | Tensor, n_active: int):
+        super().__init__()
+        self.register_buffer("threshold", torch.as_tensor(threshold))
+        self._n_active = n_active
+
+    @property
+    def n_active(self) -> int:
+        """How many codes a row has on average, about."""
+        return self._n_active
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        return torch.where(preactivations > self.threshold, preactivations, 0)
+
+    def select(self, preactivations: Tensor) -> RaggedCodes:
+        """Return the pre-activations that are kept."""
+        places = (preactivations > self.threshold).reshape(-1).nonzero().flatten()
+        return RaggedCodes.of(preactivations, places)
+
+    @torch.no_grad()
+    def rescale(self, scale: Tensor | float) -> None:
+        """Follow the pre-activations."""
+        self.threshold.mul_(torch.as_tensor(scale).to(self.threshold).mean())
+
+
+class BatchTopK(Threshold):
+    """Keep the `k` largest pre-activations a row on average, of those that are positive.
+
+    In training the largest of all rows of a batch are kept; in use, where a row must not depend on
+    others, all above `threshold`.
+
+    Parameters
+    ----------
+    k : int
+        Number of codes kept a row, mean over rows.
+
+    Attributes
+    ----------
+    threshold : Tensor of shape ()
+        Mean over the last batches of the largest pre-activation that was not kept.
+
+    References
+    ----------
+    Bussmann, Leask and Nanda (2024), BatchTopK sparse autoencoders.
+    """
+
+    n_batches: Tensor
+
+    def __init__(self, k: int):
+        super().__init__(0.0, k)
+        self.k = k
+        self.register_buffer("n_batches", torch.zeros(()))
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        if not self.training:
+            return super().forward(preactivations)
+        threshold = self._find(preactivations.detach())[1]
+        return torch.where(preactivations > threshold, preactivations, 0)
+
+    def select(self, preactivations: Tensor) -> RaggedCodes:
+        """Return the pre-activations that are kept."""
+        if not self.training:
+            return super().select(preactivations)
+        places, threshold = self._find(preactivations)
+        codes = RaggedCodes.of(preactivations, places)
+        kept = codes.values > threshold
+        if preactivations.is_cuda:  # which would wait to learn how many are kept
+            return codes.with_values(torch.where(kept, codes.values, 0))
+        return RaggedCodes.of(preactivations, places[kept])
+
+    def _find(self, preactivations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places of what may be kept in a batch, and its threshold, which is noted."""
+        values, weights = preactivations.reshape(-1), self.sample_weight
+        if weights is None:
+            budget = float(self.k * len(preactivations))
+            places = candidates(values, int(budget) + 1)
+        else:
+            budget = self.k * weights.sum().item()
+            places = (values > 0).nonzero().flatten()
+            weights = weights[places // preactivations.shape[1]]
+        threshold = largest_left_out(values[places], budget, weights)
+        self.n_batches += 1
+        rate = self.n_batches.reciprocal().clamp(min=_RATE)
+        self.threshold.lerp_(threshold.to(self.threshold), rate)
+        return places, threshold
+
+    def extra_repr(self) -> str:
+        """Show k when the module is printed."""
+        return f"k={self.k}"

@@ -1,0 +1,99 @@
+"""The threshold above which so many codes are active: the largest value that is not kept.
+
+Of values v_1 >= v_2 >= ... > 0 with weights w the first ones are kept whose weights sum to no more
+than a budget; the threshold is the next value, 0 where there is none. Values equal to it are not
+kept, so that a row of weight 2 and a row that comes twice have one threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .._rows import rows_within
+
+# Every so many values stand for all where a first bound is sought: a prime, so that no column of a
+# matrix is left out.
+_STRIDE = 61
+_FEWEST_VALUES = 1 << 13
+_ROUNDING = 1e-6
+
+
+def largest_left_out(values: Tensor, budget: float, weights: Tensor | None = None) -> Tensor:
+    """Return the threshold, a scalar tensor >= 0.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_values,)
+        The values; those that are not positive play no part.
+    budget : float
+        To how much the weights of those that are kept may sum.
+    weights : Tensor of shape (n_values,), optional
+        Their weights >= 0; all 1 when absent.
+    """
+    if weights is None:
+        rank = int(budget) + 1
+        if rank > len(values):
+            return values.new_zeros(())
+        return values.topk(rank, sorted=False).values.min().relu()
+    values, order = values.sort(descending=True)
+    kept = weights[order].double().cumsum(0) <= budget * (1 + _ROUNDING)
+    return torch.where(kept, 0, values).amax().relu()
+
+
+def candidates(values: Tensor, count: int) -> Tensor:
+    """Return the places of some values, those of the `count` largest among them, in order."""
+    if values.is_cuda:  # to look how many are above a bound would make it wait
+        return values.topk(min(count, len(values)), sorted=False).indices.sort().values
+    places = (values >= _bound(values, count)).nonzero().flatten()
+    return places if len(places) >= count else torch.arange(len(values))
+
+
+def _bound(values: Tensor, count: int) -> Tensor | float:
+    """Return a bound that most likely at least `count` values reach, and few others."""
+    expected = count / _STRIDE
+    rank = round(expected + 4 * expected**0.5 + 4)
+    few = values[::_STRIDE]
+    if len(values) < _FEWEST_VALUES or rank > len(few):
+        return -torch.inf
+    return few.topk(rank, sorted=False).values.min()
+
+
+@torch.no_grad()
+def threshold_of_rows(
+    preactivate: Callable[[Tensor], Tensor],
+    X: Tensor,
+    n_active: float,
+    n_components: int,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
+    """Return the threshold above which rows have so many codes on average, a scalar tensor >= 0.
+
+    Parameters
+    ----------
+    preactivate : callable
+        Maps rows (n, n_features) to what is compared with the threshold, (n, n_components).
+    X : Tensor of shape (n_samples, n_features)
+        The rows.
+    n_active : float
+        Codes above the threshold, mean over rows.
+    n_components : int
+        Number of latents.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the rows; None: all weigh 1.
+    """
+    weights = None if sample_weight is None else X.new_empty(0)
+    budget = n_active * (len(X) if sample_weight is None else sample_weight.sum().item())
+    pool, threshold = X.new_empty(0), X.new_zeros(())
+    for block in torch.arange(len(X), device=X.device).split(rows_within(n_components)):
+        A = preactivate(X[block]).reshape(-1)
+        places = (threshold < A).nonzero().flatten()
+        pool = torch.cat([pool, A[places]])
+        if sample_weight is not None and weights is not None:
+            weights = torch.cat([weights, sample_weight[block[places // n_components]]])
+        threshold = largest_left_out(pool, budget, weights)
+        kept = pool >= threshold
+        pool, weights = pool[kept], None if weights is None else weights[kept]
+    return threshold
