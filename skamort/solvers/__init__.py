@@ -8,6 +8,7 @@ from ._dictionary_update import update_dictionary
 from ._dictionary_update_rows import update_dictionary_rows
 from ._duality_gap import duality_gap
 from ._encode import sparse_encode
+from ._exchange import Exchange
 from ._fista import FISTA
 from ._flops import optimization_flops
 from ._gradient_pursuit import GradientPursuit
@@ -33,6 +34,7 @@ __all__ = [
     "Adam",
     "CoordinateDescent",
     "EncodingPath",
+    "Exchange",
     "GradientPursuit",
     "KSparseSolver",
     "LassoSolver",

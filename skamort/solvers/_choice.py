@@ -15,6 +15,8 @@ from ._registry import SOLVERS
 
 SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
 _MANY_ATOMS = 1024
+# What only some solvers have, and no other may be asked for.
+_OF_SOME = {"residual_tol", "beam_width"}
 
 
 def choose_algorithm(
@@ -58,11 +60,12 @@ def make_solver(algorithm: str, engine: str, **options: Any) -> Solver:
             f"sparse_encode: algorithm={algorithm!r} has no compiled kernel; "
             f"choose engine='torch' or one of {compiled}."
         )
-    if "residual_tol" in options and not hasattr(solver, "residual_tol"):
-        pursuits = sorted(name for name in SOLVERS if hasattr(SOLVERS[name], "residual_tol"))
-        raise ValueError(
-            f"sparse_encode: algorithm={algorithm!r} has no residual_tol; choose one of {pursuits}."
-        )
+    for option in _OF_SOME & options.keys():
+        if not hasattr(solver, option):
+            those = sorted(name for name in SOLVERS if hasattr(SOLVERS[name], option))
+            raise ValueError(
+                f"sparse_encode: algorithm={algorithm!r} has no {option}; choose one of {those}."
+            )
     options["engine"] = engine
     if solver.is_k_sparse:
         # Its tolerance, where a k-sparse solver has one, is not that of a duality gap.

@@ -84,6 +84,7 @@ def sparse_encode(
     positive=False,
     tol=None,
     residual_tol=None,
+    beam_width=None,
     return_info=False,
     engine="auto",
     mask=None,
@@ -113,7 +114,8 @@ def sparse_encode(
         or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
         "adam" (`Adam`). With a given number of non-zeros:
         "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
-        (`IHT`) or "topk_refined" (`TopKRefined`). "auto" picks by problem: "omp" where
+        (`IHT`), "topk_refined" (`TopKRefined`) or "exchange" (`Exchange`, the best codes where time
+        is no matter). "auto" picks by problem: "omp" where
         ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd" on a CPU or
         for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and without a
         certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations, shrunk by
@@ -127,7 +129,8 @@ def sparse_encode(
     copy_cov : bool, default=True
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
-        Codes to start from, for "cd", "fista", "iht", "topk_refined" and "lasso_cd".
+        Codes to start from, for "cd", "fista", "iht", "topk_refined", "exchange"
+        and "lasso_cd".
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None
@@ -150,6 +153,9 @@ def sparse_encode(
         ``||x - z D||^2`` is at most this, in the squared unit of ``X``, or where it has
         ``n_nonzero_coefs``. What :func:`sklearn.linear_model.orthogonal_mp` calls ``tol``. To
         denoise: about ``1.2 * n_features`` times the noise's variance.
+    beam_width : int, default=None
+        For "exchange": supports that a beam search keeps on the way to its start, where the
+        non-zeros are few; None for 1, the start of "ormp".
     return_info : bool, default=False
         Whether to return the certificate as well.
     engine : {"auto", "numba", "torch"}, default="auto"
@@ -231,6 +237,8 @@ def sparse_encode(
     atoms = check_dictionary(dictionary, data, check=check_input)
     if residual_tol is not None:
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
+    if beam_width is not None:
+        options["beam_width"] = check_integer(beam_width, "beam_width", 1)
     options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
     options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:

@@ -37,7 +37,7 @@ class KSparseSolver(Solver):
     --------
     >>> from skamort.solvers import SOLVERS, KSparseSolver
     >>> [name for name, solver in SOLVERS.items() if issubclass(solver, KSparseSolver)]
-    ['gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
+    ['exchange', 'gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
     """
 
     is_k_sparse: ClassVar[bool] = True
@@ -125,7 +125,8 @@ def refit(
         negative = active & (new <= 0) if positive else torch.zeros_like(active)
         if not negative.any():
             return torch.where(active, new, 0), active
-        limit = torch.where(negative, start / (start - new), torch.inf)
+        ratio = torch.where(start > 0, start / (start - new), 0)
+        limit = torch.where(negative, ratio, torch.inf)
         length = limit.amin(dim=1, keepdim=True).clamp(max=1)
         start = torch.where(active, start + length * (new - start), 0).clamp_(min=0)
         active = active & ~(negative & (limit <= length))

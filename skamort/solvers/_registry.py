@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._adam import Adam
 from ._base import Solver
 from ._cd import CoordinateDescent
+from ._exchange import Exchange
 from ._fista import FISTA
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
@@ -16,6 +17,7 @@ from ._topk_refined import TopKRefined
 SOLVERS: dict[str, type[Solver]] = {
     "adam": Adam,
     "cd": CoordinateDescent,
+    "exchange": Exchange,
     "fista": FISTA,
     "gradient_pursuit": GradientPursuit,
     "iht": IHT,

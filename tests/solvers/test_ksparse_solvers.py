@@ -13,8 +13,9 @@ from sklearn.linear_model import orthogonal_mp
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
 
 EXAMPLES = settings(max_examples=300, deadline=None)
-NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
-SOLVER_CHOICES = [(name, "auto") for name in NAMES] + [("omp", "torch"), ("ormp", "torch")]
+NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined", "exchange"]
+SOLVER_CHOICES = [(name, "auto") for name in NAMES]
+SOLVER_CHOICES += [(name, "torch") for name in ("omp", "ormp", "exchange")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
 each_omp = pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_many_atoms_and_non_zeros(engine, algorithm):
 
 @needs_numba
 @EXAMPLES
-@given(problems(), st.sampled_from(["omp", "ormp"]))
+@given(problems(), st.sampled_from(["omp", "ormp", "exchange"]))
 def test_engines_agree(problem, algorithm):
     X, dictionary, k, positive = problem
     k = min(k, max(dictionary.shape[1] - 1, 1))
@@ -235,7 +236,7 @@ def test_one_sample_and_one_atom(solver, positive):
     np.testing.assert_allclose(codes, [[1.2]])
 
 
-@pytest.mark.parametrize("algorithm", ["iht", "topk_refined"])
+@pytest.mark.parametrize("algorithm", ["iht", "topk_refined", "exchange"])
 @pytest.mark.parametrize("positive", [False, True])
 def test_an_encoders_codes_are_only_improved(algorithm, positive):
     rng = np.random.default_rng(0)
