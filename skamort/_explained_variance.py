@@ -22,6 +22,8 @@ _BLOCK_ELEMENTS = 1 << 22
 # Binary exponents of numbers whose squares, and sums of many of them, are floats; and how far those
 # of others are brought down, so that the factor is one.
 _ORDINARY, _MOST = 400, 1000
+# Roundings of the largest number that the mean of equal rows, and their reconstruction, may be off.
+_OFF_MEAN, _OFF_ROW = 4, 64
 
 
 def fraction_unexplained(
@@ -50,11 +52,13 @@ class ExplainedVariance:
         self._n_samples, self._mean = 0, 0.0
         self._total = self._unexplained = 0.0
         self._factor = None  # a power of two for data whose squares would overflow, or vanish
+        self._off_mean = self._off_row = 0.0  # squares that are rounding of an entry
 
     def add(self, X, X_hat, sample_weight=None):
         """Take note of rows, NaN where they are not observed, and their reconstruction, arrays of
         shape (n, n_features), and of the rows' weights, of shape (n,), which all weigh 1 where they
         are None."""
+        rounding = max(map(_rounding, (X, X_hat)))
         X, weights = np.asarray(X, dtype=np.float64), sample_weight
         missing = np.isnan(X)
         if missing.any():
@@ -64,7 +68,7 @@ class ExplainedVariance:
         if not np.any(n):
             return
         if not self._factor:
-            self._factor = _factor(max(np.abs(X).max(), np.abs(X_hat).max()))
+            self._look_at_size(X, X_hat, rounding)
         factor = self._factor or 1.0
         X, X_hat = times(X, factor), times(X_hat, factor)
         self._unexplained += _sum_of_squares(X - X_hat, weights)
@@ -75,15 +79,31 @@ class ExplainedVariance:
         self._mean = self._mean + share * step
         self._n_samples = self._n_samples + n
 
+    def _look_at_size(self, X, X_hat, rounding):
+        peak = float(max(np.abs(X).max(), np.abs(X_hat).max()))
+        self._factor = _factor(peak)
+        peak = times(peak, self._factor or 1.0)
+        self._off_mean = (_OFF_MEAN * np.finfo(float).eps * peak) ** 2
+        self._off_row = (_OFF_ROW * rounding * peak) ** 2
+
     def fraction(self):
-        """Return 1 - ||X - X_hat||^2 / ||X - mean(X)||^2, or 0 for any error if X does not vary."""
+        """Return 1 - ||X - X_hat||^2 / ||X - mean(X)||^2, or 0 for any error if X does not vary,
+        rounding apart."""
         return 1.0 - self.fraction_unexplained()
 
     def fraction_unexplained(self):
-        """Return ||X - X_hat||^2 / ||X - mean(X)||^2, or 1 for any error if X does not vary."""
-        if self._total == 0:
-            return float(self._unexplained > 0)
+        """Return ||X - X_hat||^2 / ||X - mean(X)||^2, or 1 for any error if X does not vary,
+        rounding apart."""
+        n_entries = np.sum(np.broadcast_to(self._n_samples, np.shape(self._mean)))
+        if self._total <= n_entries * self._off_mean:
+            return float(self._unexplained > n_entries * self._off_row)
         return float(self._unexplained / self._total)
+
+
+def _rounding(values):
+    """Return the relative rounding of numbers of the type of an array."""
+    dtype = np.asarray(values).dtype
+    return float(np.finfo(dtype if dtype.kind == "f" else float).eps)
 
 
 def _factor(peak):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from itertools import zip_longest
 from typing import Any
 
@@ -30,8 +32,17 @@ def has_learned(part: Any) -> bool:
     return hasattr(part, "fit") and is_fitted(part) and not is_fitted(clone(part))
 
 
-def fitted(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **shared: Any) -> Any:
-    """The estimator itself if it is fitted, else a fitted clone, `configured` with `shared`."""
+def fitted(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    within: Callable[[Any], AbstractContextManager] = nullcontext,
+    **shared: Any,
+) -> Any:
+    """The estimator itself if it is fitted, else a clone, `configured` with `shared` and fitted
+    within a context."""
     if is_fitted(estimator):
         return estimator
     part = configured(estimator, **shared)
@@ -40,7 +51,8 @@ def fitted(estimator: Any, X: Any, y: Any = None, sample_weight: Any = None, **s
         raise TypeError(
             f"{type(part).__name__}.fit takes no sample_weight; fit without, or fit it beforehand."
         )
-    return part.fit(X, **given) if y is None else part.fit(X, y, **given)
+    with within(part):
+        return part.fit(X, **given) if y is None else part.fit(X, y, **given)
 
 
 def check_same_names(owner: Any, name: str) -> None:

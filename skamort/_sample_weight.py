@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ._numbers import as_numbers
+from ._validation import as_tensor
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int, owner: str) -> np.ndarray | None:
@@ -52,7 +53,9 @@ def weights_to(
     weights: np.ndarray | None, *, dtype: torch.dtype, device: torch.device
 ) -> Tensor | None:
     """Return weights as a tensor of this type on this device; None stays None."""
-    return None if weights is None else torch.from_numpy(weights).to(dtype=dtype, device=device)
+    if weights is None:
+        return None
+    return as_tensor(weights, "sample_weight", check=False).to(dtype=dtype, device=device)
 
 
 def size_of(centered: Any, sample_weight: Tensor | None) -> float:

@@ -6,7 +6,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import clone
@@ -14,11 +13,11 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import known_alpha
-from .._fitted import configured, fitted, is_fitted, transform_unnamed
+from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import SparseRows
-from .._validation import check_dictionary
+from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
 from ._base import BaseSparseCoder, resolve_device
@@ -158,7 +157,7 @@ class AmortizedCoder(BaseSparseCoder):
         ValueError
             If the data or the parameters break a rule, or the teacher gives negative codes.
         """
-        task = FitTask(self, X, y, sample_weight)
+        task = FitTask(self, X, y, sample_weight, 1 if has_learned(self.teacher) else 2)
         resolve_device(self.device, self)
         if self.encoder is not None:
             self.encoder._validate_params()  # before the teacher's work
@@ -168,7 +167,7 @@ class AmortizedCoder(BaseSparseCoder):
         weights = scaled_to_mean_one(weights)
         if self.encoder is not None:
             self._rehearse(rows, weights)
-        teacher = self._find_teacher(rows.source, y, weights, rng)
+        teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
         self._take_dictionary(teacher, rows[:1])
         self.alpha_ = known_alpha(teacher)
         codes = self._teach(teacher, rows)
@@ -185,7 +184,8 @@ class AmortizedCoder(BaseSparseCoder):
         if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
             encoder.set_params(alpha=self.alpha_ or 0.0)
         taught = {"codes": codes, "code_loss": self.code_loss}
-        self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
+        with task.part(encoder):
+            self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
         self.teacher_ = teacher
         task.end()
         return self
@@ -214,8 +214,8 @@ class AmortizedCoder(BaseSparseCoder):
             return len(getattr(self.teacher, "components_", ())) or None
         return getattr(self.teacher, "n_components", None)
 
-    def _find_teacher(self, X, y, weights, rng):
-        """Return the fitted teacher."""
+    def _find_teacher(self, X, y, weights, rng, within):
+        """Return the fitted teacher, which may be fitted within a context."""
         teacher = GradSparseCoder() if self.teacher is None else self.teacher
         given = {name: getattr(self, name) for name in ("dictionary", "alpha", "fit_intercept")}
         given = {n: value for n, value in given.items() if not (value is None or _is_auto(value))}
@@ -226,7 +226,7 @@ class AmortizedCoder(BaseSparseCoder):
             )
         if given:
             teacher = clone(teacher).set_params(**given)
-        return fitted(teacher, X, y, weights, **self._shared(rng))
+        return fitted(teacher, X, y, weights, within=within, **self._shared(rng))
 
     def _shared(self, rng):
         """Return the parameters that the whole shares with its parts."""
@@ -289,7 +289,7 @@ class AmortizedCoder(BaseSparseCoder):
         """Return the rows of all samples less their center: an array where the first are one."""
         first = samples[0]
         if isinstance(first, SparseRows) and len(samples) == 1:
-            return first if self.intercept_ is None else first - torch.as_tensor(self.intercept_)
+            return self._center_tensor(first)
         rows = CenteredRows(samples, self.intercept_)
         return rows[:] if first.in_memory and not isinstance(first, SparseRows) else rows
 
@@ -302,7 +302,9 @@ class AmortizedCoder(BaseSparseCoder):
         return self.encoder_._encode_block_to_csr(self._center_tensor(X))
 
     def _center_tensor(self, X):
-        return X if self.intercept_ is None else X - torch.as_tensor(self.intercept_).to(X)
+        if self.intercept_ is None:
+            return X
+        return X - as_tensor(self.intercept_, "intercept_", like=X, check=False)
 
     def _count_flops(self, n_samples, mode, n_iter, formula):
         """Count the encoder, and in training the teacher, who labels too."""

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
+from .._validation import as_tensor
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
 from ..training import (
     BestWeights,
@@ -358,7 +359,8 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if data.codes_known:
             return CodeRegressionLoss(code_loss).to(like)
         weights = self.feature_weights_
-        weights = None if weights is None else torch.as_tensor(weights).to(like)
+        if weights is not None:
+            weights = as_tensor(weights, "feature_weights_", like=like, check=False)
         loss = self._make_loss(weights).to(like)
         loss.divide_by(self._unit)
         return loss

@@ -546,7 +546,9 @@ class GradSparseCoder(
 
     def _fitted_center(self, like):
         """Return the center as a tensor like another, or None."""
-        return torch.as_tensor(self.intercept_).to(like) if self.fit_intercept_ else None
+        if not self.fit_intercept_:
+            return None
+        return as_tensor(self.intercept_, "intercept_", like=like, check=False)
 
     def _fitted_atoms(self, X):
         """Return a copy of the dictionary as a tensor like X."""

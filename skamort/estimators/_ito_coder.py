@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import copy
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
+from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
 from .._decoder import known_alpha, positive_of
-from .._fitted import fitted, transform_unnamed
+from .._fitted import fitted, has_learned, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
@@ -163,15 +164,19 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         ValueError
             If the data or the parameters break a rule.
         """
-        task = FitTask(self, X, y, sample_weight)
-        rows = self._prepare(X, y, sample_weight)
-        center = None if self.intercept_ is None else torch.as_tensor(self.intercept_)
+        is_ready = self.dictionary is not None or has_learned(self.estimator)
+        task = FitTask(self, X, y, sample_weight, 0 if is_ready else 1)
+        rows = self._prepare(X, y, sample_weight, task.part)
+        center = self.intercept_
+        if center is not None:
+            center = as_tensor(center, "intercept_", check=False)
         warn_of_codes(self, rows, self.alpha_ if goes_by_penalty(self) else None, center)
         task.end()
         return self
 
-    def _prepare(self, X, y=None, sample_weight=None):
-        """Find out all that coding needs; return the rows of X."""
+    def _prepare(self, X, y=None, sample_weight=None, within=nullcontext):
+        """Find out all that coding needs, an estimator being fitted within a context; return the
+        rows of X."""
         resolve_device(self.device, self)
         if self.dictionary is not None and self.estimator is not None:
             raise ValueError(
@@ -186,7 +191,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         rows = self._check_rows(X, reset=True)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
-        self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights)
+        self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights, within)
         weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
         self.intercept_ = self._find_center(rows, weights)
         self.components_ = self._find_dictionary(rows[:1])
@@ -195,13 +200,14 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         check_sparsity(self, len(self.components_))
         return rows
 
-    def _fit_estimator(self, X, y, weights):
+    def _fit_estimator(self, X, y, weights, within):
         """Return the fitted estimator that owns the dictionary."""
         names = ("n_components", "device", "verbose", "random_state")
         shared = {name: getattr(self, name) for name in names}
-        if self.estimator is None:
-            return SAEEncoder(alpha=self.alpha, **shared).fit(X, sample_weight=weights)
-        return fitted(self.estimator, X, y, weights, **shared)
+        estimator = self.estimator
+        if estimator is None:
+            estimator = SAEEncoder(alpha=self.alpha, random_state=self.random_state)
+        return fitted(estimator, X, y, weights, within=within, **shared)
 
     def _find_center(self, rows, weights):
         """Return the center of the data: the estimator's, or a fitted one."""
@@ -247,8 +253,14 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     def _ready(self, X=None):
         """Return itself, or before `fit` a copy that knows the given dictionary."""
-        if "components_" in vars(self) or not self._is_stateless():
+        if "components_" in vars(self) or self.dictionary is None:
             return super()._ready()
+        if not self._is_stateless():
+            found = 'alpha="auto"' if self.fit_intercept in (False, "auto") else "a center"
+            raise NotFittedError(
+                f"ITOCoder: with dictionary= alone {found} is found from X in fit; call fit, or "
+                "set alpha, n_nonzero_coefs or residual_tol, without fit_intercept, to go without."
+            )
         self._validate_params()
         coder = copy(self)
         coder._prepare(self.dictionary if X is None else X)
@@ -278,7 +290,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     def _encode_block(self, X):
         init = self._warm_start(X)
         if self.intercept_ is not None:
-            X = X - torch.as_tensor(self.intercept_).to(X)
+            X = X - as_tensor(self.intercept_, "intercept_", like=X, check=False)
         positive = self.positive_code_
         return self._split(encode(self, X, alpha=self.alpha_, positive=positive, init=init))
 
@@ -286,14 +298,16 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         """Return the codes of the estimator's own encoder as a tensor like X."""
         if self.estimator_ is None:
             return None
-        codes = torch.as_tensor(self._own_codes(X)).to(X)
+        codes = as_tensor(self._own_codes(X), "codes", like=X, check=False)
         return codes.clamp(min=0) if self.positive_code_ else codes
 
     def _own_codes(self, X):
         """Return the estimator's codes of the tensor X, which get the center where entries are
         missing; dense, one column an atom."""
         if self.missing_values is not None:
-            center = 0.0 if self.intercept_ is None else torch.as_tensor(self.intercept_).to(X)
+            center = 0.0
+            if self.intercept_ is not None:
+                center = as_tensor(self.intercept_, "intercept_", like=X, check=False)
             X = fill_in(X, center)
         codes = joined(self.estimator_, transform_unnamed(self.estimator_, X.cpu().numpy()))
         return np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)

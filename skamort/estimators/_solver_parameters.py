@@ -1,7 +1,6 @@
 """The solver behind an estimator that optimizes its codes: parameters, checks, the call."""
 
-import torch
-
+from .._validation import as_tensor
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
 
 K_SPARSE = sorted(name for name, solver in SOLVERS.items() if solver.is_k_sparse)
@@ -112,7 +111,7 @@ def encode(owner, X, *, alpha, positive, prefix="", init=None):
     algorithm, limits = inference_of(owner, prefix)
     return sparse_encode(
         X,
-        torch.as_tensor(owner.components_).to(X),
+        as_tensor(owner.components_, "components_", like=X, check=False),
         algorithm=algorithm,
         alpha=alpha if limits == dict.fromkeys(limits) else None,
         **limits,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
@@ -21,7 +22,7 @@ class FitTask:
     X, y, sample_weight : array-like or None
         What it is fitted to.
     n_iterations : int or None
-        The most iterations there can be; None: nobody knows.
+        The most iterations, or fits of parts, that there can be; None: nobody knows.
     """
 
     def __init__(
@@ -57,6 +58,19 @@ class FitTask:
         return iteration.call_on_fit_task_end(
             **self._given, reconstruction_attributes=fitted_attributes
         )
+
+    @contextmanager
+    def part(self, estimator: Any) -> Iterator[None]:
+        """Let the fit of a part of the estimator, which happens inside, be a task in this one; a
+        callback that goes on to parts sees it."""
+        if not self.is_watched:
+            yield
+            return
+        context = self._context.subcontext(task_name=f"fit-{type(estimator).__name__}")
+        with context.propagate_callback_context(estimator):
+            context.call_on_fit_task_begin(**self._given)
+            yield
+            context.call_on_fit_task_end(**self._given, reconstruction_attributes=dict)
 
     def end(self) -> None:
         """Say that the fit has ended."""

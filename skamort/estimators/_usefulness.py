@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._rows import Rows, few_rows, rows_within
 from .._sample_weight import mean_of_rows
+from .._validation import as_tensor
 from ..solvers import alpha_max
 from ..training import Job
 from ._far_rows import far_rows, looked_at
@@ -130,7 +131,7 @@ def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | 
         return
     X = rows[few_rows(rows, _COUNTED)].to(coder._torch_dtype_and_device()[0])
     active = (coder._encode_block(X) != 0).double().mean().item()
-    atoms = torch.as_tensor(coder.components_).to(X)
+    atoms = as_tensor(coder.components_, "components_", like=X, check=False)
     centered = (X if center is None else X - center.to(X)).nan_to_num()
     if _are_alike(X.nan_to_num(), centered):
         return

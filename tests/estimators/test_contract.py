@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -93,6 +94,22 @@ def test_same_seed_same_bits_and_global_streams_untouched(estimator, X):
     for state_before, state_after in zip(before, after, strict=True):
         assert_array_equal(state_after, state_before)
     assert not np.array_equal(clone(estimator).set_params(random_state=1).fit(X).components_, first)
+
+
+def test_what_is_read_only_is_taken(estimator, X, tmp_path):
+    """As rows of a frame are, and all that joblib maps for its processes."""
+    X, weights = X.copy(), np.ones(len(X))
+    X.flags.writeable = weights.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        codes = estimator.fit(X, sample_weight=weights).transform(X)
+        joblib.dump(estimator, tmp_path / "estimator")
+        mapped = joblib.load(tmp_path / "estimator", mmap_mode="r")
+        assert_array_equal(mapped.transform(X), codes)
+        if hasattr(mapped, "partial_fit"):
+            mapped.partial_fit(X, sample_weight=weights)
+    finally:
+        torch.set_warn_always(False)
 
 
 def test_pickled_estimator_gives_the_same_codes(estimator, X):

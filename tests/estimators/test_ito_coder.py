@@ -229,6 +229,16 @@ def test_without_fit_the_dictionary_of_the_moment_counts_and_is_checked(signal):
         coder.components_  # noqa: B018
 
 
+@pytest.mark.parametrize("setting", [{}, {"alpha": 0.1, "fit_intercept": True}])
+def test_what_needs_a_fit_says_how_to_go_without(signal, setting):
+    X, dictionary, _ = signal
+    coder = ITOCoder(dictionary=dictionary, **setting)
+    found = "a center" if setting else 'alpha="auto"'
+    with pytest.raises(NotFittedError, match=f"alone {found} is found from X in fit; call fit, or"):
+        coder.transform(X)
+    assert not hasattr(coder, "components_")
+
+
 def test_frames_without_fit(signal):
     pandas = pytest.importorskip("pandas")
     X, dictionary, _ = signal

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skamort import GradSparseCoder, SAEEncoder, TopKSAE
+from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
 
 callback = pytest.importorskip("sklearn.callback")
@@ -54,17 +54,49 @@ def test_every_fit_is_a_task(estimator):
     watched = clone(estimator).set_params(random_state=0).set_callbacks(recorder)
     weights = np.linspace(0.5, 1.5, 40)
     watched.fit(X, sample_weight=weights)
-    inside = [word for word in recorder.told[2:-2] if word not in ITERATION]
-    assert recorder.told[:2] + inside + recorder.told[-2:] == [
-        "setup",
-        "begin fit",
-        "end fit",
-        "teardown",
-    ]
-    assert_array_equal(recorder.metadata["sample_weight"], weights)
+    assert recorder.told[:2] == ["setup", "begin fit"]
+    assert recorder.told[-2:] == ["end fit", "teardown"]
+    assert_allclose(recorder.metadata["sample_weight"], weights)
     assert_allclose(recorder.scores[-1], watched.score(X))
     plain = clone(estimator).set_params(random_state=0).set_callbacks()
     assert_array_equal(plain.fit(X, sample_weight=weights).components_, watched.components_)
+
+
+STUDENT = SAEEncoder(max_iter=2, tol=0)
+TEACHER = GradSparseCoder(4, max_iter=3, tol=0)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "n_iterations"),
+    [
+        (ITOCoder(estimator=TEACHER), [3]),
+        (ITOCoder(estimator=STUDENT), [2]),
+        (ITOCoder(dictionary=np.eye(6)), []),
+        (AmortizedCoder(teacher=TEACHER, encoder=STUDENT), [3, 2]),
+        (
+            AmortizedCoder(
+                teacher=clone(TEACHER).set_params(alpha=0.3, max_iter=30, tol=1).fit(X),
+                encoder=STUDENT,
+            ),
+            [2],
+        ),
+    ],
+)
+def test_fits_of_parts_are_tasks_in_it_and_the_parts_keep_no_callbacks(estimator, n_iterations):
+    recorder = Recorder()
+    watched = clone(estimator).set_params(random_state=0).set_callbacks(recorder).fit(X)
+    inside = [["begin fit", *n * ITERATION, "end fit"] for n in n_iterations]
+    assert recorder.told == [
+        "setup",
+        "begin fit",
+        *(word for part in inside for word in part),
+        "end fit",
+        "teardown",
+    ]
+    for name in ("estimator_", "teacher_", "encoder_"):
+        assert not getattr(getattr(watched, name, None), "_skl_callbacks", ())
+    plain = clone(estimator).set_params(random_state=0).set_callbacks().fit(X)
+    assert_array_equal(watched.transform(X), plain.transform(X))
 
 
 @pytest.mark.parametrize(

@@ -68,9 +68,10 @@ ALL_ALIKE = [SAEEncoder, TopKSAE, JumpReLUSAE, LISTAEncoder, GradSparseCoder]
 
 
 @pytest.mark.parametrize("cls", ALL_ALIKE, ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("value", [0.0, 3.0])
-def test_rows_that_are_all_alike_have_no_penalty_and_no_latent_to_blame(cls, value):
+@pytest.mark.parametrize("value", [0.0, 3.0, 0.1])
+def test_rows_that_are_all_alike_are_explained_and_no_penalty_and_no_latent_is_to_blame(cls, value):
+    alike = np.full((50, 6), value)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        cls(6, max_iter=20, random_state=0).fit(np.full((50, 6), value))
+        assert cls(6, max_iter=20, random_state=0).fit(alike).score(alike) == 1
     assert not [w for w in caught if "alpha_max" in str(w.message) or "dead" in str(w.message)]
