@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from .._engine import resolve_engine
 from ._blocks import row_blocks
@@ -106,6 +107,22 @@ class Problem:
     def exact_dictionary(self) -> Tensor:
         """The dictionary in float64, converted once and not in every block."""
         return self.dictionary.double()
+
+    @cached_property
+    def _packed_atoms(self) -> Tensor | None:
+        """The atoms as oneDNN takes them; None where it does not."""
+        fits = self.atoms.device.type == "cpu" and self.atoms.dtype == torch.float32
+        return self.atoms.to_mkldnn() if fits and torch.backends.mkldnn.is_available() else None
+
+    def correlations(self, X: Tensor) -> Tensor:
+        """Scalar products of samples and atoms, ``X @ atoms.T``, by the fastest library.
+
+        Torch multiplies float32 with MKL, which leaves half of the speed of other CPUs than
+        Intel's.
+        """
+        if self._packed_atoms is None:
+            return X @ self.atoms.T
+        return linear(X.to_mkldnn(), self._packed_atoms).to_dense()
 
     def squared_norms(self) -> Tensor:
         """||d_j||^2 of the atoms of every sample, (n_samples, n_components); of shape (1,

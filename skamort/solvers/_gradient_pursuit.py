@@ -54,7 +54,7 @@ class GradientPursuit(Pursuit):
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X
         for _ in range(k):
-            correlations = residual @ dictionary.T
+            correlations = problem.correlations(residual)
             score = correlations if positive else correlations.abs()
             support.scatter_(1, score.argmax(dim=1, keepdim=True), True)
             gradient = torch.where(support, correlations, 0)

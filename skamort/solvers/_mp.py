@@ -53,7 +53,7 @@ class MP(Pursuit):
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
         residual = X
         for _ in range(k):
-            fit = residual @ dictionary.T / lengths
+            fit = problem.correlations(residual) / lengths
             best = (fit.clamp(min=0) if positive else fit.abs()).argmax(dim=1, keepdim=True)
             value = fit.gather(1, best)
             step = (value.clamp(min=0) if positive else value) / lengths[best]

@@ -94,8 +94,7 @@ class OMP(Compiled, Pursuit):
             return pursue_positive(X, problem, k, self._recursive, enough, codes)
         if problem.gram is None:
             return pursue_signed(X, problem, k, self._recursive, enough, codes)
-        atoms, gram = problem.atoms, problem.gram
-        return pursue_by_gram(X, atoms, gram, k, self._recursive, enough, codes)
+        return pursue_by_gram(X, problem, problem.gram, k, self._recursive, enough, codes)
 
     def _pursue_compiled(
         self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
@@ -111,7 +110,7 @@ class OMP(Compiled, Pursuit):
         table = atoms.T if gram is None else gram
         seen = X[:, :0] if problem.mask is None else problem.mask
         shared = [a.contiguous().numpy() for a in (atoms, table)]
-        arrays = X, seen, X @ atoms.T, enough, codes, n_iter, residual
+        arrays = X, seen, problem.correlations(X), enough, codes, n_iter, residual
         by_row = [a.contiguous().numpy() for a in arrays]
         by_row += [a.expand(len(X), -1).numpy() for a in (norms, least_left(norms))]
         options = k, problem.positive, self._recursive

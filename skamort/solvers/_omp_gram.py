@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from ._base import Problem
 from ._ksparse import DEPENDENT
 from ._pursuit import least_left, squared_norm
 
@@ -24,7 +25,7 @@ _TILE = 64
 
 def pursue_by_gram(
     X: Tensor,
-    dictionary: Tensor,
+    problem: Problem,
     gram: Tensor,
     k: int,
     recursive: bool,
@@ -32,12 +33,12 @@ def pursue_by_gram(
     codes: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Signed pursuit for a block; codes are written, iterations and ||x - z D||^2 returned."""
-    n_samples, n_components = len(X), len(gram)
+    n_samples, n_components, dictionary = len(X), len(gram), problem.atoms
     eps = torch.finfo(X.dtype).eps
     norms = gram.diagonal()
     least = least_left(norms)
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
-    c = X @ dictionary.T
+    c = problem.correlations(X)
     left = norms.expand_as(c).clone() if recursive else None
     triangle, y = X.new_zeros(n_samples, k, k), X.new_zeros(n_samples, k)
     support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)

@@ -17,10 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, part
-from ._numba_tools import aligned_rows, argmax, hide, subtract_rows
+from ._numba_tools import aligned_rows, argmax, hide, squared_norm, subtract_rows
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
-_TILE = np.uint64(512)
+_TILE = np.uint64(4096)
 
 
 @part
@@ -152,43 +152,32 @@ def _drop_negative(old, new, support, k):
 
 
 @part
-def _residual(X, seen, s, dictionary, z, support, k, residual):
-    """||x - z D||^2 of sample s in float64, where it is observed."""
+def _residual(X, seen, s, dictionary, z, support, k, exact, residual):
+    """||x - z D||^2 of sample s in float64, where it is observed; ``exact`` receives z."""
     for f in range(len(residual)):
         residual[f] = X[s, f]
     for i in range(k):
-        weight, j = np.float64(z[i]), support[i]
-        for f in range(len(residual)):
-            residual[f] -= weight * np.float64(dictionary[j, f])
+        exact[i] = z[i]
+    subtract_rows(residual, exact, dictionary, support, k)
     hide(residual, seen[s])
-    total = 0.0
-    for f in range(len(residual)):
-        total += residual[f] * residual[f]
-    return total
+    return squared_norm(residual)
 
 
 @part
-def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, residual):
+def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, exact, residual):
     """Whether the support leaves at most ``enough`` of sample s.
 
     ||x||^2 - ||y||^2 is left but for rounding; computed by itself where rounding decides.
     """
+    if enough < 0:
+        return False
     left = energy * (1 - 64 * np.finfo(y.dtype).eps)
     for i in range(k):
         left -= np.float64(y[i]) ** 2
     if left > enough:
         return False
     _solve(factor, y, k, z)
-    return _residual(X, seen, s, dictionary, z, support, k, residual) <= enough
-
-
-@part
-def _energy(X, s):
-    """||x||^2 of sample s in float64."""
-    total = 0.0
-    for f in range(X.shape[1]):
-        total += np.float64(X[s, f]) ** 2
-    return total
+    return _residual(X, seen, s, dictionary, z, support, k, exact, residual) <= enough
 
 
 @kernel
@@ -211,7 +200,7 @@ def pursue(
     factor, y = np.zeros((k_max, k_max), dtype), np.empty(k_max, dtype)
     z, old = np.empty(k_max, dtype), np.empty(k_max, dtype)
     support, spent = np.empty(k_max, dtype=np.int64), np.empty(n_components, dtype=np.int64)
-    score, residual = np.empty(n_components, dtype), np.empty(X.shape[1])
+    score, exact, residual = np.empty(n_components, dtype), np.empty(k_max), np.empty(X.shape[1])
     norms, least = np.empty(n_components, dtype), np.empty(n_components, dtype)
     features, weights = np.empty(seen.shape[1], np.int64), np.empty(seen.shape[1], dtype)
     for s in range(n_samples):
@@ -219,12 +208,12 @@ def pursue(
             norms[:], least[:] = all_norms[s], all_least[s]
         n_seen = _where(seen[s], features)
         _start(s, cov, norms, c, left)
-        energy = _energy(X, s)
+        energy = squared_norm(X[s])
         floor = dtype.type(16 * eps * eps * energy)
         k, n_spent, n_joined = 0, 0, 0
         while k < k_max and n_joined < 2 * k_max:
             if _suffices(
-                X, seen, s, dictionary, energy, factor, y, z, support, k, enough[s], residual
+                X, seen, s, dictionary, energy, factor, y, z, support, k, enough[s], exact, residual
             ):
                 break
             j = _best_atom(c, left, least, positive, recursive, score)
@@ -264,4 +253,4 @@ def pursue(
         for i in range(k):
             codes[s, support[i]] = z[i]
         n_iter[s] = n_joined
-        residuals[s] = _residual(X, seen, s, dictionary, z, support, k, residual)
+        residuals[s] = _residual(X, seen, s, dictionary, z, support, k, exact, residual)

@@ -23,7 +23,7 @@ def pursue_signed(
     """Gram-Schmidt on each sample's support, one product q D^T for every atom that joins."""
     n_samples, n_features = X.shape
     eps, dictionary = torch.finfo(X.dtype).eps, problem.atoms
-    c, residual = X @ dictionary.T, X.clone()
+    c, residual = problem.correlations(X), X.clone()
     norms = problem.squared_norms().expand_as(c)
     least = least_left(norms)
     left = norms.clone() if recursive else None
@@ -51,7 +51,7 @@ def pursue_signed(
         triangle[:, step, step] = torch.where(live, length, 1)
         basis[:, step], support[:, step] = q, chosen
         n_iter += live
-        share = q @ dictionary.T
+        share = problem.correlations(q)
         c.addcmul_(y[:, step, None], share, value=-1)
         c.scatter_(1, support[:, : step + 1], 0)
         if left is not None:
@@ -80,7 +80,7 @@ def pursue_positive(
     support = torch.zeros(n_samples, 0, dtype=torch.int64, device=X.device)
     active, z = support.bool(), X.new_zeros(n_samples, 0)
     n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    start = X @ dictionary.T
+    start = problem.correlations(X)
     residual, c = X, start
     for _ in range(2 * k):
         score = c.clamp(min=0)
@@ -100,7 +100,10 @@ def pursue_positive(
         atoms = observed(dictionary[support], seen)
         z, active = refit(atoms, X, torch.cat([z, z.new_zeros(n_samples, 1)], dim=1), active, True)
         residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
-        c = residual @ dictionary.T if gram is None else start - sum_of_rows(gram, support, z)
+        if gram is None:
+            c = problem.correlations(residual)
+        else:
+            c = start - sum_of_rows(gram, support, z)
         c.masked_fill_(torch.zeros_like(c).scatter_add_(1, support, active.to(c.dtype)) > 0, 0)
         if recursive:
             left = norms - _explained(atoms * active[:, :, None], dictionary)
