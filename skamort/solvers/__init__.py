@@ -2,6 +2,7 @@
 
 from ._adam import Adam
 from ._base import SolverResult
+from ._branch_and_bound import BranchAndBound
 from ._cd import CoordinateDescent
 from ._choice import SKLEARN_ALGORITHMS
 from ._dictionary_update import update_dictionary
@@ -32,6 +33,7 @@ __all__ = [
     "SKLEARN_ALGORITHMS",
     "SOLVERS",
     "Adam",
+    "BranchAndBound",
     "CoordinateDescent",
     "EncodingPath",
     "Exchange",

@@ -41,12 +41,12 @@ class SolverResult:
         Codes of the samples, in their dtype and on their device.
     gap : Tensor of shape (n_samples,)
         Duality gap, float64: the objective of a sample is at most ``gap`` above the best possible.
-        NaN for the k-sparse solvers, which have none.
+        NaN for the k-sparse solvers, which have none; `BranchAndBound` has one.
     n_iter : Tensor of shape (n_samples,)
         Iterations spent on each sample, int64.
     converged : Tensor of shape (n_samples,)
         Whether ``gap <= tol * 1/2 ||x||^2``, bool. Of the k-sparse solvers, whether the residual
-        is at most ``residual_tol``; True without one.
+        is at most ``residual_tol``; True without one; of `BranchAndBound`, whether ``gap`` is 0.
     residual : Tensor of shape (n_samples,), default=None
         ||x - z D||^2, float64, of the k-sparse solvers.
     engine : {"numba", "torch"}, default="torch"

@@ -144,7 +144,7 @@ def _gap_of_least_squares(X: Tensor, codes: Tensor, dictionary: Tensor, positive
     atoms = dictionary / lengths
     x, z = X.double(), codes.double()
     residual, z = x - z @ dictionary, z * lengths.T
-    basis = _directions(atoms)
+    basis = directions(atoms)
     inside = residual @ basis
     if not positive:
         return 0.5 * inside.square().sum(dim=1)
@@ -154,7 +154,7 @@ def _gap_of_least_squares(X: Tensor, codes: Tensor, dictionary: Tensor, positive
     return gap_from_residual(x @ basis, z, inside, inside @ atoms.T, weight, positive)
 
 
-def _directions(atoms: Tensor) -> Tensor:
+def directions(atoms: Tensor) -> Tensor:
     """Orthonormal basis of the atoms' span to rounding, (n_features, rank)."""
     triangle = torch.linalg.qr(atoms, mode="r").R
     _, values, directions = torch.linalg.svd(triangle, full_matrices=False)

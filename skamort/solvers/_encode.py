@@ -45,7 +45,8 @@ class EncodingInfo:
     engine : str
         The engine that ran, "numba" or "torch", also where "auto" picked it.
     gap : array of shape (n_samples,)
-        Duality gap, float64; NaN for k-sparse solvers.
+        Duality gap, float64; NaN for k-sparse solvers but "exact", whose gap is how far half the
+        squared residual can be above the least.
     n_iter : array of shape (n_samples,)
         Iterations spent on each sample, in the solver's own unit: gradient steps of "fista", "lca"
         and "adam", rounds of the working set of "cd", each a refresh of all correlations and the
@@ -53,7 +54,7 @@ class EncodingInfo:
         gradient steps.
     converged : array of shape (n_samples,)
         Whether the gap met the tolerance; of k-sparse solvers, whether the residual met
-        ``residual_tol``, True without one.
+        ``residual_tol``, True without one; of "exact", whether the codes are the best.
     residual : array of shape (n_samples,) or None
         ||x - z D||^2, float64, of k-sparse solvers.
     """
@@ -85,6 +86,7 @@ def sparse_encode(
     tol=None,
     residual_tol=None,
     beam_width=None,
+    node_limit=None,
     return_info=False,
     engine="auto",
     mask=None,
@@ -114,12 +116,12 @@ def sparse_encode(
         or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
         "adam" (`Adam`). With a given number of non-zeros:
         "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
-        (`IHT`), "topk_refined" (`TopKRefined`) or "exchange" (`Exchange`, the best codes where time
-        is no matter). "auto" picks by problem: "omp" where
-        ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd" on a CPU or
-        for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and without a
-        certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations, shrunk by
-        ``alpha``).
+        (`IHT`), "topk_refined" (`TopKRefined`), "exchange" (`Exchange`, the best codes where time
+        is no matter) or "exact" (`BranchAndBound`, for small problems). "auto" picks by problem:
+        "omp" where ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd"
+        on a CPU or for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and
+        without a certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations,
+        shrunk by ``alpha``).
     n_nonzero_coefs : int, default=None
         Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
         features, or with ``residual_tol`` as many as it takes.
@@ -129,8 +131,8 @@ def sparse_encode(
     copy_cov : bool, default=True
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
-        Codes to start from, for "cd", "fista", "iht", "topk_refined", "exchange"
-        and "lasso_cd".
+        Codes to start from, for "cd", "fista", "iht", "topk_refined", "exchange",
+        "exact" and "lasso_cd".
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None
@@ -156,6 +158,8 @@ def sparse_encode(
     beam_width : int, default=None
         For "exchange": supports that a beam search keeps on the way to its start, where the
         non-zeros are few; None for 1, the start of "ormp".
+    node_limit : int, default=None
+        For "exact": most supports that the search of a sample extends; None for 10 million.
     return_info : bool, default=False
         Whether to return the certificate as well.
     engine : {"auto", "numba", "torch"}, default="auto"
@@ -189,7 +193,8 @@ def sparse_encode(
     -----
     ConvergenceWarning
         Where samples did not reach ``tol`` in ``max_iter`` iterations, or ``residual_tol`` with any
-        number of non-zeros: how many, and the worst.
+        number of non-zeros, or the end of their search in ``node_limit`` supports: how many, and
+        how far they came.
 
     See Also
     --------
@@ -239,6 +244,8 @@ def sparse_encode(
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
     if beam_width is not None:
         options["beam_width"] = check_integer(beam_width, "beam_width", 1)
+    if node_limit is not None:
+        options["node_limit"] = check_integer(node_limit, "node_limit", 1)
     options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
     options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:
@@ -350,26 +357,39 @@ def _to_numpy(tensor: Tensor | None) -> np.ndarray | None:
 
 def _warn_unless_converged(result: SolverResult, X: Tensor | SparseRows, solver: Any) -> None:
     failed = ~result.converged
-    if not failed.any():
+    missed = _missed(result, X, solver, failed) if failed.any() else None
+    if missed is None:
         return
-    if result.residual is None:
-        blocks = failed.nonzero().flatten().split(rows_within(X.shape[1]))
-        energy = torch.cat([0.5 * X[rows].double().square().sum(dim=1) for rows in blocks])
-        worst = float((result.gap[failed] / energy).max())
-        missed = (
-            f"tol={solver.tol:g} in max_iter={solver.max_iter} iterations; the worst relative "
-            f"duality gap is {worst:.1e}. Raise max_iter or tol."
-        )
-    elif solver.n_nonzero_coefs is None:
-        missed = (
-            f"residual_tol={solver.residual_tol:g} with any number of non-zeros; the largest "
-            f"squared residual is {float(result.residual.max()):.1e}. Raise residual_tol, or take "
-            "atoms that explain more."
-        )
-    else:
-        return  # the number of non-zeros was to end the pursuit
     warnings.warn(
         f"{type(solver).__name__}: {int(failed.sum())} of {len(X)} samples did not reach {missed}",
         ConvergenceWarning,
         stacklevel=3,
     )
+
+
+def _missed(
+    result: SolverResult, X: Tensor | SparseRows, solver: Any, failed: Tensor
+) -> str | None:
+    """What samples did not reach, and what to do; None where they need not."""
+    if result.residual is None:
+        blocks = failed.nonzero().flatten().split(rows_within(X.shape[1]))
+        energy = torch.cat([0.5 * X[rows].double().square().sum(dim=1) for rows in blocks])
+        worst = float((result.gap[failed] / energy).max())
+        return (
+            f"tol={solver.tol:g} in max_iter={solver.max_iter} iterations; the worst relative "
+            f"duality gap is {worst:.1e}. Raise max_iter or tol."
+        )
+    if hasattr(solver, "node_limit"):
+        residual, gap = float(result.residual[failed].mean()), float(result.gap[failed].mean())
+        return (
+            f"the end of their search in node_limit={solver.node_limit} supports; their mean "
+            f"squared residual is {residual:.3g}, and that of the best codes at least "
+            f"{residual - 2 * gap:.3g}. Raise node_limit, or lower n_nonzero_coefs."
+        )
+    if solver.n_nonzero_coefs is None:
+        return (
+            f"residual_tol={solver.residual_tol:g} with any number of non-zeros; the largest "
+            f"squared residual is {float(result.residual.max()):.1e}. Raise residual_tol, or take "
+            "atoms that explain more."
+        )
+    return None  # the number of non-zeros was to end the pursuit

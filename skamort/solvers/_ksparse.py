@@ -2,8 +2,8 @@
 
     min_z  1/2 ||x - z D||^2     with at most k non-zeros in z      (z >= 0 where positive)
 
-The problem is combinatorial, so every solver is a heuristic and there is no duality gap; the
-residual is reported.
+The problem is combinatorial, so every solver but branch and bound is a heuristic and has no gap;
+the residual is reported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KSparseSolver(Solver):
     --------
     >>> from skamort.solvers import SOLVERS, KSparseSolver
     >>> [name for name, solver in SOLVERS.items() if issubclass(solver, KSparseSolver)]
-    ['exchange', 'gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
+    ['exact', 'exchange', 'gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
     """
 
     is_k_sparse: ClassVar[bool] = True

@@ -117,8 +117,9 @@ def _solve_alike(
 def _without_atoms(solver: Solver, X: Tensor, codes: Tensor) -> SolverResult:
     """The result where no code can help: those that are 0."""
     energy = X.double().square().sum(dim=1)
-    error = energy if solver.is_k_sparse else torch.zeros_like(energy)
-    return solver._report(codes, error, error.new_zeros(len(X)).long(), error == error, "torch")
+    error = torch.zeros_like(energy)
+    result = solver._report(codes, error, error.long(), error == 0, "torch")
+    return replace(result, residual=energy) if solver.is_k_sparse else result
 
 
 def _rows(values: Tensor | None, rows: Tensor) -> Tensor | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._adam import Adam
 from ._base import Solver
+from ._branch_and_bound import BranchAndBound
 from ._cd import CoordinateDescent
 from ._exchange import Exchange
 from ._fista import FISTA
@@ -17,6 +18,7 @@ from ._topk_refined import TopKRefined
 SOLVERS: dict[str, type[Solver]] = {
     "adam": Adam,
     "cd": CoordinateDescent,
+    "exact": BranchAndBound,
     "exchange": Exchange,
     "fista": FISTA,
     "gradient_pursuit": GradientPursuit,

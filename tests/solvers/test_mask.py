@@ -17,7 +17,7 @@ EXAMPLES = settings(max_examples=10, deadline=None)
 LASSO = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 OTHERS = [("mp", "auto"), ("gradient_pursuit", "auto"), ("iht", "auto"), ("topk_refined", "auto")]
-OTHERS += [("exchange", engine) for engine in ENGINES]
+OTHERS += [("exact", "auto")] + [("exchange", engine) for engine in ENGINES]
 SLOW = [("lca", "auto")]
 each_lasso = pytest.mark.parametrize("solver", LASSO, ids="-".join)
 each_solver = pytest.mark.parametrize("solver", LASSO + PURSUITS + OTHERS + SLOW, ids="-".join)
