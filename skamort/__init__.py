@@ -22,6 +22,7 @@ from .estimators import (
     SAEEncoder,
     TopKSAE,
     WeightedSAE,
+    load,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "SAEEncoder",
     "TopKSAE",
     "WeightedSAE",
+    "load",
 ]
 __version__ = "0.1.0"

@@ -19,7 +19,7 @@ import skamort
 
 ROOT = Path(__file__).parents[1]
 # What a user of a release installs; the other extras are for who works on skamort.
-USER_EXTRAS = ["fast", "checkpoint", "plot", "frame"]
+USER_EXTRAS = ["fast", "plot", "frame"]
 BUILD = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 
 

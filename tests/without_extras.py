@@ -18,7 +18,6 @@ OPTIONAL = {
     "pandas",
     "polars",
     "pyarrow",
-    "safetensors",
     "zarr",
 }
 

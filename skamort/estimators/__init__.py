@@ -12,6 +12,7 @@ from ._ito_coder import ITOCoder
 from ._jumprelu import JumpReLUSAE
 from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
+from ._loading import load
 from ._mlp import MLPEncoder
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE
 from ._sae import SAEEncoder
@@ -40,5 +41,6 @@ __all__ = [
     "TopKSAE",
     "WeightedSAE",
     "fit_many",
+    "load",
     "parameter",
 ]

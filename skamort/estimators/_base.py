@@ -18,6 +18,7 @@ from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
 from ..modules import DenseCodes
 from ._parameters import CoderParameters
+from ._saving import save
 
 _FLOAT_TYPES = [np.float64, np.float32]
 
@@ -164,6 +165,30 @@ class BaseSparseCoder(
             given = () if weights is None else (weights[block],)
             variance.add(X.numpy(), coder.inverse_transform(codes), *given)
         return variance.fraction()
+
+    def save(self, path):
+        """Save the estimator, fitted or not, for `skamort.load`.
+
+        A directory holds all that `partial_fit` and a warm start need to go on to the same bits, in
+        two files: `estimator.json` (class, parameters, fitted attributes, versions) and
+        `arrays.safetensors` (arrays and weights by name). They hold no code, so that files of
+        strangers may be loaded. Callbacks of other packages are left out, with a warning.
+
+        Parameters
+        ----------
+        path : str or path
+            The directory, which is made; one that holds a saved estimator is replaced when the new
+            one is whole.
+
+        Raises
+        ------
+        FileExistsError
+            If there is something else in its place.
+        TypeError
+            If a parameter or an attribute is what such files do not hold: a function, or an object
+            of another package than skamort and scikit-learn.
+        """
+        save(self, path)
 
     def _ready(self, X=None):  # noqa: ARG002  (some need no fit)
         """Return what codes the rows of X: itself, once it is fitted."""

@@ -429,7 +429,7 @@ class GradSparseCoder(
         """Return a generator, seeded or in the state where the last call left it."""
         if not fresh:
             generator = torch.Generator()
-            generator.set_state(self._generator_state)
+            generator.set_state(torch.tensor(self._generator_state))
             return generator
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return torch.Generator().manual_seed(int(seed))
@@ -540,7 +540,7 @@ class GradSparseCoder(
         self.components_ = learned.atoms.cpu().numpy().copy()
         self._made_with = parameters_of(self)
         self._statistics = learned.statistics
-        self._generator_state = generator.get_state()
+        self._generator_state = generator.get_state().numpy()
         self.loss_curve_ = earlier_losses + [self._unit**2 * x for x in learned.loss_curve]
         self.n_iter_ = len(self.loss_curve_)
 

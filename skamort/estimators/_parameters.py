@@ -239,7 +239,7 @@ class TrainingParameters(DictionaryParameters):
     checkpoint : str, path, Checkpoint or None
         Directory where `fit` saves its state after each epoch, so that a run that was killed can
         go on by ``fit(..., resume=True)``. A `skamort.training.Checkpoint` also says how often.
-        Needs the extra ``checkpoint`` (safetensors). None: nothing is saved.
+        None: nothing is saved.
     warm_start : bool
         Whether `fit` goes on from the weights of the previous fit.
 

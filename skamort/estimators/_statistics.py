@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from .._packing import Packed
 from .._sample_weight import count_of
 from ..modules import SparseCodes
 
@@ -29,7 +30,7 @@ _PRODUCTS = 1 << 22
 
 
 @dataclass(kw_only=True)
-class Seen(ABC):
+class Seen(Packed, ABC):
     """Sums over the samples seen, and when each atom was used.
 
     Attributes
@@ -81,10 +82,6 @@ class Seen(ABC):
     @abstractmethod
     def move_center(self, step: Tensor) -> None:
         """Follow the center of the data, which was taken off them and has moved by a step."""
-
-    def __getstate__(self):
-        """Return what a pickle holds, which may be opened where there is no such device."""
-        return vars(self.copy_like(torch.empty(0, dtype=getattr(self, self._sums[0]).dtype)))
 
     def copy_like(self, atoms: Tensor) -> Self:
         """Return a copy of the dtype and on the device of a tensor."""

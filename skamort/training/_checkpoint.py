@@ -8,8 +8,6 @@ there when it is whole, so that a crash while writing leaves the one before.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -19,20 +17,20 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import numpy as np
 import torch
-from skorch.history import History
-from torch import Tensor
 
+from .._folder import CorruptFolder, read_arrays, read_json, write_folder
+from .._packing import pack, to_array, unpack
 from .._validation import check_integer, check_real
 from ._callback import Setting
 from ._net import Pass, SparseNet
-from ._states import load_states, moved, states_of
+from ._states import load_states, moved, progress_of, restore_progress, states_of
 
-_FORMAT = 3
+_FORMAT = 4
 _KEPT = 2
 _NAME = r"epoch-\d{6,}(-batch-\d{9,})?"
-_FILES = ("weights.safetensors", "state.safetensors")
+_JSON, _WEIGHTS, _STATE = "state.json", "weights.safetensors", "state.safetensors"
+_ADVICE = "Let the state_dict of the callback return such, or none."
 
 
 class Checkpoint(Setting):
@@ -87,14 +85,11 @@ class Checkpoint(Setting):
 
         Raises
         ------
-        ImportError
-            If safetensors is not installed.
         OSError
             If nothing can be written to the directory.
         ValueError
             If it holds checkpoints but not `resume`, or the newest is corrupt or of another run.
         """
-        _import_safetensors()
         check_integer(self.every_epochs, "Checkpoint: every_epochs", 1)
         if self.every_seconds is not None:
             check_real(self.every_seconds, "Checkpoint: every_seconds")
@@ -116,7 +111,9 @@ class Checkpoint(Setting):
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Put the net in the state of the checkpoint that `open` found."""
-        _pack(states_of(net), "state", {})  # what cannot be saved is refused before any work
+        pack(
+            states_of(net), "Checkpoint", _ADVICE
+        )  # what cannot be saved is refused before any work
         self.last_ = time.monotonic()
         newest = None if self.found_ is None else self.found_["name"]
         net.processes_.check_same("the newest checkpoint in checkpoint", newest)
@@ -175,25 +172,18 @@ class Checkpoint(Setting):
         self._check_alone()
         if not all(value.isfinite().all() for value in net.module_.parameters()):
             return  # a run that has diverged is not to be taken up
-        weights = {name: _portable(value) for name, value in net.module_.state_dict().items()}
-        tensors: dict[str, Tensor] = {}
-        state = _pack(_state_of(net), "state", tensors)
+        weights = {name: to_array(value) for name, value in net.module_.state_dict().items()}
+        state = _state_of(net)
+        packed, arrays, _ = pack(state, "Checkpoint", _ADVICE)
         name = f"epoch-{len(state['history']):06d}"
         if net.pass_ is not None:
             name += f"-batch-{len(net.pass_.losses):09d}"
-        temporary = self.folder_ / f".{name}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        try:
-            about = {"format": _FORMAT, "identity": self.identity_, "state": state}
-            about["seed"] = net.generator.initial_seed()
-            about["sha256"] = [*_write_tensors(temporary, weights, tensors), _digest(about)]
-            _write_synced(temporary / "state.json", json.dumps(about, indent=1).encode())
-            self.newest_ = self.folder_ / name
-            os.replace(temporary, self.newest_)
-        except OSError:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+        about = {"format": _FORMAT, "identity": self.identity_, "state": packed}
+        about["seed"] = net.generator.initial_seed()
+        temporary, newest = self.folder_ / f".{name}", self.folder_ / name
+        write_folder(temporary, _JSON, about, {_WEIGHTS: weights, _STATE: arrays})
+        os.replace(temporary, newest)
+        self.newest_ = newest
         for old in self._written()[:-_KEPT]:
             shutil.rmtree(old)
 
@@ -221,22 +211,19 @@ class Checkpoint(Setting):
     def _read(self, path):
         """Return the contents of a checkpoint, checked."""
         try:
-            found = json.loads((path / "state.json").read_bytes())
-            self._check_same(path, {"format": found["format"]}, {"format": _FORMAT})
-            files = [(path / name).read_bytes() for name in _FILES]
-            whole = found.pop("sha256") == [*map(_digest, files), _digest(found)]
-        except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-            whole = False
-        if not whole:
+            found = read_json(path / _JSON)
+            self._check_same(path, {"format": found.get("format")}, {"format": _FORMAT})
+            files = read_arrays(path, _JSON, found)
+            found["weights"] = {n: torch.tensor(array) for n, array in files[_WEIGHTS].items()}
+            found["state"] = unpack(found["state"], files[_STATE])
+        except (CorruptFolder, LookupError, TypeError) as error:
             before = [other.name for other in self._written() if other != path]
             advice = (
                 f"delete it to go on from {before[-1]}" if before else "delete it to start anew"
             )
-            raise ValueError(f"The checkpoint {path} is corrupt; {advice}.")
+            raise ValueError(f"The checkpoint {path} is corrupt; {advice}.") from error
         self._check_same(path, found["identity"], self.identity_)
         found["name"] = path.name
-        found["weights"], tensors = map(_import_safetensors().load, files)
-        found["state"] = _unpack(found["state"], tensors)
         return found
 
     def _check_same(self, path, theirs, ours):
@@ -251,18 +238,11 @@ class Checkpoint(Setting):
     def _restore(self, net):
         state = self.found_["state"]
         net.module_.load_state_dict(self.found_["weights"])
-        net.generator.set_state(state["generator"])
-        net.history = History([{"batches": [], **epoch} for epoch in state["history"]])
-        for group, rate in zip(net.optimizer_.param_groups, state["learning_rates"], strict=True):
-            group["lr"] = rate
-        parameters = _parameters(net)
-        for index, moments in state["moments"].items():
-            parameter = parameters[int(index)]
-            net.optimizer_.state[parameter] = moved(moments, parameter.device)
+        restore_progress(net, state)
         net.criterion_.load_state_dict(moved(state["loss"], net.device))
         if state["dead"] is not None:
-            net.criterion_.dead = state["dead"].to(parameters[0].device)
-        load_states(net, self.found_["state"]["callbacks"])
+            net.criterion_.dead = state["dead"].to(net.device)
+        load_states(net, state["callbacks"])
 
     def _restore_pass(self, net):
         found = self.found_["state"]["pass"]
@@ -284,20 +264,11 @@ def _counts(path: Path) -> list[int]:
 
 def _state_of(net):
     """Everything beside the weights that the rest of a run depends on."""
-    optimizer = net.optimizer_
-    finished = net.history if net.pass_ is None else net.history[:-1]
     return {
-        "generator": net.generator.get_state(),
+        **progress_of(net),
         "pass": None if net.pass_ is None else _state_of_pass(net.pass_),
-        "history": [{k: v for k, v in row.items() if k != "batches"} for row in finished],
-        "learning_rates": [group["lr"] for group in optimizer.param_groups],
-        "moments": {
-            str(index): optimizer.state[parameter]
-            for index, parameter in enumerate(_parameters(net))
-            if parameter in optimizer.state
-        },
         "dead": net.criterion_.dead,
-        "loss": net.criterion_.state_dict(),
+        "loss": dict(net.criterion_.state_dict()),
         "callbacks": states_of(net),
     }
 
@@ -309,77 +280,3 @@ def _state_of_pass(so_far):
         "sizes": torch.tensor(so_far.sizes),
         "terms": {name: torch.stack(values) for name, values in so_far.terms.items()},
     }
-
-
-def _parameters(net):
-    return [parameter for group in net.optimizer_.param_groups for parameter in group["params"]]
-
-
-def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Turn a value into what JSON can hold; its tensors go to `tensors` under their paths."""
-    if isinstance(value, Tensor):
-        tensors[name] = _portable(value)
-        return {"__tensor__": name}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _pack(item, f"{name}.{key}", tensors) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_pack(item, f"{name}.{index}", tensors) for index, item in enumerate(value)]
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(
-        f"Checkpoint: {name} is a {type(value).__name__}; the state of a callback holds tensors, "
-        "numbers, texts, None, lists of these, and dicts of these by texts."
-    )
-
-
-def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """Undo `_pack`."""
-    if isinstance(value, list):
-        return [_unpack(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if "__tensor__" in value:
-        return tensors[value["__tensor__"]]
-    return {key: _unpack(item, tensors) for key, item in value.items()}
-
-
-def _portable(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().clone().contiguous()  # two views may not share a file's memory
-
-
-def _write_tensors(folder, *dicts):
-    """Write dicts of tensors to the files of a checkpoint; return their digests."""
-    save = _import_safetensors().save
-    digests = []
-    for name, tensors in zip(_FILES, dicts, strict=True):
-        content = save(tensors)
-        digests.append(_digest(content))
-        _write_synced(folder / name, content)
-    return digests
-
-
-def _digest(content):
-    """Return the SHA-256 of bytes, or of what JSON is to hold."""
-    if not isinstance(content, bytes):
-        content = json.dumps(content, sort_keys=True).encode()
-    return hashlib.sha256(content).hexdigest()
-
-
-def _write_synced(path, content):
-    """Write a file that survives a power failure."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _import_safetensors():
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise ImportError(
-            "checkpoint needs safetensors; install it by pip install 'skamort[checkpoint]'."
-        ) from error
-    return safetensors.torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +12,18 @@ from skorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
 from .._device import is_missing
+from .._packing import Packed
 from ..modules import SparseAutoencoder, Workspace
 from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
 from ._loss import Loss
 from ._rules import mean_of_batches
-from ._states import load_states, states_of
+from ._states import load_states, progress_of, restore_progress, states_of
 
 _EPS = 1e-8  # Adam's default
+_SETTINGS = ("learning_rate", "data_scale", "unit", "batch_size", "max_epochs")
+_PRODUCT_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Pass:
         }
 
 
-class SparseNet(NeuralNet):
+class SparseNet(Packed, NeuralNet):
     """A skorch net whose loss computes its own gradients and whose data are tensors.
 
     It keeps skorch's callbacks and history and changes three things. A step calls the loss's
@@ -380,17 +382,55 @@ class SparseNet(NeuralNet):
         """Return the callback of this name."""
         return dict(self.callbacks_)[name]
 
-    def __getstate__(self):
-        buffer = io.BytesIO()
-        torch.save(self.__dict__, buffer)
-        return {"net": buffer.getvalue()}
+    def _parts(self):
+        is_ready = getattr(self, "initialized_", False)
+        dtype = self.product_dtype
+        return {
+            "settings": {name: getattr(self, name) for name in _SETTINGS},
+            "product_dtype": None if dtype is None else str(dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "module": self.module,
+            "criterion": self.criterion_ if is_ready else self.criterion,
+            "callbacks": self.callbacks_ if is_ready else self.callbacks,
+            "generator": self.generator.get_state(),
+            "progress": progress_of(self) if is_ready else None,
+            "optimized": self._optimized() if is_ready else [],
+            "converged": getattr(self, "converged_", None),
+        }
 
-    def __setstate__(self, state):
-        # Not skorch's own: before 1.2 it asks torch for weights only, which refuses the module.
-        buffer = io.BytesIO(state["net"])
-        self.__dict__.update(torch.load(buffer, map_location=_on_what_is_there, weights_only=False))
-        if hasattr(self, "module_"):
-            self.device = str(self.module_.decoder.dictionary.device)
+    def _optimized(self):
+        """Return the names of the parameters that the optimizer knows, frozen since or not."""
+        known = {id(p) for group in self.optimizer_.param_groups for p in group["params"]}
+        return [name for name, p in self.module_.named_parameters() if id(p) in known]
+
+    def _take_parts(self, parts):
+        dtype = parts["product_dtype"]
+        generator = torch.Generator()
+        generator.set_state(parts["generator"])
+        self.__init__(
+            parts["module"],
+            parts["criterion"],
+            generator=generator,
+            product_dtype=None if dtype is None else _PRODUCT_DTYPES[dtype],
+            callbacks=parts["callbacks"],
+            **{name: parts["settings"][name] for name in _SETTINGS},
+        )
+        if parts["converged"] is not None:
+            self.converged_ = parts["converged"]
+        if parts["progress"] is not None:
+            self._initialize_with(parts["optimized"])
+            restore_progress(self, parts["progress"])
+            if parts["device"] != "cpu" and not is_missing(parts["device"]):
+                self.move_to(torch.device(parts["device"]))
+
+    def _initialize_with(self, optimized):
+        """Make all parts ready, with an optimizer of the parameters of these names."""
+        learned = {p: p.requires_grad for p in self.module.parameters()}
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(name in optimized)
+        self.initialize()
+        for parameter, is_learned in learned.items():
+            parameter.requires_grad_(is_learned)
 
     def divergence(self, loss, epoch):
         """Return the error that says that the loss of an epoch is no longer finite."""
@@ -398,8 +438,3 @@ class SparseNet(NeuralNet):
             f"The training loss became {loss} in epoch {epoch}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )
-
-
-def _on_what_is_there(storage: Any, location: str) -> Any:
-    """Leave on the CPU what was on a device that torch does not see here."""
-    return storage if is_missing(location) else None

@@ -1,11 +1,59 @@
-"""The states of a net's callbacks, which outlast the process and the device."""
+"""The states of a net and of its callbacks, which outlast the process and the device."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from skorch.history import History
 from torch import Tensor
+
+
+def progress_of(net: Any) -> dict[str, Any]:
+    """Return what the rest of a run depends on beside weights, loss and callbacks."""
+    finished = net.history if net.pass_ is None else net.history[:-1]
+    moments = net.optimizer_.state
+    return {
+        "generator": net.generator.get_state(),
+        "history": [{k: v for k, v in row.items() if k != "batches"} for row in finished],
+        "learning_rates": [group["lr"] for group in net.optimizer_.param_groups],
+        "moments": {
+            name: moments[parameter]
+            for name, parameter in net.module_.named_parameters()
+            if parameter in moments
+        },
+    }
+
+
+def restore_progress(net: Any, progress: dict[str, Any]) -> None:
+    """Let a net with the same weights go on from there.
+
+    Raises
+    ------
+    ValueError
+        If the moments are not those of the parameters.
+    """
+    net.generator.set_state(progress["generator"])
+    net.history = History([{"batches": [], **epoch} for epoch in progress["history"]])
+    rates = progress["learning_rates"]
+    for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
+        group["lr"] = rate
+    parameters = dict(net.module_.named_parameters())
+    for name, moments in progress["moments"].items():
+        parameter = parameters[name]
+        _check_moments(name, moments, parameter)
+        net.optimizer_.state[parameter] = moved(moments, parameter.device)
+
+
+def _check_moments(name, moments, parameter):
+    """Refuse what the optimizer, which trusts shapes, would write beyond."""
+    wrong = [
+        key
+        for key in ("exp_avg", "exp_avg_sq")
+        if (moments[key].shape, moments[key].dtype) != (parameter.shape, parameter.dtype)
+    ]
+    if wrong or moments["step"].shape != ():
+        raise ValueError(f"the moments of {name} have not its shape and dtype")
 
 
 def states_of(net):

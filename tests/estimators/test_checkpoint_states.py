@@ -10,7 +10,6 @@ from skorch.callbacks import Callback, LRScheduler
 from skamort import SAEEncoder
 from skamort.training import SparseCodingLoss
 
-pytest.importorskip("safetensors.torch")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 

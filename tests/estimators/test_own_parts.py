@@ -178,7 +178,6 @@ def test_the_penalty_warms_up():
 
 @pytest.mark.parametrize("every", [{"every_seconds": 0}, {"every_epochs": 1}], ids=str)
 def test_a_resumed_run_keeps_the_terms(every, tmp_path):
-    pytest.importorskip("safetensors")
     sae = SquaredCodesSAE(alpha=0.7, early_stopping=True, dead_latents="resample", **QUICK)
     undisturbed = clone(sae).fit(X)
     sae.set_params(checkpoint=Checkpoint(tmp_path, **every))

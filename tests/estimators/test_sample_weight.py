@@ -308,7 +308,6 @@ def test_a_loss_that_knows_no_weights_is_given_none():
 
 
 def test_checkpoints_know_the_weights(tmp_path):
-    pytest.importorskip("safetensors")
     sae = quick(TopKSAE(checkpoint=str(tmp_path), batch_size=20, schedule=None))
     whole = clone(sae).set_params(checkpoint=None).fit(X, sample_weight=WEIGHTS)
     clone(sae).set_params(max_iter=3).fit(X, sample_weight=WEIGHTS)

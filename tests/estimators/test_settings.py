@@ -2,7 +2,6 @@
 
 import functools
 import pickle
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -21,13 +20,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 X = np.random.default_rng(0).standard_normal((60, 6))
 QUICK = {"n_components": 12, "max_iter": 4, "batch_size": 16, "tol": 0, "random_state": 0}
 
-needs_safetensors = pytest.mark.skipif(not find_spec("safetensors"), reason="needs safetensors")
-
 
 @pytest.fixture
 def every_setting(tmp_path):
     """Settings by the parameter that takes them, of which each changes a fit."""
-    pytest.importorskip("safetensors")
     return {
         "schedule": Schedule(warmup=0.3, decay=0.5, alpha_warmup=0.2),
         "dead_latents": ResampleDead(window=20),
@@ -69,7 +65,6 @@ def test_a_grid_over_a_nested_parameter_in_a_pipeline(sae, grid):
     assert getattr(best, inner) == values[int(np.argmax(scores))]
 
 
-@needs_safetensors
 def test_a_grid_over_checkpoints_each_in_a_place_of_its_own(tmp_path):
     sae = SAEEncoder(checkpoint=Checkpoint(tmp_path), **QUICK)
     grid = [
@@ -138,7 +133,6 @@ def test_fit_changes_no_object_and_one_object_serves_two(every_setting, Encoder,
     assert {name: vars(setting) for name, setting in every_setting.items()} == before
 
 
-@needs_safetensors
 def test_a_resumed_fit_changes_no_object(every_setting):
     sae = SAEEncoder(**QUICK).set_params(**every_setting, callbacks=[Fail(3)])
     with pytest.raises(MemoryError):
@@ -191,7 +185,6 @@ def test_bad_values_are_refused_before_training(params, error, told):
         assert not hasattr(sae, "net_")
 
 
-@needs_safetensors
 @pytest.mark.parametrize(
     ("values", "error", "told"),
     [

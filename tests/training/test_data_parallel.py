@@ -117,7 +117,6 @@ sys.exit(max(codes) > 0)
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    pytest.importorskip("safetensors")  # they resume a run
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-c", SCRIPT, str(folder)]
     env = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
