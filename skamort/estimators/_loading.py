@@ -121,7 +121,7 @@ def _check_whole(estimator):
     seen = getattr(estimator, "_statistics", None)
     n_atoms = len(atoms)
     shapes = {"cross": atoms.shape, "gram_codes": (n_atoms, n_atoms)}
-    for name in {} if seen is None else seen._sums:
+    for name in () if seen is None else (*seen._sums, "idle"):
         _check_shape(name, getattr(seen, name), shapes.get(name, (n_atoms,)))
 
 
