@@ -1,10 +1,10 @@
-"""The progress bar of long fits."""
+"""The progress bar of long fits, and lines that stay when it is gone."""
 
 from tqdm import tqdm
 
 
 def progress_bar(total: int, description: str, disable: bool = False) -> tqdm:
-    """Return a bar on the error stream that says nothing in its first second.
+    """Return a bar on the error stream that comes with the first line, or after a second.
 
     Parameters
     ----------
@@ -16,3 +16,22 @@ def progress_bar(total: int, description: str, disable: bool = False) -> tqdm:
         Whether to draw nothing at all.
     """
     return tqdm(total=total, desc=description, disable=disable, delay=1, leave=False, unit="it")
+
+
+def advance(bar: tqdm, step: str, **figures: str) -> None:
+    """Go on by one step, and show figures; at steps 1, 2, 5, 10, 20 and so on in a line that stays.
+
+    Parameters
+    ----------
+    bar : tqdm
+        What `progress_bar` returned.
+    step : str
+        What a step is called.
+    **figures : str
+        What to tell of it, by name.
+    """
+    bar.set_postfix(figures, refresh=False)
+    bar.update()
+    if not bar.disable and str(bar.n).rstrip("0") in ("1", "2", "5"):
+        told = ", ".join(f"{name} {figure}" for name, figure in figures.items())
+        bar.write(f"{bar.desc}: {step} {bar.n}, {told}")

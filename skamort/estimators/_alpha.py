@@ -27,16 +27,11 @@ def resolve_alpha(
     sample_weight: Tensor | None = None,
     weight_of: Callable[[float], float] = float,
 ) -> float:
-    """Return what the parameter `alpha` of an estimator stands for.
-
-    Where it is "auto" that is `weight_of` what `auto_alpha` finds, and `verbose` tells it.
-    """
+    """Return what the parameter `alpha` of an estimator stands for: where it is "auto",
+    `weight_of` what `auto_alpha` finds."""
     if estimator.alpha != "auto":
         return float(estimator.alpha)
-    alpha = weight_of(auto_alpha(X, sample_weight))
-    if estimator.verbose:
-        print(f"{type(estimator).__name__}: alpha='auto' is {alpha:.4g}.")
-    return alpha
+    return weight_of(auto_alpha(X, sample_weight))
 
 
 def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:

@@ -77,7 +77,7 @@ class AmortizedCoder(BaseSparseCoder):
     device : str
         "cpu", "cuda" or "cuda:1" for what is fitted here; "auto": what teacher and encoder say.
     verbose : int or bool
-        Whether what is fitted here draws progress bars.
+        Whether what is fitted here tells how it comes on.
     random_state : int, RandomState instance or None
         Seed of the augmented samples, and of teacher and encoder where they have none.
 

@@ -108,12 +108,16 @@ def _has_own_schedule(estimator: Any) -> bool:
 def tell(estimator: Any) -> None:
     """Print what the parameters of an estimator that are "auto" have come to."""
     found = [
-        f"{name}={getattr(estimator, name + '_')!r}"
+        f"{name}={_in_short(getattr(estimator, name + '_'))}"
         for name in estimator._declared
         if _given(estimator, name, _AUTO) is _AUTO and hasattr(estimator, name + "_")
     ]
     if found:
         print(f"{type(estimator).__name__}: {', '.join(found)}")
+
+
+def _in_short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 def _given(estimator: Any, name: str, auto: Any = None) -> Any:

@@ -13,13 +13,14 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, StrOptions
 from .._engine import resolve_engine
-from .._progress import progress_bar
+from .._progress import advance, progress_bar
 from .._rows import few_rows
 from .._sample_weight import check_sample_weight, count_of, weights_to
 from .._unit import unit_of
 from .._validation import as_tensor
 from ..training import TrainingConverged
 from ._alpha import resolve_alpha
+from ._auto import tell
 from ._base import BaseSparseCoder, resolve_device, warn_interrupted
 from ._center import initial_intercept, moved_center, resolve_fit_intercept
 from ._changes import changed_since, parameters_of
@@ -260,6 +261,8 @@ class GradSparseCoder(
         weights = None if weights is None else weights / weights.mean()
         rows = X
         X, codes = self._standardize(X, codes, weights, fresh=True)
+        if self.verbose:
+            tell(self)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, weights, again, generator, task)
@@ -485,8 +488,7 @@ class GradSparseCoder(
 
     def _advance(self, bar, task, learned, objective):
         """Tell an iteration to those who watch."""
-        bar.set_postfix(objective=f"{self._unit**2 * objective:.5g}", refresh=False)
-        bar.update()
+        advance(bar, "iteration", objective=f"{self._unit**2 * objective:.5g}")
         if task.end_iteration(lambda: {"components_": learned.atoms.cpu().numpy().copy()}):
             raise TrainingConverged
 

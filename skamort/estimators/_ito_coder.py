@@ -17,6 +17,7 @@ from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._alpha import resolve_alpha
+from ._auto import tell
 from ._base import BaseSparseCoder, resolve_device
 from ._center import initial_intercept, resolve_fit_intercept
 from ._declared import parameter
@@ -94,7 +95,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
     verbose : int or bool
-        Whether the estimator that is fitted here draws a progress bar.
+        Whether the estimator that is fitted here tells how it comes on.
     random_state : int, RandomState instance or None
         Seed of the estimator that is fitted here, where it has none of its own.
 
@@ -197,6 +198,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         self.components_ = self._find_dictionary(rows[:1])
         self.alpha_ = self._find_alpha(rows, weights)
         self.positive_code_ = self._resolve_sign(rows)
+        if self.verbose:
+            tell(self)
         check_sparsity(self, len(self.components_))
         return rows
 

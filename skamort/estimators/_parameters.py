@@ -34,7 +34,8 @@ class CoderParameters(Declared):
     device : str
         Where to compute: "cpu", "cuda", "cuda:1", or "auto", which is CUDA where torch sees it.
     verbose : int or bool
-        Whether to draw a progress bar.
+        Whether to draw a progress bar, and to print what is "auto" and, after 1, 2, 5, 10, 20
+        epochs and so on, a line.
     random_state : int, RandomState instance or None
         Seed of all that is random in `fit`: the initial weights and the order of the samples.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 from skorch.callbacks import Callback
 
-from .._progress import progress_bar
+from .._progress import advance, progress_bar
 from ._callback import Setting, Stateful
 from ._plateau import Plateau
 from ._rules import clear_denormals, clipping_factor, is_lowest, normalize_atoms, project_on_sphere
@@ -204,7 +204,8 @@ class StopOnPlateau(Stateful):
 
 
 class Progress(Callback):
-    """Draw a bar of epochs with the latest loss.
+    """Draw a bar of epochs with the latest loss, and where there is a `LatentActivity`, "activity",
+    with the number of codes a sample and the share of dead latents; print a line now and then.
 
     Parameters
     ----------
@@ -223,8 +224,12 @@ class Progress(Callback):
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Advance the bar."""
-        self.bar_.set_postfix(loss=f"{net.history[-1]['train_loss']:.5g}", refresh=False)
-        self.bar_.update()
+        figures = {"loss": f"{net.history[-1]['train_loss']:.5g}"}
+        if "activity" in dict(net.callbacks_):
+            frequency = net.callback("activity").frequency_
+            dead = (frequency == 0).double().mean().item()
+            figures |= {"L0": f"{frequency.sum().item():.3g}", "dead": f"{dead:.1%}"}
+        advance(self.bar_, "epoch", **figures)
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Close the bar, and drop it: an open stream cannot be pickled."""

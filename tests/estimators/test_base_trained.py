@@ -266,9 +266,16 @@ def test_an_epoch_that_ended_counts_though_its_end_was_interrupted(signal):
     assert sae.n_iter_ == len(sae.loss_curve_) == 1
 
 
-def test_verbose_draws_a_bar_and_stays_picklable(encoder, signal, capsys):
-    encoder.set_params(verbose=True, max_iter=2).fit(signal[0])
-    assert pickle.loads(pickle.dumps(encoder)).n_iter_ == 2
+def test_verbose_tells_epochs_now_and_then_and_stays_picklable(encoder, signal, capsys):
+    encoder.set_params(verbose=True, max_iter=6, tol=0).fit(signal[0])
+    told = capsys.readouterr().out.splitlines()[-3:]
+    name, loss = type(encoder).__name__, encoder.loss_curve_[4]
+    assert [line.split(",")[0] for line in told] == [f"{name}: epoch {n}" for n in (1, 2, 5)]
+    assert told[-1].startswith(f"{name}: epoch 5, loss {loss:.5g}, L0 ")
+    encoder.set_params(max_iter=5).fit(signal[0])
+    l0, dead = encoder.latent_frequency_.sum(), encoder.dead_fraction_
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"L0 {l0:.3g}, dead {dead:.1%}")
+    assert pickle.loads(pickle.dumps(encoder)).n_iter_ == 5
 
 
 class Spoil(Callback):

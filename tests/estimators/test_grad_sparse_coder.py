@@ -265,3 +265,15 @@ def test_what_has_no_non_negative_atoms_is_refused():
             GradSparseCoder(positive_dict=True, **options).fit(COUNTS)
     known = GradSparseCoder(positive_dict=True, dictionary=PARTS).fit(COUNTS)
     assert_allclose(known.components_ * np.linalg.norm(PARTS, axis=1)[:, None], PARTS)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_verbose_tells_iterations_now_and_then(capsys):
+    X = np.random.default_rng(0).standard_normal((40, 5))
+    coder = GradSparseCoder(6, max_iter=3, tol=0, verbose=True, random_state=0).fit(X)
+    told = capsys.readouterr().out.splitlines()[-2:]
+    assert told == [
+        f"GradSparseCoder: iteration {n}, objective {coder.loss_curve_[n - 1]:.5g}" for n in (1, 2)
+    ]
+    coder.set_params(verbose=False).fit(X)
+    assert not capsys.readouterr().out

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from torch import Tensor
 from tqdm import tqdm
 
-from ..._progress import progress_bar
+from ..._progress import advance, progress_bar
 from .._callbacks import BestWeights, ClearDenormals, StopOnPlateau
 from .._data import InMemoryData, TrainingData
 from .._dead_latents import LatentActivity
@@ -89,7 +89,7 @@ class BatchedTraining:
         for epoch in range(1, 1 + max(job.net.max_epochs for job in self.jobs)):
             self._train_epoch(epoch)
             self._leave(epoch)
-            bar.update()
+            advance(bar, "epoch", training=f"{len(self.models)} models")
             if not self.models:
                 break
 
