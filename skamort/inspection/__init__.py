@@ -5,6 +5,7 @@ from ._comparison_display import ComparisonDisplay
 from ._dictionary_display import DictionaryDisplay
 from ._frontier_display import ComputeFrontierDisplay
 from ._gram_display import GramDisplay
+from ._match import DictionaryMatch, match_dictionaries
 from ._report import ComparisonReport
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "ComparisonReport",
     "ComputeFrontierDisplay",
     "DictionaryDisplay",
+    "DictionaryMatch",
     "GramDisplay",
     "compare_encoders",
+    "match_dictionaries",
 ]
