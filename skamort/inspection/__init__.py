@@ -1,11 +1,16 @@
 """Encoders side by side: one table of figures, pictures of it and of the dictionaries, a report."""
 
+from ._ask import FolderCache
 from ._compare import compare_encoders
 from ._comparison_display import ComparisonDisplay
 from ._dictionary_display import DictionaryDisplay
+from ._examples import Example, LatentExamples, collect_examples
+from ._explain import explain, score_by_detection, score_by_simulation
 from ._frontier_display import ComputeFrontierDisplay
 from ._gram_display import GramDisplay
 from ._match import DictionaryMatch, match_dictionaries
+from ._ngrams import NGramExplanation, explain_by_ngrams
+from ._rank_tests import dunn_test
 from ._report import ComparisonReport
 
 __all__ = [
@@ -14,7 +19,17 @@ __all__ = [
     "ComputeFrontierDisplay",
     "DictionaryDisplay",
     "DictionaryMatch",
+    "Example",
+    "FolderCache",
     "GramDisplay",
+    "LatentExamples",
+    "NGramExplanation",
+    "collect_examples",
     "compare_encoders",
+    "dunn_test",
+    "explain",
+    "explain_by_ngrams",
     "match_dictionaries",
+    "score_by_detection",
+    "score_by_simulation",
 ]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-Rows: TypeAlias = Mapping[str, Mapping[str, float | str]]
+Rows: TypeAlias = Mapping[Any, Mapping[str, float | str]]
 
 
 class Table(dict):

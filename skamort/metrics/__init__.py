@@ -3,6 +3,7 @@
 from ._amortization import AmortizationGap, amortization_gap
 from ._flops import flops
 from ._monosemanticity import semantic_consistency, sources_per_latent
+from ._probes import class_difference, probe_loss
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
 from ._recovery import dictionary_mcc, latent_mcc
 from ._sparsity import dead_fraction, mean_l0
@@ -10,12 +11,14 @@ from ._sparsity import dead_fraction, mean_l0
 __all__ = [
     "AmortizationGap",
     "amortization_gap",
+    "class_difference",
     "dead_fraction",
     "dictionary_mcc",
     "flops",
     "fraction_variance_unexplained",
     "latent_mcc",
     "mean_l0",
+    "probe_loss",
     "semantic_consistency",
     "sources_per_latent",
     "sparse_coding_objective",

@@ -1,0 +1,128 @@
+"""Questions to a callable that answers in words: cached, timed, never fatal."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Callable, MutableMapping
+from os import PathLike
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+Explainer = Callable[[str], str]
+_EXPLANATION = re.compile(r"^\W*EXPLANATION\W*:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+_LIST = re.compile(r"\[[^\[\]]*\]")
+
+
+class FolderCache(MutableMapping[str, str]):
+    """Answers by prompt, a file each, in a folder.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder; made where it does not exist.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from skamort.inspection import FolderCache
+    >>> folder = mkdtemp()
+    >>> FolderCache(folder)["a question"] = "an answer"
+    >>> FolderCache(folder)["a question"]
+    'an answer'
+    """
+
+    def __init__(self, path: str | PathLike[str]):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, prompt: str) -> Path:
+        return self.path / f"{hashlib.sha256(prompt.encode()).hexdigest()}.txt"
+
+    def __getitem__(self, prompt: str) -> str:
+        try:
+            return self._file(prompt).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise KeyError(prompt) from None
+
+    def __setitem__(self, prompt: str, answer: str) -> None:
+        new = self._file(prompt).with_suffix(".new")
+        new.write_text(answer, encoding="utf-8")
+        new.replace(self._file(prompt))
+
+    def __delitem__(self, prompt: str) -> None:
+        self._file(prompt).unlink()
+
+    def __iter__(self) -> Any:
+        raise TypeError("FolderCache keeps no prompts, only what they were answered.")
+
+    def __len__(self) -> int:
+        return len(list(self.path.glob("*.txt")))
+
+
+class Asker:
+    """Asks, and counts what came back.
+
+    Parameters
+    ----------
+    explainer : callable
+        From a prompt to an answer, both str.
+    cache : MutableMapping or None
+        Answers by prompt; only those that could be read are kept.
+    timeout : float or None
+        Seconds after which a question counts as not answered. What is asked goes on in its thread.
+    """
+
+    def __init__(
+        self, explainer: Explainer, cache: MutableMapping[str, str] | None, timeout: float | None
+    ):
+        self._explainer, self._timeout = explainer, timeout
+        self._cache: MutableMapping[str, str] = {} if cache is None else cache
+
+    def ask(self, prompt: str, read: Callable[[str], Any]) -> Any:
+        """Return what `read` makes of the answer; None where there is none that it can read."""
+        if prompt in self._cache:
+            return read(self._cache[prompt])
+        try:
+            answer = self._answer(prompt)
+        except Exception:  # whatever a service does wrong, the other questions are still asked
+            return None
+        found = read(answer) if isinstance(answer, str) else None
+        if found is not None:
+            self._cache[prompt] = answer
+        return found
+
+    def _answer(self, prompt: str) -> Any:
+        if self._timeout is None:
+            return self._explainer(prompt)
+        answers: SimpleQueue[Any] = SimpleQueue()
+        asking = Thread(target=self._put_answer, args=(prompt, answers), daemon=True)
+        asking.start()  # as a daemon, or one that never answers would keep Python from ending
+        return answers.get(timeout=self._timeout)
+
+    def _put_answer(self, prompt: str, answers: SimpleQueue[Any]) -> None:
+        try:
+            answers.put(self._explainer(prompt))
+        except Exception:
+            answers.put(None)
+
+
+def read_explanation(answer: str) -> str | None:
+    """Return what stands in the last line of the form ``[EXPLANATION]: ...``."""
+    found = _EXPLANATION.findall(answer)
+    return found[-1] if found else None
+
+
+def read_numbers(answer: str, n: int, most: int) -> list[int] | None:
+    """Return the last list in an answer, if it holds n whole numbers from 0 to `most`."""
+    lists = _LIST.findall(answer)
+    try:
+        numbers = ast.literal_eval(lists[-1]) if lists else None
+    except (ValueError, SyntaxError):
+        return None
+    if numbers is None or len(numbers) != n:
+        return None
+    return numbers if all(type(each) is int and 0 <= each <= most for each in numbers) else None
