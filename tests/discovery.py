@@ -18,6 +18,7 @@ FAST_SETTINGS = {
     "JumpReLUSAE": {"max_iter": 5},
     "LISTAEncoder": {"max_iter": 5},
     "MLPEncoder": {"max_iter": 5, "hidden_layer_sizes": (8,)},
+    "MatryoshkaSAE": {"max_iter": 5},
     "SAEEncoder": {"max_iter": 5},
     "TopKSAE": {"max_iter": 5},
     "WeightedSAE": {"max_iter": 5},

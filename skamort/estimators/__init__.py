@@ -13,6 +13,7 @@ from ._jumprelu import JumpReLUSAE
 from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
 from ._loading import load
+from ._matryoshka import MatryoshkaSAE
 from ._mlp import MLPEncoder
 from ._parameters import COUNT, NON_NEGATIVE, POSITIVE, SHARE
 from ._sae import SAEEncoder
@@ -36,6 +37,7 @@ __all__ = [
     "L1Encoder",
     "LISTAEncoder",
     "MLPEncoder",
+    "MatryoshkaSAE",
     "SAEEncoder",
     "StrOptions",
     "TopKSAE",

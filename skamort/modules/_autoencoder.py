@@ -145,7 +145,14 @@ class SparseAutoencoder(nn.Module):
         n_components = preactivations.shape[1]
         if activation.n_active is None or not sparse_pays(activation.n_active, n_components):
             return DenseCodes(activation(preactivations.to(centered.dtype)))
-        chosen = activation.select(preactivations)
+        return self.select(preactivations, centered, activation)
+
+    def select(
+        self, preactivations: Tensor, centered: Tensor, activation: Activation | None = None
+    ) -> SparseCodes:
+        """Turn pre-activations into codes as `activate` does, in a sparse layout; the activation
+        must know how many codes are active."""
+        chosen = (activation or self.activation).select(preactivations)
         return chosen.with_values(self.encoder.entries(centered, chosen).relu_())
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,156 @@
+"""MatryoshkaSAE: the sparse autoencoder whose first latents do without the others.
+
+With prefixes of N_1 < ... < N_G = N latents and residuals R_g = Z[:, :N_g] D[:N_g] - (X - c), all of
+one batch of codes, the loss is the mean over g of 1/2 ||R_g||^2. A code of group h takes part in the
+prefixes from h on, and so
+
+    dL/dz = d^T S_h,   S_h = 1/G (R_h + ... + R_G),
+
+by the products of sparse codes: to them each pair of a sample and a group is a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..modules import RaggedCodes, Workspace, add_gradient
+from ..training import Outcome, SparseCodingLoss
+from ._batch_topk import BatchTopKSAE
+from ._declared import parameter
+from ._dictionary import resolve_n_components
+
+
+class MatryoshkaSAE(BatchTopKSAE):
+    """Sparse autoencoder whose first latents reconstruct without the others, at several sizes.
+
+    Codes are those of `BatchTopKSAE`, and training minimizes the mean over prefixes of the
+    latents, and over samples, of ``1/2 ||x - c - z[:m] @ D[:m]||^2``. The first latents learn what
+    is common, as a narrow dictionary would, and later ones what is left; they split general
+    features into special ones less than a wide dictionary does by itself.
+
+    Parameters
+    ----------
+    prefix_sizes : array-like of int or None
+        Numbers m of the first latents that are to reconstruct alone, rising, the last
+        `n_components`. None: that, and its half four times. Others call them widths of nested
+        dictionaries, or give the sizes of the groups between them.
+
+    Attributes
+    ----------
+    prefix_sizes_ : list of int
+        The numbers that were used.
+
+    See Also
+    --------
+    BatchTopKSAE : The same codes, which reconstruct together alone.
+
+    References
+    ----------
+    Bussmann, Nabeshima, Karvonen and Nanda (2025), Learning multi-level features with Matryoshka
+    sparse autoencoders.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skamort import MatryoshkaSAE
+    >>> from skamort.metrics import fraction_variance_unexplained
+    >>> X = load_digits().data / 16
+    >>> sae = MatryoshkaSAE(128, k=8, prefix_sizes=[16, 128], tol=0.01, random_state=0).fit(X)
+    >>> codes = sae.transform(X)
+    >>> codes[:, 16:] = 0
+    >>> fraction_variance_unexplained(X, sae.inverse_transform(codes)) < 0.5
+    True
+    """
+
+    prefix_sizes: Sequence[int] | None = parameter("array-like", None, default=None)
+
+    def _make_activation(self, unit):
+        self.prefix_sizes_ = self._resolve_prefixes(resolve_n_components(self))
+        return super()._make_activation(unit)
+
+    def _resolve_prefixes(self, n_components):
+        if self.prefix_sizes is None:
+            return sorted({max(1, n_components >> halvings) for halvings in range(5)})
+        sizes = np.asarray(self.prefix_sizes)
+        rising = sizes.ndim == 1 and len(sizes) and (np.diff(sizes, prepend=0) > 0).all()
+        if not (rising and np.issubdtype(sizes.dtype, np.integer) and sizes[-1] == n_components):
+            raise ValueError(
+                f"{type(self).__name__}: prefix_sizes must be integers > 0 that rise to "
+                f"n_components={n_components}, got {self.prefix_sizes}; end them with it."
+            )
+        return sizes.tolist()
+
+    def _make_loss(self, feature_weights):
+        return MatryoshkaLoss(self.prefix_sizes_, feature_weights)
+
+
+class MatryoshkaLoss(SparseCodingLoss):
+    """Mean over prefixes of the latents and over samples of 1/2 ||gamma * r||^2.
+
+    Parameters
+    ----------
+    prefix_sizes : sequence of int
+        Numbers of the first latents that reconstruct alone.
+    feature_weights : Tensor of shape (n_features,), optional
+        gamma; all ones when absent.
+    """
+
+    prefix_sizes: Tensor
+
+    def __init__(self, prefix_sizes: Sequence[int], feature_weights: Tensor | None = None):
+        super().__init__(feature_weights=feature_weights)
+        self.names = [f"error_{size}" for size in prefix_sizes]
+        self.register_buffer("prefix_sizes", torch.tensor(prefix_sizes))
+
+    @torch.no_grad()
+    def backward(self, module, X, *target, workspace=None):  # noqa: ARG002
+        """Compute the gradients by hand, with sparse products alone but for the encoder's."""
+        workspace = Workspace() if workspace is None else workspace
+        dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
+        traced, preactivations = module.encoder.trace(X, intercept, workspace)
+        centered = traced.detach()
+        codes = module.select(preactivations.detach(), centered)
+        parts, residuals = self._reconstruct(dictionary, codes, centered)
+        outcome = self._outcome(residuals, codes)
+        weighted = self.weigh(residuals).div_(len(X))
+        to_come = weighted.flip(1).cumsum(1).flip(1).div_(len(self.prefix_sizes))
+        by_part = to_come.flatten(0, 1)
+        if dictionary.requires_grad:
+            space = workspace.take_for_gradient("dictionary gradient", dictionary)
+            add_gradient(dictionary, parts.transposed_product(by_part, out=space))
+        gradient = codes.with_values(parts.gradient(by_part, dictionary, 0.0).values)
+        module.encoder.backward(centered, preactivations, gradient, intercept, workspace)
+        if intercept is not None:
+            add_gradient(intercept, to_come[:, 0].sum(0))
+        if self.dead is not None:
+            error = outcome.terms[self.names[-1]]
+            self._teach_dead(module, centered, preactivations, weighted[:, -1], error)
+        return outcome
+
+    @torch.no_grad()
+    def evaluate(self, module, X, *target):  # noqa: ARG002
+        """Return the loss of a batch and its codes."""
+        centered = module.center(X)
+        codes = module.select(module.encoder(centered), centered)
+        residuals = self._reconstruct(module.decoder.dictionary, codes, centered)[1]
+        return self._outcome(residuals, codes)
+
+    def _reconstruct(self, dictionary, codes, centered):
+        """Return the codes with a row for each sample and group, and the residuals of all prefixes,
+        (n, n_prefixes, n_features)."""
+        n, n_groups = len(centered), len(self.prefix_sizes)
+        groups = torch.searchsorted(self.prefix_sizes, codes.indices, right=True)
+        rows = codes.rows * n_groups + groups
+        parts = RaggedCodes(codes.values, codes.indices, rows, (n * n_groups, len(dictionary)))
+        start = centered.new_zeros(n, n_groups, centered.shape[1])
+        start[:, 0] = centered
+        added = parts.residual(dictionary, start.flatten(0, 1))
+        return parts, added.view(start.shape).cumsum(1)
+
+    def _outcome(self, residuals, codes):
+        errors = (self.weigh(residuals) * residuals).sum((0, 2)).div_(2 * len(residuals))
+        return Outcome(errors.mean(), codes, dict(zip(self.names, errors.unbind(), strict=True)))
