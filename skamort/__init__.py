@@ -14,6 +14,7 @@ from . import (  # noqa: F401 - `_fork` watches over processes that are forked l
 from .estimators import (
     AmortizedCoder,
     BatchTopKSAE,
+    GatedSAE,
     GradSparseCoder,
     ITOCoder,
     JumpReLUSAE,
@@ -29,6 +30,7 @@ from .estimators import (
 __all__ = [
     "AmortizedCoder",
     "BatchTopKSAE",
+    "GatedSAE",
     "GradSparseCoder",
     "ITOCoder",
     "JumpReLUSAE",

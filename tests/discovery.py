@@ -13,6 +13,7 @@ FAST_SETTINGS = {
         "encoder": skamort.LISTAEncoder(max_iter=5),
     },
     "BatchTopKSAE": {"max_iter": 5},
+    "GatedSAE": {"max_iter": 5},
     "GradSparseCoder": {"max_iter": 20},
     "ITOCoder": {},
     "JumpReLUSAE": {"max_iter": 5},

@@ -7,6 +7,7 @@ from ._base_trained import BaseTrainedEncoder
 from ._batch_topk import BatchTopKSAE
 from ._declared import parameter
 from ._fit_many import fit_many
+from ._gated import GatedSAE
 from ._grad_sparse_coder import GradSparseCoder
 from ._ito_coder import ITOCoder
 from ._jumprelu import JumpReLUSAE
@@ -29,6 +30,7 @@ __all__ = [
     "BaseSAE",
     "BaseTrainedEncoder",
     "BatchTopKSAE",
+    "GatedSAE",
     "GradSparseCoder",
     "HasMethods",
     "ITOCoder",

@@ -1,8 +1,8 @@
 """MatryoshkaSAE: the sparse autoencoder whose first latents do without the others.
 
-With prefixes of N_1 < ... < N_G = N latents and residuals R_g = Z[:, :N_g] D[:N_g] - (X - c), all of
-one batch of codes, the loss is the mean over g of 1/2 ||R_g||^2. A code of group h takes part in the
-prefixes from h on, and so
+With prefixes of N_1 < ... < N_G = N latents and residuals R_g = Z[:, :N_g] D[:N_g] - (X - c), all
+of one batch of codes, the loss is the mean over g of 1/2 ||R_g||^2. A code of group h takes part in
+the prefixes from h on, and so
 
     dL/dz = d^T S_h,   S_h = 1/G (R_h + ... + R_G),
 

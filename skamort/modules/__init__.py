@@ -7,7 +7,7 @@ from ._codes import DenseCodes, SparseCodes
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._flops import encoding_flops, training_flops
 from ._lista import LISTA
-from ._ragged_codes import RaggedCodes
+from ._ragged_codes import RaggedCodes, compact
 from ._thresholds import threshold_of_rows
 from ._workspace import Workspace, add_gradient
 
@@ -29,6 +29,7 @@ __all__ = [
     "TopK",
     "Workspace",
     "add_gradient",
+    "compact",
     "encoding_flops",
     "make_encoder",
     "threshold_of_rows",

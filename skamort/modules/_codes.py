@@ -37,7 +37,7 @@ _BLOCK_ROWS = 32
 _SUM = 0  # the mode of embedding_bag, as its operators number it
 
 
-def sparse_pays(k: int, n_components: int) -> bool:
+def sparse_pays(k: float, n_components: int) -> bool:
     """Tell whether k codes a sample are few enough for the sparse layout to be the faster one."""
     return k * _COMPONENTS_PER_CODE <= n_components
 
@@ -53,6 +53,14 @@ class DenseCodes:
 
     def __init__(self, values: Tensor):
         self.values = values
+
+    def with_values(self, values: Tensor) -> "DenseCodes":
+        """Return other codes of the same layout."""
+        return DenseCodes(values)
+
+    def of_latents(self, numbers: Tensor) -> Tensor:
+        """Return numbers of the latents, (n_components,), so that they go with the values."""
+        return numbers
 
     def to_dense(self) -> Tensor:
         """Return the codes as a tensor of shape (n, n_components)."""
@@ -140,10 +148,14 @@ class SparseCodes:
         return torch.arange(n, device=self.indices.device).repeat_interleave(k)
 
     def with_values(self, values: Tensor) -> Self:
-        """Return other codes of the same latents."""
+        """Return other codes of the same layout."""
         codes = copy(self)
         codes.values = values
         return codes
+
+    def of_latents(self, numbers: Tensor) -> Tensor:
+        """Return numbers of the latents, (n_components,), so that they go with the values."""
+        return numbers[self.indices]
 
     def to_dense(self) -> Tensor:
         """Return the codes as a tensor of shape (n, n_components)."""

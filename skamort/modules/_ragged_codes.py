@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ._codes import SparseCodes, to_csr
+from ._codes import DenseCodes, SparseCodes, sparse_pays, to_csr
 
 
 class RaggedCodes(SparseCodes):
@@ -67,3 +67,13 @@ class RaggedCodes(SparseCodes):
 
     def _rows_of(self, places: Tensor) -> Tensor:
         return self.rows[places]
+
+
+def compact(codes: Tensor) -> DenseCodes | RaggedCodes:
+    """Return codes >= 0, a matrix (n, n_components), in the layout whose products cost least; on
+    a GPU, which would wait for their number, the dense one."""
+    if not codes.is_cuda:
+        n_active = int((codes > 0).sum()) / len(codes)
+        if sparse_pays(n_active, codes.shape[1]):
+            return RaggedCodes.of(codes, codes.reshape(-1).nonzero().flatten())
+    return DenseCodes(codes)

@@ -31,7 +31,7 @@ def test_gradients_are_those_of_the_equation(weighted, intercept):
     module, X = make_problem(activation=BatchTopK(3), intercept=intercept)
     gamma = torch.linspace(0.5, 2, 5).double() if weighted else torch.ones(5).double()
     rows = torch.linspace(0, 2, len(X)).double() if weighted else torch.ones(len(X)).double()
-    loss, other = MatryoshkaLoss(sizes, gamma), copy.deepcopy(module)
+    loss, other = MatryoshkaLoss(sizes, gamma if weighted else None), copy.deepcopy(module)
     if weighted:
         loss.sample_weight = module.activation.sample_weight = rows
         other.activation.sample_weight = rows
