@@ -158,13 +158,36 @@ class BaseSparseCoder(
         rows, variance = coder._check_rows(X, reset=False), ExplainedVariance()
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights)
-        dtype, device = coder._torch_dtype_and_device()
+        for block, X, X_hat in coder._reconstructed(rows):
+            given = () if weights is None else (weights[block],)
+            variance.add(X, X_hat, *given)
+        return variance.fraction()
+
+    def score_samples(self, X):
+        """Return how well each row of X is reconstructed: low for anomalies.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data, read as `transform` reads them.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Less the mean squared error over the features, or over those observed; float64, in the
+            squared units of X, at most 0. Higher is more normal.
+        """
+        coder = self._ready(X)
+        rows = coder._check_rows(X, reset=False)
+        return -_stack([_squared_error(X, X_hat) for _, X, X_hat in coder._reconstructed(rows)])
+
+    def _reconstructed(self, rows):
+        """Yield slices of rows, the rows and their reconstructions, as arrays."""
+        dtype, device = self._torch_dtype_and_device()
         for block in rows.blocks(self._n_features_out):
             X = rows[block]
-            codes = coder._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
-            given = () if weights is None else (weights[block],)
-            variance.add(X.numpy(), coder.inverse_transform(codes), *given)
-        return variance.fraction()
+            codes = self._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
+            yield block, X.numpy(), self.inverse_transform(codes)
 
     def save(self, path):
         """Save the estimator, fitted or not, for `skamort.load`.
@@ -337,6 +360,12 @@ def warn_interrupted(owner, moment):
         UserWarning,
         stacklevel=4,
     )
+
+
+def _squared_error(X, X_hat):
+    """Return the mean squared error of each row over what is observed, all that is not NaN."""
+    squares = np.square(X.astype(np.float64) - X_hat)
+    return np.nansum(squares, axis=1) / np.isfinite(squares).sum(axis=1).clip(min=1)
 
 
 def _stack(blocks):

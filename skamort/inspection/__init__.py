@@ -12,6 +12,7 @@ from ._match import DictionaryMatch, match_dictionaries
 from ._ngrams import NGramExplanation, explain_by_ngrams
 from ._rank_tests import dunn_test
 from ._report import ComparisonReport
+from ._top_activations import top_activations
 
 __all__ = [
     "ComparisonDisplay",
@@ -32,4 +33,5 @@ __all__ = [
     "match_dictionaries",
     "score_by_detection",
     "score_by_simulation",
+    "top_activations",
 ]

@@ -23,6 +23,14 @@ class Table(dict):
         super().__init__({c: np.array([row[c] for row in rows.values()]) for c in columns})
         self.index = list(rows)
 
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, np.ndarray]) -> Table:
+        """Return columns as a table whose rows are numbered."""
+        table = cls({"": {}})
+        table.update(columns)
+        table.index = list(map(str, range(len(next(iter(columns.values()))))))
+        return table
+
     def __repr__(self) -> str:
         cells = [["", *self], *([name, *self._row(i)] for i, name in enumerate(self.index))]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -46,3 +54,12 @@ def make_table(rows: Rows) -> Any:
     except ImportError:
         return Table(rows)
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def make_frame(**columns: np.ndarray) -> Any:
+    """A DataFrame of these columns, its rows numbered."""
+    try:
+        import pandas as pd
+    except ImportError:
+        return Table.from_columns(columns)
+    return pd.DataFrame(columns)

@@ -60,6 +60,7 @@ def test_codes_are_non_negative_and_reconstruct(estimator, X):
     assert_allclose(X_hat, codes @ estimator.components_ + (0 if intercept is None else intercept))
     fvu = ((X - X_hat) ** 2).sum() / ((X - X.mean(axis=0)) ** 2).sum()
     assert estimator.score(X) == pytest.approx(1 - fvu)
+    assert_allclose(estimator.score_samples(X), -((X - X_hat) ** 2).mean(axis=1), rtol=1e-3)
 
 
 def test_atoms_have_unit_norm(estimator, X):
