@@ -12,6 +12,7 @@ from ._encode import sparse_encode
 from ._exchange import Exchange
 from ._fista import FISTA
 from ._flops import optimization_flops
+from ._gomp import GOMP
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
 from ._ksparse import KSparseSolver
@@ -25,6 +26,7 @@ from ._topk_refined import TopKRefined
 
 __all__ = [
     "FISTA",
+    "GOMP",
     "IHT",
     "LCA",
     "MP",

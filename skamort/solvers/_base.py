@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from .._engine import resolve_engine
+from .._engine import resolve_engine, resolve_n_jobs
 from ._blocks import row_blocks
 from ._mask import fill_missing, solve_masked
 from ._scale import check_range, magnitude, power_of_four, times_ratio
@@ -357,6 +357,10 @@ class Compiled:
 
     def _engine_for(self, problem: Problem) -> str:
         return resolve_engine(self.engine, problem.atoms)
+
+    def _n_threads(self, problem: Problem) -> int:
+        """Threads of the compiled kernels; 0 where torch solves the problem."""
+        return resolve_n_jobs(self.n_jobs) if self._engine_for(problem) == "numba" else 0
 
 
 def blocks_larger_by(X: Tensor) -> int:

@@ -16,7 +16,7 @@ from ._registry import SOLVERS
 SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
 _MANY_ATOMS = 1024
 # What only some solvers have, and no other may be asked for.
-_OF_SOME = {"residual_tol", "beam_width", "node_limit"}
+_OF_SOME = {"residual_tol", "beam_width", "node_limit", "n_stages"}
 
 
 def choose_algorithm(

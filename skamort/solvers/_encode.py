@@ -87,6 +87,7 @@ def sparse_encode(
     residual_tol=None,
     beam_width=None,
     node_limit=None,
+    n_stages=None,
     return_info=False,
     engine="auto",
     mask=None,
@@ -115,9 +116,10 @@ def sparse_encode(
         With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes on a CPU)
         or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
         "adam" (`Adam`). With a given number of non-zeros:
-        "omp" (`OMP`), "ormp" (`ORMP`), "mp" (`MP`), "gradient_pursuit" (`GradientPursuit`), "iht"
-        (`IHT`), "topk_refined" (`TopKRefined`), "exchange" (`Exchange`, the best codes where time
-        is no matter) or "exact" (`BranchAndBound`, for small problems). "auto" picks by problem:
+        "omp" (`OMP`), "ormp" (`ORMP`), "gomp" (`GOMP`, several atoms a stage), "mp" (`MP`),
+        "gradient_pursuit" (`GradientPursuit`), "iht" (`IHT`), "topk_refined" (`TopKRefined`),
+        "exchange" (`Exchange`, the best codes where time is no matter) or "exact"
+        (`BranchAndBound`, for small problems). "auto" picks by problem:
         "omp" where ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd"
         on a CPU or for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and
         without a certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations,
@@ -131,8 +133,8 @@ def sparse_encode(
     copy_cov : bool, default=True
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
-        Codes to start from, for "cd", "fista", "iht", "topk_refined", "exchange",
-        "exact" and "lasso_cd".
+        Codes to start from, for "cd", "fista", "iht", "topk_refined", "gomp",
+        "exchange", "exact" and "lasso_cd".
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None
@@ -160,6 +162,8 @@ def sparse_encode(
         non-zeros are few; None for 1, the start of "ormp".
     node_limit : int, default=None
         For "exact": most supports that the search of a sample extends; None for 10 million.
+    n_stages : int, default=None
+        For "gomp": stages, each of which adds ``n_nonzero_coefs / n_stages`` atoms; None for 4.
     return_info : bool, default=False
         Whether to return the certificate as well.
     engine : {"auto", "numba", "torch"}, default="auto"
@@ -242,10 +246,8 @@ def sparse_encode(
     atoms = check_dictionary(dictionary, data, check=check_input)
     if residual_tol is not None:
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
-    if beam_width is not None:
-        options["beam_width"] = check_integer(beam_width, "beam_width", 1)
-    if node_limit is not None:
-        options["node_limit"] = check_integer(node_limit, "node_limit", 1)
+    counts = {"beam_width": beam_width, "node_limit": node_limit, "n_stages": n_stages}
+    options |= {name: check_integer(n, name, 1) for name, n in counts.items() if n is not None}
     options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
     options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:

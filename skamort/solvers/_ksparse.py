@@ -37,7 +37,7 @@ class KSparseSolver(Solver):
     --------
     >>> from skamort.solvers import SOLVERS, KSparseSolver
     >>> [name for name, solver in SOLVERS.items() if issubclass(solver, KSparseSolver)]
-    ['exact', 'exchange', 'gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
+    ['exact', 'exchange', 'gomp', 'gradient_pursuit', 'iht', 'mp', 'omp', 'ormp', 'topk_refined']
     """
 
     is_k_sparse: ClassVar[bool] = True

@@ -8,6 +8,7 @@ from ._branch_and_bound import BranchAndBound
 from ._cd import CoordinateDescent
 from ._exchange import Exchange
 from ._fista import FISTA
+from ._gomp import GOMP
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
 from ._lca import LCA
@@ -21,6 +22,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "exact": BranchAndBound,
     "exchange": Exchange,
     "fista": FISTA,
+    "gomp": GOMP,
     "gradient_pursuit": GradientPursuit,
     "iht": IHT,
     "lca": LCA,

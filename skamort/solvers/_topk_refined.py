@@ -8,16 +8,18 @@ with z_0 the codes of an encoder, such as a top-k autoencoder; without one, the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ._base import Problem
-from ._ksparse import KSparseSolver, refit
+from ._base import Compiled, Problem
+from ._ksparse import KSparseSolver
+from ._least_squares import least_squares
 
 
 @dataclass(frozen=True)
-class TopKRefined(KSparseSolver):
+class TopKRefined(Compiled, KSparseSolver):
     """Least squares on the support that an encoder chose.
 
     Choose it to get the best out of a trained top-k autoencoder at little cost: one linear solve of
@@ -27,6 +29,11 @@ class TopKRefined(KSparseSolver):
     ----------
     n_nonzero_coefs : int, default=None
         Size of the support; None for a tenth of the features.
+    engine : {"auto", "numba", "torch"}, default="auto"
+        Compiled kernels on the CPU, or torch. "auto" takes numba where it is installed and the data
+        are on the CPU.
+    n_jobs : int, default=None
+        Threads of the compiled kernels; None or -1 for as many as torch uses.
 
     References
     ----------
@@ -41,6 +48,8 @@ class TopKRefined(KSparseSolver):
     tensor([[3., 0.]])
     """
 
+    takes_masks: ClassVar[bool] = True
+
     def _pursue_block(
         self,
         X: Tensor,
@@ -49,37 +58,17 @@ class TopKRefined(KSparseSolver):
         enough: Tensor,  # noqa: ARG002  (the support is given, or found as a whole)
         codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        dictionary, positive = problem.atoms, problem.positive
-        start = codes.clone()
-        unguided = (start == 0).all(dim=1, keepdim=True)
-        start = torch.where(unguided, X @ dictionary.T, start)
-        size = start.clamp(min=0) if positive else start.abs()
-        value, support = size.topk(k, dim=1)
-        atoms, active = dictionary[support], value > 0
-        z = torch.where(active & ~unguided, start.gather(1, support), 0)
-        z, residual, rounds = _least_squares(atoms, X, z, active, positive)
-        codes.zero_().scatter_(1, support, z)
-        return rounds, residual.square().sum(dim=1)
+        scores, guided = guided_scores(X, problem, codes)
+        value, support = scores.topk(k, dim=1)
+        start = torch.where(guided, codes.gather(1, support), 0)
+        fit = least_squares(X, problem, support, start, value > 0, self._n_threads(problem))
+        codes.zero_().scatter_(1, support, fit.z)
+        return fit.rounds, fit.error
 
 
-def _least_squares(
-    atoms: Tensor, X: Tensor, start: Tensor, allowed: Tensor, positive: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Lawson and Hanson: refit, let the atom with the largest positive gradient come back,
-    refit."""
-    z, active = refit(atoms, X, start, allowed, positive)
-    rounds = torch.ones(len(X), dtype=torch.int64, device=X.device)
-    noise = 100 * torch.finfo(X.dtype).eps * X.norm(dim=1, keepdim=True) * atoms.norm(dim=2)
-    for _ in range(3 * atoms.shape[1]):
-        residual = X - torch.bmm(z[:, None, :], atoms)[:, 0]
-        gradient = torch.bmm(atoms, residual[:, :, None])[:, :, 0]
-        gradient = torch.where(allowed & ~active & (gradient > noise), gradient, 0)
-        best, index = gradient.max(dim=1, keepdim=True)
-        if not positive or not (best > 0).any():
-            break
-        candidate = active | torch.zeros_like(active).scatter_(1, index, best > 0)
-        z, active = refit(atoms, X, z, candidate, positive)
-        rounds += (best > 0)[:, 0]
-    # In float64: codes of nearly parallel atoms are large and cancel.
-    image = torch.bmm(z[:, None, :].double(), atoms.double())[:, 0]
-    return z, X.double() - image, rounds
+def guided_scores(X: Tensor, problem: Problem, start: Tensor) -> tuple[Tensor, Tensor]:
+    """How much each atom is wanted, >= 0, by the codes to start from where a sample has any, else
+    by its correlations; and which samples have, (n_samples, 1)."""
+    guided = start.any(dim=1, keepdim=True)
+    wanted = start if guided.all() else torch.where(guided, start, problem.correlations(X))
+    return (wanted.clamp(min=0) if problem.positive else wanted.abs()), guided

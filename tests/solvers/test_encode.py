@@ -15,7 +15,7 @@ from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 8))
 DICTIONARY = RNG.standard_normal((12, 8))
-K_SPARSE = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined"]
+K_SPARSE = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined", "gomp"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,9 +13,9 @@ from sklearn.linear_model import orthogonal_mp
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
 
 EXAMPLES = settings(max_examples=300, deadline=None)
-NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined", "exchange"]
+NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined", "exchange", "gomp"]
 SOLVER_CHOICES = [(name, "auto") for name in NAMES]
-SOLVER_CHOICES += [(name, "torch") for name in ("omp", "ormp", "exchange")]
+SOLVER_CHOICES += [(name, "torch") for name in ("omp", "ormp", "exchange", "topk_refined", "gomp")]
 each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
 any_solver = st.sampled_from(SOLVER_CHOICES)
 each_omp = pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_many_atoms_and_non_zeros(engine, algorithm):
 
 @needs_numba
 @EXAMPLES
-@given(problems(), st.sampled_from(["omp", "ormp", "exchange"]))
+@given(problems(), st.sampled_from(["omp", "ormp", "exchange", "topk_refined", "gomp"]))
 def test_engines_agree(problem, algorithm):
     X, dictionary, k, positive = problem
     k = min(k, max(dictionary.shape[1] - 1, 1))

@@ -16,7 +16,8 @@ from skamort.solvers import SOLVERS, alpha_max, duality_gap, sparse_encode, spar
 EXAMPLES = settings(max_examples=10, deadline=None)
 LASSO = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
-OTHERS = [("mp", "auto"), ("gradient_pursuit", "auto"), ("iht", "auto"), ("topk_refined", "auto")]
+OTHERS = [("mp", "auto"), ("gradient_pursuit", "auto"), ("iht", "auto")]
+OTHERS += [(name, engine) for name in ("gomp", "topk_refined") for engine in ENGINES]
 OTHERS += [("exact", "auto")] + [("exchange", engine) for engine in ENGINES]
 SLOW = [("lca", "auto")]
 each_lasso = pytest.mark.parametrize("solver", LASSO, ids="-".join)

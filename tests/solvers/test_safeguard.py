@@ -18,6 +18,7 @@ from skamort.solvers._safeguard import round_exact
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
 K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
 K_SPARSE += [("omp", "torch"), ("ormp", "torch"), ("exchange", "torch"), ("exact", "torch")]
+K_SPARSE += [("topk_refined", "torch"), ("gomp", "torch")]
 each_solver = pytest.mark.parametrize("solver", [s for s in LASSO if s[0] in ("cd", "fista")])
 KINDS = ["plain", "antipodal", "near-parallel", "lengths", "low rank"]
 DTYPES = [np.float32, np.float64]
