@@ -71,6 +71,16 @@ def known_alpha(estimator: Any) -> float | None:
     return getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
 
 
+def limits_number(estimator: Any) -> bool:
+    """Whether the number of codes is limited, or paid for, and no L1 norm of theirs."""
+    if hasattr(estimator, "teacher_"):  # whose codes it predicts
+        return limits_number(estimator.teacher_)
+    if hasattr(estimator, "_limits_number"):
+        return estimator._limits_number
+    algorithm = getattr(estimator, "transform_algorithm", None)
+    return known_alpha(estimator) is None and algorithm in _NO_L1_WEIGHT
+
+
 def positive_of(estimator: Any, codes: Codes) -> bool:
     """Whether codes are >= 0 by rule; where there is no rule, whether they happen to be."""
     smallest = codes.min()

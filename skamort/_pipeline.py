@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from ._decoder import linear_decoder, n_parameters_of
+from ._decoder import limits_number, linear_decoder, n_parameters_of
 from ._matrices import Codes, check_dense_or_csr
 
 
@@ -39,6 +39,7 @@ class PipelineCoder:
         self.positive_code = getattr(coder, "positive_code_", getattr(coder, "positive_code", None))
         if getattr(coder, "split_sign", False):
             self.positive_code = None  # both halves are atoms here
+        self._limits_number = limits_number(coder)
         dictionary, intercept = linear_decoder(self._coder)
         self.intercept_ = self._back(np.zeros_like(dictionary[:1]) + intercept)[0]
         atoms = self._back(intercept + dictionary) - self.intercept_

@@ -14,6 +14,7 @@ from .._compat import HasMethods, Interval, StrOptions
 from ..solvers import SKLEARN_ALGORITHMS, SOLVERS
 from ..training import Checkpoint, ResampleDead, Schedule, TeachDead
 from ._declared import Declared, parameter
+from ._solver_parameters import limits_number
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
 AUTO = StrOptions({"auto"})
@@ -127,6 +128,10 @@ class InferenceParameters(Declared):
     transform_max_iter: int = parameter(COUNT, default=1000, may_change="warm")
     transform_tol: float | None = parameter(NON_NEGATIVE, None, default=None, may_change="warm")
     missing_values: float | None = parameter("nan", None, default=None, may_change="warm")
+
+    @property
+    def _limits_number(self):
+        return limits_number(self)
 
 
 class CenterParameters(Declared):

@@ -103,6 +103,13 @@ def goes_by_penalty(owner, prefix=""):
     return is_lasso and limits == dict.fromkeys(limits)
 
 
+def limits_number(owner):
+    """Whether the codes of an estimator are limited in number, or by what they leave."""
+    prefix = "transform_" if hasattr(owner, "transform_algorithm") else ""
+    algorithm, limits = inference_of(owner, prefix)
+    return algorithm in (*K_SPARSE, "lars") or limits != dict.fromkeys(limits)
+
+
 def encode(owner, X, *, alpha, positive, prefix="", init=None):
     """Return the codes of the rows of the tensor X by the solver that `owner`'s parameters name.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._decoder import decoder_of, dictionary_of, n_parameters_of
+from .._decoder import decoder_of, dictionary_of, limits_number, n_parameters_of
 from .._explained_variance import fraction_unexplained
 from .._fitted import fitted
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
@@ -71,6 +71,9 @@ def compare_encoders(
         - `dead_fraction`: share of atoms that no sample uses;
         - `objective`: mean sparse coding objective at `alpha`;
         - `gap`, `gap_upper`: the amortization gap at `alpha` lies between these;
+        - `fvu_gap`, `fvu_gap_upper`: better codes with as many non-zeros leave less of the
+          variance, by a share between these, as `amortization_gap` has it; of encoders that limit
+          the number of codes, NaN for others, and only if there is one;
         - `latent_mcc`: mean correlation with the true codes, if `codes` is given;
         - `dictionary_mcc`: mean correlation with the true atoms, if `dictionary` is given;
         - `fit_seconds`: time to fit, NaN where it was fitted already;
@@ -110,7 +113,8 @@ def compare_encoders(
     """
     named = _name(estimators)
     task = _check(X_train, X_test, alpha, codes, dictionary)
-    rows, models = {}, {}
+    rows: dict[str, dict[str, Any]] = {}
+    models = {}
     for name, estimator in named.items():
         try:
             models[name], seconds = _fit(estimator, X_train)
@@ -118,6 +122,7 @@ def compare_encoders(
         except Exception as error:
             error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
             raise
+    _drop_unknown(rows)
     _warn_of_zero_codes(rows)
     table = make_table(rows)
     return (table, models) if return_estimators else table
@@ -206,12 +211,29 @@ def _measure(estimator: Any, task: _Task, fit_seconds: float) -> dict[str, float
         "objective": found.objective,
         "gap": found.gap,
         "gap_upper": found.gap_upper,
+        **_ksparse_gap(estimator, task, codes),
         **_recovery(estimator, codes, task),
         "fit_seconds": fit_seconds,
         "samples_per_second": task.data.shape[0] / seconds,
         "n_parameters": n_parameters_of(estimator),
         "sign": ">= 0" if found.positive else "any",
     }
+
+
+def _ksparse_gap(estimator: Any, task: _Task, codes: Codes) -> dict[str, float]:
+    """The gap among codes with as many non-zeros, where the encoder limits their number."""
+    low = high = float("nan")
+    if limits_number(estimator):
+        found: Any = amortization_gap(estimator, task.X, codes=codes)
+        low, high = found.fvu_gap, found.fvu_gap_upper
+    return {"fvu_gap": low, "fvu_gap_upper": high}
+
+
+def _drop_unknown(rows: Mapping[str, dict[str, Any]]) -> None:
+    """Leave out the gap among codes with as many non-zeros where no encoder limits them."""
+    if all(np.isnan(row["fvu_gap"]) for row in rows.values()):
+        for row in rows.values():
+            del row["fvu_gap"], row["fvu_gap_upper"]
 
 
 def _warn_of_zero_codes(rows: Mapping[str, Mapping[str, float | str]]) -> None:

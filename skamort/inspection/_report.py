@@ -31,6 +31,8 @@ _COLUMNS = {
     "objective": "mean sparse coding objective, 1/2 ||x - z D||² + alpha ||z||₁",
     "gap": "the amortization gap is at least this",
     "gap_upper": "the amortization gap is at most this",
+    "fvu_gap": "better codes with as many non-zeros leave less of the variance, at least by this",
+    "fvu_gap_upper": "and at most by this, of codes no larger than the best found",
     "latent_mcc": "mean correlation with the true codes",
     "dictionary_mcc": "mean correlation with the true atoms",
     "fit_seconds": "seconds to fit",

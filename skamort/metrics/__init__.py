@@ -1,7 +1,9 @@
 """What encoders are judged by: recovery, reconstruction, sparsity, and the amortization gap."""
 
-from ._amortization import AmortizationGap, amortization_gap
+from ._amortization import amortization_gap
 from ._flops import flops
+from ._gap import AmortizationGap
+from ._ksparse_gap import KSparseAmortizationGap
 from ._monosemanticity import semantic_consistency, sources_per_latent
 from ._probes import class_difference, probe_loss
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
@@ -10,6 +12,7 @@ from ._sparsity import dead_fraction, mean_l0
 
 __all__ = [
     "AmortizationGap",
+    "KSparseAmortizationGap",
     "amortization_gap",
     "class_difference",
     "dead_fraction",

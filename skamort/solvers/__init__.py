@@ -16,6 +16,7 @@ from ._gomp import GOMP
 from ._gradient_pursuit import GradientPursuit
 from ._iht import IHT
 from ._ksparse import KSparseSolver
+from ._ksparse_bound import ksparse_bound
 from ._lasso import LassoSolver
 from ._lca import LCA
 from ._mp import MP
@@ -46,6 +47,7 @@ __all__ = [
     "TopKRefined",
     "alpha_max",
     "duality_gap",
+    "ksparse_bound",
     "optimization_flops",
     "sparse_encode",
     "sparse_encode_path",

@@ -1,0 +1,211 @@
+"""The amortization gap of codes that a number of non-zeros limits, as an interval.
+
+    floor <= min_z 1/2 ||x - z D||^2 <= best found <= the encoder's
+
+over codes z with as many non-zeros, and no larger than the best found. The best codes are not known
+here, for the problem is combinatorial: exchanges find good ones, and a bound in place of a duality
+gap says what none can go below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .._explained_variance import row_blocks
+from .._matrices import Codes, as_dense
+from ..solvers import Exchange, ksparse_bound
+from ._gap import AmortizationGap
+from ._reconstruction import objective_samples
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KSparseAmortizationGap(AmortizationGap):
+    """The error of an encoder's codes, of the best found with as many non-zeros, and a floor.
+
+    The objective is 1/2 ||x - z D||^2, and `alpha` 0. The lower bound holds for codes with at most
+    `n_nonzero_coefs_samples` non-zeros whose L1 and L2 norms are at most `max_l1_samples` and
+    `max_l2_samples`.
+
+    Parameters
+    ----------
+    alpha : float
+        0: there is no penalty.
+    positive : bool
+        Whether the best codes are sought among those >= 0.
+    objective_samples : ndarray of shape (n_samples,)
+        1/2 ||x - z D||^2 of the encoder's codes, by sample.
+    best_objective_samples : ndarray of shape (n_samples,)
+        That of the best codes found, never above the encoder's.
+    lower_bound_samples : ndarray of shape (n_samples,)
+        What no codes as sparse and as small go below, never above the best found.
+    n_nonzero_coefs_samples : ndarray of shape (n_samples,)
+        Most non-zeros of a sample.
+    max_l1_samples : ndarray of shape (n_samples,)
+        Largest L1 norm of the codes that the lower bound is about.
+    max_l2_samples : ndarray of shape (n_samples,)
+        Their largest L2 norm.
+    variance : float
+        The objective of the mean of X in place of reconstructions, half its total variance: what an
+        objective is divided by for a fraction of variance unexplained.
+
+    Attributes
+    ----------
+    fvu : float
+        Fraction of variance unexplained by the encoder's codes.
+    best_fvu : float
+        That of the best codes found.
+    lower_bound_fvu : float
+        What no codes as sparse and as small go below.
+    fvu_gap : float
+        ``fvu - best_fvu``: the amortization gap is at least this.
+    fvu_gap_upper : float
+        ``fvu - lower_bound_fvu``: the amortization gap is at most this.
+
+    See Also
+    --------
+    amortization_gap : Measures it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skamort.metrics import KSparseAmortizationGap
+    >>> found = np.array([1.0, 3.0]), np.array([1.0, 2.0]), np.array([1.0, 1.9])
+    >>> allowed = np.array([4, 4]), np.array([5.0, 7.0]), np.array([3.0, 4.0])
+    >>> KSparseAmortizationGap(0, True, *found, *allowed, variance=10.0)
+    KSparseAmortizationGap(n_nonzero_coefs=4, positive=True, n_samples=2)
+      encoder's codes         20.0 % of the variance unexplained
+      best codes found        15.0 %
+      none as small go below  14.5 %, of ||z||_1 <= 6, ||z||_2 <= 3.5 in the mean
+      amortization gap        5.0 to 5.5 points
+    """
+
+    n_nonzero_coefs_samples: np.ndarray = field(repr=False)
+    max_l1_samples: np.ndarray = field(repr=False)
+    max_l2_samples: np.ndarray = field(repr=False)
+    variance: float
+
+    @property
+    def fvu(self) -> float:
+        """Fraction of variance unexplained by the encoder's codes."""
+        return self._share(self.objective)
+
+    @property
+    def best_fvu(self) -> float:
+        """Fraction of variance unexplained by the best codes found."""
+        return self._share(self.best_objective)
+
+    @property
+    def lower_bound_fvu(self) -> float:
+        """Fraction of variance unexplained that no codes as sparse and as small go below."""
+        return self._share(self.lower_bound)
+
+    @property
+    def fvu_gap(self) -> float:
+        """Lower end of the amortization gap, as a share of the variance."""
+        return self._share(self.gap)
+
+    @property
+    def fvu_gap_upper(self) -> float:
+        """Upper end of the amortization gap, as a share of the variance."""
+        return self._share(self.gap_upper)
+
+    def _share(self, objective: float) -> float:
+        return objective / self.variance if self.variance > 0 else np.nan
+
+    def __repr__(self) -> str:
+        counts = self.n_nonzero_coefs_samples
+        k = f"{counts[0]:g}" if (counts == counts[0]).all() else f"{counts.mean():.3g} (mean)"
+        l1, l2 = self.max_l1_samples.mean(), self.max_l2_samples.mean()
+        return (
+            f"KSparseAmortizationGap(n_nonzero_coefs={k}, positive={self.positive}, "
+            f"n_samples={len(counts)})\n"
+            f"  encoder's codes         {100 * self.fvu:.1f} % of the variance unexplained\n"
+            f"  best codes found        {100 * self.best_fvu:.1f} %\n"
+            f"  none as small go below  {100 * self.lower_bound_fvu:.1f} %, of "
+            f"||z||_1 <= {l1:.3g}, ||z||_2 <= {l2:.3g} in the mean\n"
+            f"  amortization gap        {100 * self.fvu_gap:.1f} to "
+            f"{100 * self.fvu_gap_upper:.1f} points"
+        )
+
+
+def ksparse_gap(
+    X: Codes,
+    codes: Codes,
+    dictionary: np.ndarray,
+    intercept: np.ndarray | float,
+    positive: bool,
+    limit: int | None,
+    max_iter: int,
+) -> KSparseAmortizationGap:
+    """The gap of checked codes, a block of rows at a time.
+
+    ``limit`` is the number of non-zeros; None: of each sample as many as its code has.
+    """
+    blocks = [
+        _gap_of_block(
+            as_dense(X[rows]) - intercept, as_dense(codes[rows]), dictionary, positive, limit,
+            max_iter,
+        )
+        for rows in row_blocks(X.shape[0], max(dictionary.shape))
+    ]  # fmt: skip
+    objective, best, bound, counts, l1, l2 = map(np.concatenate, zip(*blocks, strict=True))
+    variance = _half_variance(X)
+    return KSparseAmortizationGap(0.0, positive, objective, best, bound, counts, l1, l2, variance)
+
+
+def _half_variance(X: Codes) -> float:
+    """1/2 ||x - mean||^2, mean over samples."""
+    blocks = [as_dense(X[rows]) for rows in row_blocks(*X.shape)]
+    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / X.shape[0]
+    return sum(float(np.square(block - mean).sum()) for block in blocks) / X.shape[0] / 2
+
+
+def _gap_of_block(
+    X: np.ndarray,
+    codes: np.ndarray,
+    dictionary: np.ndarray,
+    positive: bool,
+    limit: int | None,
+    max_iter: int,
+) -> tuple[np.ndarray, ...]:
+    """Encoder's objective, best objective, lower bound, and what that is about, of samples."""
+    codes, dictionary = codes.astype(X.dtype), dictionary.astype(X.dtype)
+    counts = np.full(len(X), limit) if limit is not None else (codes != 0).sum(axis=1)
+    objective = objective_samples(X, codes, dictionary, 0.0)
+    best, found = objective.copy(), codes.copy()
+    gram = dictionary @ dictionary.T if len(np.unique(counts)) > 1 else None
+    for k in np.unique(counts[counts > 0]):
+        rows = counts == k
+        for init in (codes[rows], None):
+            z = _exchanged(X[rows], dictionary, int(k), positive, init, gram, max_iter)
+            value = objective_samples(X[rows], z, dictionary, 0.0)
+            wins = value < best[rows]
+            place = np.flatnonzero(rows)[wins]
+            best[place], found[place] = value[wins], z[wins]
+    exact = found.astype(np.float64)
+    norms = np.abs(exact).sum(axis=1), np.linalg.norm(exact, axis=1)
+    bound = ksparse_bound(X, found, dictionary, positive, n_nonzero_coefs=counts)
+    return objective, best, np.minimum(bound, best), counts, *norms
+
+
+def _exchanged(
+    X: np.ndarray,
+    dictionary: np.ndarray,
+    k: int,
+    positive: bool,
+    init: np.ndarray | None,
+    gram: np.ndarray | None,
+    max_iter: int,
+) -> np.ndarray:
+    """Codes by exchanges, from given ones or from those of a pursuit."""
+    solver = Exchange(min(k, len(dictionary)), max_iter=max_iter)
+    given: dict[str, Any] = {
+        name: None if array is None else torch.tensor(array)
+        for name, array in (("init", init), ("gram", gram))
+    }
+    solved = solver.solve(torch.tensor(X), torch.tensor(dictionary), positive=positive, **given)
+    return solved.codes.numpy()
