@@ -27,7 +27,7 @@ from .._sample_weight import count_of
 from ..solvers import SOLVERS, update_dictionary_rows
 from ._dictionary_learning import DictionaryLearner, Encode, WarmCodes
 from ._missing import complete
-from ._statistics import Seen, SparseStatistics, Statistics, Usage
+from ._statistics import Seen, SparseStatistics, Statistics, Usage, compact
 
 # Visits of all atoms for the same codes, which cost more than a visit.
 _SWEEPS = 2
@@ -70,6 +70,12 @@ class KSparseLearner(DictionaryLearner):
         unused = (statistics.energy <= 0).nonzero().flatten()
         self._replace(atoms, unused, X, losses, encode, *weights)
         return float(losses.sum())
+
+    def _losses(
+        self, X: Tensor, codes: Tensor, atoms: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
+        losses = 0.5 * compact(codes).residual(atoms, X).square().sum(1)
+        return losses if sample_weight is None else losses.mul_(sample_weight)
 
     def _warm_codes(self, X: Rows, atoms: Tensor) -> WarmCodes:
         return WarmCodes(self._blocks(X, atoms), are_kept=False)

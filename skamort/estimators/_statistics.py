@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._packing import Packed
 from .._sample_weight import count_of
-from ..modules import SparseCodes
+from ..modules import DenseCodes, SparseCodes
 
 # Exponents of forgetting. With 6 the last 9 % of the samples weigh as much as all before them: less
 # of it keeps too much of the first bad dictionaries, more is noisy after one pass. The usage alone
@@ -23,9 +23,9 @@ _FORGETTING, _FORGETTING_OF_USAGE = 6, 1
 # An atom that the last half of the samples did not use is taken for unused. Little is lost: what
 # it has learned would weigh less than 1/2^6 of what it would learn from as many new samples.
 _IDLE_SHARE = 0.5
-# Atoms for each code of a sample from which on products of codes are added one by one, and how many
-# at once.
+# Atoms for each code of a sample from which on products with the codes that are not 0 are faster.
 _ATOMS_PER_CODE = 32
+# Products of codes of a sample that are held at once.
 _PRODUCTS = 1 << 22
 
 
@@ -184,19 +184,27 @@ class SparseStatistics(Statistics):
     """Statistics of codes most of which are 0."""
 
     def _add_sums(self, X: Tensor, codes: Tensor, weighted: Tensor) -> None:
-        most = int((codes != 0).sum(1).max())
-        if codes.is_cuda or most * _ATOMS_PER_CODE > codes.shape[1]:
-            return super()._add_sums(X, codes, weighted)
-        n_atoms, step = len(self.total), max(1, _PRODUCTS // max(most, 1) ** 2)
-        for x, z, wz in zip(*(part.split(step) for part in (X, codes, weighted)), strict=True):
-            atoms = z.abs().topk(most, dim=1, sorted=False).indices
-            values, weighted_values = z.gather(1, atoms), wz.gather(1, atoms)
-            places = atoms.unsqueeze(2) * n_atoms + atoms.unsqueeze(1)
-            products = values.unsqueeze(2) * weighted_values.unsqueeze(1)
+        found = compact(weighted)
+        if isinstance(found, DenseCodes):
+            super()._add_sums(X, codes, weighted)
+            return
+        self.cross += found.transposed_product(X)
+        self.total += found.column_sums()
+        step = max(1, _PRODUCTS // found.indices.shape[1] ** 2)
+        shares = codes.gather(1, found.indices), found.values, found.indices
+        for left, right, atoms in zip(*(part.split(step) for part in shares), strict=True):
+            places = atoms.unsqueeze(2) * len(self.total) + atoms.unsqueeze(1)
+            products = left.unsqueeze(2) * right.unsqueeze(1)
             self.gram_codes.view(-1).index_add_(0, places.flatten(), products.flatten())
-            self.cross += SparseCodes(weighted_values, atoms, n_atoms).transposed_product(x)
-        self.total += weighted.sum(0)
-        return None
+
+
+def compact(codes: Tensor) -> DenseCodes | SparseCodes:
+    """Return codes in the layout whose products are faster."""
+    most = max(1, int(codes.sign().abs_().sum(1).max()))
+    if codes.is_cuda or most * _ATOMS_PER_CODE > codes.shape[1]:
+        return DenseCodes(codes)
+    indices = codes.abs().topk(most, dim=1, sorted=False).indices
+    return SparseCodes(codes.gather(1, indices), indices, codes.shape[1])
 
 
 def _never_idle(atoms: Tensor) -> Tensor:

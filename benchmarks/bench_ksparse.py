@@ -1,0 +1,263 @@
+"""Dictionaries learned under k-sparse codes: error against the processor's seconds, and size.
+
+Activations (the matrices "train" and "test" of an .npz file that is named; rows of other contexts
+to test): 18,000 rows to learn from, 2,000 to test, centered and scaled to unit mean square, 2,304
+atoms, k=32, codes >= 0. Patches: 20,000 of 8 x 8 of a photograph, their means removed, 2,000 others
+to test, 256 atoms, k=8, signed codes. For each learner the fraction of variance unexplained on test
+rows stands beside the processor's seconds of learning, one thread. Autoencoders of several packages
+encode by themselves, non-negative always, and are trained anew, each by its own recipe, for every
+number of epochs; dictionaries of all packages get the same ORMP codes, ours.
+
+Recovery: the published synthetic signal; latent and dictionary MCC of learning with a penalty and
+with the known number of non-zeros, the same starts.
+
+Size: seconds and the most memory of one online pass over 20,000 rows of 576 features with 4,608
+atoms, and over 100,000 of 768 with 16,384, synthetic, and of one full batch more.
+
+    python benchmarks/bench_ksparse.py [activations.npz] [--quick] [--case activations]
+        [--peers sae-lens=/path/to/python] [--peers spams=/path/to/python] [--figure FILE]
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from _dictionary_peers import LEARNERS, learn
+from _training_peers import ADAPTERS, Peer
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import GradSparseCoder, TopKSAE
+from skamort.datasets import load_image_patches, make_published_signal
+from skamort.metrics import dictionary_mcc, fraction_variance_unexplained, latent_mcc
+from skamort.solvers import sparse_encode
+
+ITERATIONS, EPOCHS = (1, 2, 4, 8), (2, 5, 12, 30)
+PEER_EPOCHS = EPOCHS[:3]
+# n_features, n_components, rows, k
+SIZES = ((576, 4608, 20_000, 32), (768, 16_384, 100_000, 32))
+TOY_SEEDS = (20240926, 20240927, 20240928)
+
+
+def activations(arguments):
+    """Return rows to learn from and to test, and what is asked of learners."""
+    with np.load(arguments.data) as data:
+        train, test = (data[name].astype(np.float32) for name in ("train", "test"))
+    train, test = train[:18_000], test[:2000]
+    mean = train.mean(axis=0)
+    scale = np.sqrt(np.mean(np.square(train - mean)))
+    told = {"n_components": arguments.components, "k": 32, "positive": True}
+    return (train - mean) / scale, (test - mean) / scale, told
+
+
+def patches(arguments):
+    """Return the same of patches of a photograph."""
+    n_samples = 2000 if arguments.quick else 22_000
+    X = load_image_patches(n_samples, patch_size=8, random_state=0).reshape(n_samples, -1)
+    X = (X / np.sqrt(np.mean(np.square(X)))).astype(np.float32)
+    n_test = n_samples // 11
+    return X[n_test:], X[:n_test], {"n_components": 256, "k": 8, "positive": False}
+
+
+def timed_fit(estimator, X):
+    """Return the processor's seconds of a fit, warnings of early stops left out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        begin = time.process_time()
+        estimator.fit(X)
+        return time.process_time() - begin
+
+
+def own_error(estimator, test):
+    """Return the variance that an estimator's own codes leave unexplained."""
+    return fraction_variance_unexplained(
+        test, estimator.inverse_transform(estimator.transform(test))
+    )
+
+
+def best_error(dictionary, test, told):
+    """Return what ORMP codes for a dictionary leave unexplained."""
+    dictionary = dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)
+    codes = sparse_encode(
+        test, dictionary.astype(test.dtype), algorithm="ormp", n_nonzero_coefs=told["k"],
+        positive=told["positive"],
+    )  # fmt: skip
+    return fraction_variance_unexplained(test, codes @ dictionary)
+
+
+def our_curves(train, test, told, quick):
+    """Yield a name, the seconds and the error of our learners, longer and longer."""
+    shared = {"fit_intercept": False, "random_state": 0, "device": "cpu"}
+    coder = GradSparseCoder(
+        told["n_components"], n_nonzero_coefs=told["k"], positive_code=told["positive"], **shared
+    )
+    timed_fit(coder.set_params(max_iter=2), train[:600])  # kernels are compiled
+    for max_iter in ITERATIONS[: 2 if quick else None]:
+        seconds = timed_fit(coder.set_params(max_iter=max_iter), train)
+        yield "GradSparseCoder", seconds, own_error(coder, test)
+    shared["fit_intercept"] = True
+    for max_iter in EPOCHS[: 1 if quick else None]:
+        sae = TopKSAE(told["n_components"], k=told["k"], max_iter=max_iter, **shared)
+        seconds = timed_fit(sae.set_params(n_iter_no_change=max_iter), train)
+        yield "TopKSAE", seconds, own_error(sae, test)
+        yield "TopKSAE's atoms, ORMP codes", seconds, best_error(sae.components_, test, told)
+
+
+def peer_curves(train, test, told, arguments, folder):
+    """Yield the same of other packages."""
+    paths = {name: f"{folder}/{name}.npy" for name in ("train", "test")}
+    np.save(paths["train"], train)
+    np.save(paths["test"], test)
+    alpha = 0.1 * float(np.linalg.norm(train, axis=1).mean())
+    given = dict(pair.split("=", 1) for pair in arguments.peers)
+    told = {**told, **paths, "folder": folder, "alpha": alpha, "debug": arguments.debug}
+    for name, python in given.items():
+        names = [learner for learner in LEARNERS if learner.split()[0] == name]
+        for learner in names:
+            limits = {"first": 1.0, "seconds": arguments.seconds}
+            for seconds, dictionary in learn(learner, python, {**told, **limits}):
+                yield learner, seconds, best_error(dictionary, test, told)
+        for n_epochs in PEER_EPOCHS if not names else ():
+            yield name, *trained(name, python, told, n_epochs * len(train) // 256)
+
+
+def trained(name, python, told, n_steps):
+    """Return the seconds and the error of an autoencoder of another package."""
+    settings = {
+        **told, "learning_rate": None, "recipe": True, "batch_size": 256, "n_steps": n_steps,
+        "threads": 1, "seed": 0,
+    }  # fmt: skip
+    peer = Peer(name, python, settings)
+    seconds, error = peer.train(n_steps)[1], peer.evaluate()["test"]["fvu"]
+    peer.close()
+    return seconds, error
+
+
+def compare(case, arguments):
+    """Print the table of one kind of data; return the curves."""
+    train, test, told = CASES[case](arguments)
+    print(f"\n{case}: {train.shape[0]} rows of {train.shape[1]} features, {told}")
+    print(f"{'':32s} {'CPU s':>8s} {'FVU':>8s}")
+    curves = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for source in (
+            our_curves(train, test, told, arguments.quick),
+            peer_curves(train, test, told, arguments, folder),
+        ):
+            for name, seconds, error in source:
+                curves.setdefault(name, []).append((seconds, error))
+                print(f"{name:32s} {seconds:8.1f} {error:8.4f}", flush=True)
+    return curves
+
+
+def recover(quick):
+    """Print how well true latents and atoms are found again."""
+    print(f"\nrecovery\n{'':44s} {'latents':>8s} {'atoms':>8s}")
+    ways = {
+        "alpha=0.03": {"alpha": 0.03},
+        "n_nonzero_coefs=3": {"n_nonzero_coefs": 3},
+        "n_nonzero_coefs=3, alpha in transform": {"n_nonzero_coefs": 3, "transform_alpha": 0.03},
+    }
+    for name, options in ways.items():
+        found = []
+        for seed in TOY_SEEDS[: 1 if quick else None]:
+            X, dictionary, codes = make_published_signal(seed)
+            coder = GradSparseCoder(16, n_init=5, random_state=0, **options)
+            timed_fit(coder, X[:1024])
+            latents = latent_mcc(codes[1024:], coder.transform(X[1024:]))
+            found.append((latents, dictionary_mcc(dictionary, coder.components_)))
+        print(f"{name:44s} {np.mean(found, axis=0)[0]:8.3f} {np.mean(found, axis=0)[1]:8.3f}")
+
+
+def measure_size(n_features, n_components, n_samples, k, max_iter):
+    """Print the seconds and the most memory of a fit, in a process of its own."""
+    torch.set_num_threads(1)
+    random = np.random.default_rng(0)
+    atoms = random.standard_normal((4096, n_features), dtype=np.float32)
+    X = 0.05 * random.standard_normal((n_samples, n_features), dtype=np.float32)
+    for _ in range(k):
+        chosen = random.integers(len(atoms), size=n_samples)
+        for rows in np.array_split(np.arange(n_samples), 20):
+            X[rows] += random.exponential(size=(len(rows), 1)).astype("f") * atoms[chosen[rows]]
+    coder = GradSparseCoder(
+        n_components, n_nonzero_coefs=k, max_iter=max_iter, fit_intercept=False, random_state=0
+    )
+    timed_fit(GradSparseCoder(64, n_nonzero_coefs=2, max_iter=2), X[:600])  # kernels are compiled
+    seconds = timed_fit(coder, X)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"{n_samples} x {n_features}, {n_components} atoms, k={k}, {max_iter} iteration(s): "
+        f"{seconds:.0f} s, at most {memory:.1f} GB, data of {X.nbytes / 2**30:.1f} GB included",
+        flush=True,
+    )
+
+
+def draw(all_curves, path):
+    """Draw error against seconds, a panel for each kind of data."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1, len(all_curves), figsize=(5.5 * len(all_curves), 4.2), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for ax, (case, curves) in zip(axes[0], all_curves.items(), strict=True):
+        for name, curve in curves.items():
+            ours = name == "GradSparseCoder"
+            ax.plot(*np.transpose(curve), "o-", label=name, lw=2.5 if ours else 1.2, ms=4)
+        ax.set(xscale="log", title=case, xlabel="CPU seconds of learning")
+        ax.set_ylabel("variance unexplained, test rows")
+    handles = {line.get_label(): line for ax in axes[0] for line in ax.get_lines()}
+    figure.legend(handles.values(), handles, loc="outside right upper", fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+CASES = {"activations": activations, "patches": patches}
+
+
+def main():
+    """Run the cases asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, nargs="?", help="activations, .npz")
+    parser.add_argument("--case", action="append", choices=[*CASES, "recovery", "size"])
+    parser.add_argument("--components", type=int, default=2304, help="atoms for activations")
+    parser.add_argument(
+        "--peers", action="append", default=[], metavar="PACKAGE=PATH",
+        help="interpreter of a package's own environment; packages: "
+        + ", ".join(sorted({*ADAPTERS, *(name.split()[0] for name in LEARNERS)} - {"skamort"})),
+    )  # fmt: skip
+    parser.add_argument("--seconds", type=float, default=60, help="most that a dictionary takes")
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--debug", action="store_true", help="show what the packages print")
+    parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.measure:
+        measure_size(*arguments.measure)
+        return
+    cases = arguments.case or ["activations", "patches", "recovery", "size"]
+    drawn = [case for case in cases if case in CASES and (arguments.data or case == "patches")]
+    curves = {case: compare(case, arguments) for case in drawn}
+    if arguments.figure:
+        draw(curves, arguments.figure)
+    if "recovery" in cases:
+        recover(arguments.quick)
+    if "size" in cases:
+        sizes = [(64, 512, 4000, 8)] if arguments.quick else SIZES
+        for size in sizes:
+            for max_iter in (1, 2):
+                command = [sys.executable, __file__, "--measure", json.dumps([*size, max_iter])]
+                one = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+                subprocess.run(command, check=True, env={**os.environ, **one})
+
+
+if __name__ == "__main__":
+    main()
