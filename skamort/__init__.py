@@ -6,6 +6,7 @@ from . import (  # noqa: F401 - `_fork` watches over processes that are forked l
     estimators,
     hooks,
     inspection,
+    interop,
     metrics,
     modules,
     solvers,

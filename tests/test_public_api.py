@@ -27,6 +27,7 @@ ARROWS = {
         "estimators",
         "hooks",
         "inspection",
+        "interop",
         "metrics",
         "modules",
         "solvers",
@@ -40,6 +41,7 @@ ARROWS = {
     "datasets": set(),
     "hooks": set(),
     "inspection": {"metrics", "solvers"},
+    "interop": {"estimators", "modules"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from .._compat import HasMethods, Interval, StrOptions
 from ._amortized import AmortizedCoder
+from ._assembled import assembled
 from ._base_sae import BaseSAE
 from ._base_trained import BaseTrainedEncoder
 from ._batch_topk import BatchTopKSAE
@@ -44,6 +45,7 @@ __all__ = [
     "StrOptions",
     "TopKSAE",
     "WeightedSAE",
+    "assembled",
     "fit_many",
     "load",
     "parameter",

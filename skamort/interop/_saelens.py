@@ -1,0 +1,193 @@
+"""SAELens: `cfg.json` and `sae_weights.safetensors`, in and out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .._unit import times
+from ..modules import LinearEncoder, ReLU, Threshold, TopK
+from ._files import is_path, read_json, read_safetensors
+from ._weights import Weights, taken, tensors_of
+
+_CONFIG, _FILE = "cfg.json", "sae_weights.safetensors"
+_FORMAT = "6.0.0"  # of SAELens, which reads configurations of earlier versions otherwise
+_NORMALIZED = ("layer_norm", "constant_norm_rescale", "covariance_whitening")
+
+
+def from_saelens(
+    source: Any, cfg: Mapping[str, Any] | None = None, *, rows_are_normalized: bool = False
+) -> Any:
+    """Take over an autoencoder of SAELens.
+
+    Atoms get unit norm, and codes what they had, where that leaves codes the same; with TopK whose
+    atoms have several norms they stay as they are. SAELens saves BatchTopK and Matryoshka
+    autoencoders as "jumprelu", and so they come.
+
+    Parameters
+    ----------
+    source : str, path or mapping of str to Tensor
+        The directory that `save_model` wrote, or a `state_dict()`.
+    cfg : mapping, default=None
+        With a state dict, the configuration: ``sae.cfg.to_dict()``.
+    rows_are_normalized : bool, default=False
+        Where SAELens normalizes each row before it encodes it (`normalize_activations`), which no
+        estimator here does: whether rows are given normalized. Codes and reconstructions are then
+        those of the normalized rows.
+
+    Returns
+    -------
+    estimator : SAEEncoder, TopKSAE, JumpReLUSAE or GatedSAE
+        A fitted estimator with the same codes, up to the norms of atoms, and reconstructions.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+    ValueError
+        If the architecture is none of "standard", "topk", "jumprelu" and "gated", rows would be
+        normalized, or weights are missing or of other shapes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_digits
+    >>> from skamort import TopKSAE
+    >>> from skamort.interop import from_saelens, to_saelens
+    >>> X = load_digits().data / 16
+    >>> sae = TopKSAE(96, k=8, tol=0.1, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_saelens(sae, folder)
+    ...     again = from_saelens(folder)
+    >>> bool(abs(again.transform(X) - sae.transform(X)).max() < 1e-5)
+    True
+    """
+    if is_path(source):
+        cfg = read_json(source, _CONFIG, "from_saelens")
+        source = read_safetensors(source, _FILE, "from_saelens")
+    if cfg is None:
+        raise TypeError("from_saelens: a state dict needs cfg=, such as sae.cfg.to_dict().")
+    normalization = cfg.get("normalize_activations", "none")
+    if normalization in _NORMALIZED and not rows_are_normalized:
+        raise ValueError(
+            f"from_saelens: normalize_activations={normalization!r} normalizes each row, which no "
+            "estimator does; normalize rows yourself and set rows_are_normalized=True, or pass the "
+            "module to skamort.interop.wrap."
+        )
+    return _weights(cfg, tensors_of(source, "from_saelens")).to_estimator()
+
+
+def _weights(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Weights:
+    architecture = cfg.get("architecture", "standard")
+    if architecture not in _BIASES:
+        raise ValueError(
+            f"from_saelens: architecture={architecture!r} is none of {', '.join(_BIASES)}; pass "
+            "the module to skamort.interop.wrap."
+        )
+    names = f"W_enc {_BIASES[architecture]} W_dec b_dec"
+    encoder, bias, decoder, center = taken(tensors, names, "from_saelens")
+    common = {
+        "source": "from_saelens",
+        "encoder": encoder.T,
+        "bias": bias,
+        "decoder": decoder,
+        "center": center,
+        "is_centered": cfg.get("apply_b_dec_to_input", True),
+    }
+    if architecture == "topk":
+        scaled = cfg.get("rescale_acts_by_decoder_norm", False)
+        return Weights(**common, activation="topk", k=cfg["k"], norms_count=scaled)
+    if architecture == "jumprelu":
+        (threshold,) = taken(tensors, "threshold", "from_saelens")
+        return Weights(**common, activation="jumprelu", threshold=threshold)
+    return Weights(**common, activation="relu")
+
+
+_BIASES = {"standard": "b_enc", "topk": "b_enc", "jumprelu": "b_enc"}
+
+
+def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write an estimator as an autoencoder of SAELens, for ``SAE.load_from_disk(path)``.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted autoencoder with a linear encoder, or an `AmortizedCoder` of one.
+    path : str or path
+        The directory, which is made; its two files are replaced.
+    metadata : mapping, default=None
+        What SAELens is to know of the data, such as `model_name` and `hook_name`.
+
+    Raises
+    ------
+    ValueError
+        If the encoder or its activation is none that SAELens has.
+
+    See Also
+    --------
+    from_saelens : The way back, with an example.
+    """
+    config, tensors = _as_saelens(estimator)
+    config["metadata"] = {"sae_lens_version": _FORMAT, **(metadata or {})}
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path / _FILE)
+    (path / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+
+
+@torch.no_grad()
+def _as_saelens(estimator: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    coder = getattr(estimator, "encoder_", estimator)
+    module = coder._transforming_module()
+    encoder, unit = module.encoder, coder._unit
+    if not isinstance(encoder, LinearEncoder):
+        raise ValueError(
+            f"to_saelens: {type(coder).__name__} has a {type(encoder).__name__}, SAELens has "
+            "linear encoders only; use save, or fit an SAEEncoder to the codes."
+        )
+    atoms = module.decoder.dictionary
+    center = estimator.intercept_
+    tensors = {
+        "W_enc": encoder.weight.T,
+        "b_enc": atoms.new_zeros(len(atoms)) if encoder.bias is None else encoder.bias * unit,
+        "W_dec": atoms,
+        "b_dec": atoms.new_zeros(atoms.shape[1]) if center is None else torch.tensor(center),
+    }
+    kind, more = _activation(module.activation, unit, tensors)
+    config = {
+        "architecture": kind,
+        "d_in": atoms.shape[1],
+        "d_sae": len(atoms),
+        "dtype": str(atoms.dtype).removeprefix("torch."),
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        **more,
+    }
+    tensors = {name: tensor.detach().cpu().to(atoms.dtype) for name, tensor in tensors.items()}
+    return config, {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _activation(activation: Any, unit: float, tensors: dict[str, Tensor]) -> tuple[str, dict]:
+    """Return the architecture and its settings; put its further tensors to the others."""
+    if isinstance(activation, ReLU):
+        return "standard", {}
+    if isinstance(activation, TopK):
+        return "topk", {"k": activation.n_kept, "rescale_acts_by_decoder_norm": False}
+    if isinstance(activation, Threshold):
+        threshold = activation.threshold.expand_as(tensors["b_enc"])
+    elif hasattr(activation, "log_threshold"):
+        threshold = activation.log_threshold.exp()
+    else:
+        raise ValueError(
+            f"to_saelens: SAELens has no activation like {type(activation).__name__}; use save."
+        )
+    tensors["threshold"] = times(threshold, unit)
+    return "jumprelu", {}
