@@ -28,12 +28,10 @@ def batches(seed=0):
 
 def note(folder, encode, decode):
     """Save a few rows with their codes and reconstructions."""
-    X = next(batches(1))[:40]
+    X = next(batches(1))[:12]
     with torch.no_grad():
         codes = encode(X)
-        np.savez_compressed(
-            folder / "expected.npz", X=X, codes=codes, reconstruction=decode(codes)
-        )
+        np.savez_compressed(folder / "expected.npz", X=X, codes=codes, reconstruction=decode(codes))
 
 
 def descend(module, loss_of, lr=1e-2):
@@ -61,7 +59,8 @@ def make_saelens(out):
         ),
         "topk": (sae_lens.TopKTrainingSAEConfig, {**top, "rescale_acts_by_decoder_norm": False}),
         "topk-rescaled": (
-            sae_lens.TopKTrainingSAEConfig, {**top, "rescale_acts_by_decoder_norm": True}
+            sae_lens.TopKTrainingSAEConfig,
+            {**top, "rescale_acts_by_decoder_norm": True},
         ),
         "batchtopk": (sae_lens.BatchTopKTrainingSAEConfig, {"k": float(K)}),
         "jumprelu": (
@@ -169,7 +168,7 @@ def make_overcomplete(out):
     data = torch.cat([X for _, X in zip(range(50), batches(), strict=False)])
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), batch_size=BATCH)
 
-    def criterion(x, x_hat, pre_codes, codes, dictionary):
+    def criterion(x, x_hat, _pre_codes, codes, _dictionary):
         return (x - x_hat).square().mean() + 1e-3 * codes.abs().mean()
 
     for name, make in makers.items():

@@ -2,8 +2,8 @@
 
 Each package, in an environment of its own, trains small autoencoders of each of its architectures,
 saves them and notes the codes and the reconstructions of a few rows. We load the files and compare;
-then SAELens loads what `to_saelens` wrote and we compare again. All must agree up to the rounding of
-float32; codes, where atoms were not of unit norm, times their norms.
+then SAELens loads what `to_saelens` wrote and we compare again. All must agree up to the rounding
+of float32; codes, where atoms were not of unit norm, times their norms.
 
     python benchmarks/check_interop.py --install     makes the environments, some GB, once
     python benchmarks/check_interop.py               uses those that are there
@@ -23,15 +23,23 @@ from pathlib import Path
 
 import numpy as np
 
-from skamort import BatchTopKSAE, JumpReLUSAE, SAEEncoder, TopKSAE, interop
+from skamort import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReLUSAE,
+    MatryoshkaSAE,
+    SAEEncoder,
+    TopKSAE,
+    interop,
+)
 
 PEERS = Path(__file__).with_name("_interop_peers.py")
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 PACKAGES = {
-    "saelens": "sae-lens",
-    "dictionary_learning": "dictionary-learning",
-    "sparsify": "eai-sparsify",
-    "overcomplete": "overcomplete",
+    "saelens": ["sae-lens"],
+    "dictionary_learning": ["dictionary-learning"],
+    "sparsify": ["eai-sparsify"],
+    "overcomplete": ["overcomplete", "matplotlib<3.9"],
 }
 _TOLERANCE = 2e-5
 
@@ -93,6 +101,8 @@ def there(folder, python, rows):
         "TopKSAE": TopKSAE(**settings, k=3),
         "BatchTopKSAE": BatchTopKSAE(**settings, k=3),
         "JumpReLUSAE": JumpReLUSAE(**settings),
+        "GatedSAE": GatedSAE(**settings),
+        "MatryoshkaSAE": MatryoshkaSAE(**settings, k=3),
     }
     for name, estimator in ours.items():
         interop.to_saelens(estimator.fit(X), folder / name)
@@ -116,12 +126,12 @@ def main():
     parser.add_argument("--quick", action="store_true", help="ignored: it is as small as can be")
     options = parser.parse_args()
     rows, interpreters = [], {}
-    for package, requirement in PACKAGES.items():
+    for package, requirements in PACKAGES.items():
         place = options.environments / package
         if options.install and not place.exists():
             venv.create(place, with_pip=True)
             install = [place / "bin" / "pip", "install", "-q", "--constraint", CONSTRAINTS]
-            subprocess.run([*map(str, install), requirement], check=True)
+            subprocess.run([*map(str, install), *requirements], check=True)
         if (place / "bin" / "python").exists():
             interpreters[package] = place / "bin" / "python"
         else:

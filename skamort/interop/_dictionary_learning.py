@@ -62,6 +62,8 @@ def _weights(tensors: Mapping[str, Tensor], trainer: Mapping[str, Any]) -> Weigh
         return _of_matrices(tensors)
     if "k" in tensors:
         return _of_topk(tensors, trainer.get("dict_class", trainer.get("trainer_class", "")))
+    if "gate_bias" in tensors:
+        return _of_gates(tensors)
     names = "encoder.weight encoder.bias decoder.weight"
     encoder, bias, decoder = taken(tensors, names, _NAME)
     is_centered = "bias" in tensors  # AutoEncoder, of which AutoEncoderNew is the other
@@ -91,4 +93,14 @@ def _of_matrices(tensors: Mapping[str, Tensor]) -> Weights:
     found.threshold = threshold
     if "k" in tensors:
         found.is_centered, found.activation, found.k = True, "batch_topk", int(tensors["k"])
+        (sizes,) = taken(tensors, "group_sizes", _NAME)
+        found.prefix_sizes = sizes.cumsum(0).tolist()
+    return found
+
+
+def _of_gates(tensors: Mapping[str, Tensor]) -> Weights:
+    names = "encoder.weight gate_bias decoder.weight decoder_bias r_mag mag_bias"
+    encoder, bias, decoder, center, log_scale, mag_bias = taken(tensors, names, _NAME)
+    found = Weights(_NAME, encoder, bias, decoder.T, center, True, "gated")
+    found.log_scale, found.shift = log_scale, mag_bias - log_scale.exp() * bias
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,15 @@ def read_safetensors(path: Any, name: str, source: str) -> dict[str, Any]:
 def read_torch(path: Any, name: str, source: str) -> dict[str, Any]:
     """Return the state dict that `torch.save` wrote; nothing but tensors and plain values."""
     path = file_in(path, name, source)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{source}: {str(path)!r} is no state dict of tensors and plain values, and nothing of "
+            "it was run; where you trust who wrote it, load it yourself and pass the state dict."
+        ) from error
 
 
 def read_npz(path: Any, name: str, source: str) -> dict[str, Any]:

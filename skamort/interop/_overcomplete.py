@@ -52,7 +52,7 @@ def from_overcomplete(source: Any, *, k: int | None = None, threshold: float | N
     dictionary = None
     if isinstance(source, nn.Module):
         k, threshold = k or getattr(source, "top_k", None), _running(source, threshold)
-        dictionary = source.get_dictionary().detach().cpu()
+        dictionary = _of_module(source)
         source = source.state_dict()
     elif is_path(source):
         source = read_torch(source, "model.pt", _NAME)
@@ -69,6 +69,10 @@ def from_overcomplete(source: Any, *, k: int | None = None, threshold: float | N
     elif k is not None:
         found.activation = "topk"
     return found.to_estimator()
+
+
+def _of_module(module: Any) -> Tensor:
+    return module.get_dictionary().detach().cpu()
 
 
 def _running(module: nn.Module, threshold: float | None) -> float | None:

@@ -106,10 +106,14 @@ def _weights(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Weights:
     if architecture == "jumprelu":
         (threshold,) = taken(tensors, "threshold", "from_saelens")
         return Weights(**common, activation="jumprelu", threshold=threshold)
+    if architecture == "gated":
+        log_scale, mag_bias = taken(tensors, "r_mag b_mag", "from_saelens")
+        shift = mag_bias - log_scale.exp() * bias
+        return Weights(**common, activation="gated", log_scale=log_scale, shift=shift)
     return Weights(**common, activation="relu")
 
 
-_BIASES = {"standard": "b_enc", "topk": "b_enc", "jumprelu": "b_enc"}
+_BIASES = {"standard": "b_enc", "topk": "b_enc", "jumprelu": "b_enc", "gated": "b_gate"}
 
 
 def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None = None) -> None:
@@ -144,6 +148,11 @@ def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None 
 @torch.no_grad()
 def _as_saelens(estimator: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     coder = getattr(estimator, "encoder_", estimator)
+    if not hasattr(coder, "net_"):
+        raise ValueError(
+            f"to_saelens: {type(estimator).__name__} has no trained encoder, or is not fitted; "
+            "pass a fitted autoencoder, or teach one its codes by AmortizedCoder."
+        )
     module = coder._transforming_module()
     encoder, unit = module.encoder, coder._unit
     if not isinstance(encoder, LinearEncoder):
@@ -181,6 +190,11 @@ def _activation(activation: Any, unit: float, tensors: dict[str, Tensor]) -> tup
         return "standard", {}
     if isinstance(activation, TopK):
         return "topk", {"k": activation.n_kept, "rescale_acts_by_decoder_norm": False}
+    if hasattr(activation, "log_scale"):
+        tensors["b_gate"], factor = tensors.pop("b_enc"), activation.log_scale.exp()
+        tensors["r_mag"] = activation.log_scale
+        tensors["b_mag"] = times(activation.shift, unit) + factor * tensors["b_gate"]
+        return "gated", {}
     if isinstance(activation, Threshold):
         threshold = activation.threshold.expand_as(tensors["b_enc"])
     elif hasattr(activation, "log_threshold"):

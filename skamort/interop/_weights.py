@@ -16,7 +16,9 @@ from torch import Tensor
 
 from ..estimators import (
     BatchTopKSAE,
+    GatedSAE,
     JumpReLUSAE,
+    MatryoshkaSAE,
     SAEEncoder,
     TopKSAE,
     assembled,
@@ -45,12 +47,16 @@ class Weights:
         b_dec.
     is_centered : bool
         Whether b_dec is subtracted from X before it is encoded.
-    activation : {"relu", "topk", "batch_topk", "jumprelu"}
+    activation : {"relu", "topk", "batch_topk", "jumprelu", "gated"}
         How codes follow.
     k : int or None
         How many are kept.
     threshold : Tensor of shape (n_components,) or () or None
         What pre-activations must exceed to be kept.
+    log_scale, shift : Tensor of shape (n_components,) or None
+        r and s of gates.
+    prefix_sizes : list of int or None
+        How many of the first latents reconstruct alone.
     norms_count : bool
         Whether pre-activations times the norms of the atoms decide what is kept, of such that
         compete.
@@ -65,6 +71,9 @@ class Weights:
     activation: str
     k: int | None = None
     threshold: Tensor | None = None
+    log_scale: Tensor | None = None
+    shift: Tensor | None = None
+    prefix_sizes: list[int] | None = None
     norms_count: bool = False
 
     def to_estimator(self) -> Any:
@@ -103,17 +112,23 @@ class Weights:
             return mean.expand_as(norms) if are_equal else torch.ones_like(norms)
         return norms
 
-    def _estimator(self, scale: Tensor) -> tuple[Any, dict[str, Tensor]]:
+    def _estimator(self, scale: Tensor) -> tuple[Any, dict[str, Any]]:
         """Return the estimator, not fitted, and the state of its activation."""
         n_components = len(scale)
         if self.activation == "relu":
             return SAEEncoder(n_components), {}
         if self.activation == "topk":
             return TopKSAE(n_components, k=self.k), {}
+        if self.activation == "gated":
+            state = {"log_scale": self.log_scale, "shift": torch.as_tensor(self.shift) * scale}
+            return GatedSAE(n_components), state
         threshold = torch.as_tensor(self.threshold).to(scale).clamp(min=0)
         if self.activation == "batch_topk":
             factor = 1.0 if self.norms_count else scale[0]
             state = {"threshold": threshold * factor, "n_batches": torch.ones(())}
+            if self.prefix_sizes is not None:
+                sizes = self.prefix_sizes
+                return MatryoshkaSAE(n_components, k=self.k, prefix_sizes=sizes), state
             return BatchTopKSAE(n_components, k=self.k), state
         threshold = threshold * scale
         start = threshold[threshold > 0].median() if (threshold > 0).any() else scale.new_ones(())

@@ -1,0 +1,99 @@
+"""What `to_saelens` writes, decoded here by SAELens's equations, has the estimator's codes."""
+
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from safetensors.numpy import load_file
+
+from skamort import (
+    AmortizedCoder,
+    BatchTopKSAE,
+    GatedSAE,
+    GradSparseCoder,
+    JumpReLUSAE,
+    MatryoshkaSAE,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+    WeightedSAE,
+)
+from skamort.interop import from_saelens, to_saelens
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X = np.random.default_rng(0).standard_normal((80, 5)) + 0.5
+QUICK = {"n_components": 9, "max_iter": 4, "random_state": 0}
+
+
+def theirs(folder, X):
+    """Codes and reconstructions as the classes of SAELens 6 compute them."""
+    cfg, w = (
+        json.loads((folder / "cfg.json").read_text()),
+        load_file(folder / "sae_weights.safetensors"),
+    )
+    centered = X - w["b_dec"] * cfg["apply_b_dec_to_input"]
+    if cfg["architecture"] == "gated":
+        pre = centered @ (w["W_enc"] * np.exp(w["r_mag"])) + w["b_mag"]
+        codes = (centered @ w["W_enc"] + w["b_gate"] > 0) * pre.clip(0)
+    else:
+        pre = centered @ w["W_enc"] + w["b_enc"]
+        codes = pre.clip(0) * (pre > w.get("threshold", 0))
+    if cfg["architecture"] == "topk":
+        codes[codes < np.sort(codes)[:, [-cfg["k"]]]] = 0
+    return codes, codes @ w["W_dec"] + w["b_dec"]
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        SAEEncoder(**QUICK),
+        SAEEncoder(**QUICK, encoder_bias=False, fit_intercept=False),
+        WeightedSAE(**QUICK),
+        TopKSAE(**QUICK, k=2, transform_k=3),
+        BatchTopKSAE(**QUICK, k=2),
+        BatchTopKSAE(**QUICK, k=2, transform_threshold=0.3),
+        JumpReLUSAE(**QUICK),
+        GatedSAE(**QUICK),
+        MatryoshkaSAE(**QUICK, k=2),
+        AmortizedCoder(
+            teacher=GradSparseCoder(9, max_iter=3, fit_intercept=True),
+            encoder=SAEEncoder(max_iter=3),
+            random_state=0,
+        ),
+    ],
+)
+@pytest.mark.parametrize("unit", [1, 1e9])
+def test_codes_are_the_same_there_and_when_they_come_back(estimator, unit, tmp_path):
+    data, others = X[:40] * unit, X[40:] * unit
+    if "transform_threshold" in estimator.get_params() and estimator.transform_threshold:
+        estimator.set_params(transform_threshold=0.3 * unit)
+    codes = estimator.fit(data).transform(others)
+    reconstruction = estimator.inverse_transform(codes)
+    assert (codes > 0).any()
+    to_saelens(estimator, tmp_path, metadata={"hook_name": "here"})
+    again = from_saelens(tmp_path)
+    for found, image in [
+        theirs(tmp_path, others),
+        (again.transform(others), again.inverse_transform(again.transform(others))),
+    ]:
+        assert_allclose(found, codes, atol=1e-9 * unit)
+        assert_allclose(image, reconstruction, atol=1e-9 * unit)
+    about = json.loads((tmp_path / "cfg.json").read_text())
+    assert about["metadata"]["hook_name"] == "here"
+    assert (about["d_in"], about["d_sae"]) == (5, 9)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "told"),
+    [
+        (MLPEncoder(**QUICK, hidden_layer_sizes=(4,)), "has a MLP, SAELens has linear"),
+        (GradSparseCoder(9, max_iter=2), "has no trained encoder"),
+    ],
+)
+def test_what_saelens_has_not_is_refused(estimator, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        to_saelens(estimator.fit(X), tmp_path / "new")
+    with pytest.raises(ValueError, match="is not fitted"):
+        to_saelens(SAEEncoder(), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
