@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .._rows import few_rows
+from .._sample_weight import mean_of_rows
 from .._sparse_rows import SparseRows
 from ._missing import center_of_observed
 
@@ -67,6 +68,10 @@ def _squared_distances(X: Any, sample_weight: Tensor | None) -> Tensor:
     """Return the squared distances of rows from their mean, float64 on the CPU, up to a factor."""
     if isinstance(X, SparseRows):
         return X.squared_distances(sample_weight)
-    peak = X.nan_to_num(0.0).abs().max() or 1.0
-    centered = center_of_observed(X / peak, sample_weight)[1]
+    ends = torch.stack(X.aminmax()).abs()
+    if ends.isnan().any():  # where entries are missing
+        centered = center_of_observed(X / (X.nan_to_num(0.0).abs().max() or 1.0), sample_weight)[1]
+    else:
+        X = X / (ends.max() or 1.0)
+        centered = X.sub_(mean_of_rows(X, sample_weight))
     return torch.linalg.vector_norm(centered, dim=1).cpu().double().square()
