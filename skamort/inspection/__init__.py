@@ -8,10 +8,12 @@ from ._examples import Example, LatentExamples, collect_examples
 from ._explain import explain, score_by_detection, score_by_simulation
 from ._frontier_display import ComputeFrontierDisplay
 from ._gram_display import GramDisplay
+from ._loss_curve_display import LossCurveDisplay
 from ._match import DictionaryMatch, match_dictionaries
 from ._ngrams import NGramExplanation, explain_by_ngrams
 from ._rank_tests import dunn_test
 from ._report import ComparisonReport
+from ._sweep_display import SweepDisplay
 from ._top_activations import top_activations
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "FolderCache",
     "GramDisplay",
     "LatentExamples",
+    "LossCurveDisplay",
     "NGramExplanation",
+    "SweepDisplay",
     "collect_examples",
     "compare_encoders",
     "dunn_test",

@@ -7,7 +7,8 @@ from ._ksparse_gap import KSparseAmortizationGap
 from ._monosemanticity import semantic_consistency, sources_per_latent
 from ._probes import class_difference, probe_loss
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
-from ._recovery import dictionary_mcc, latent_mcc
+from ._recovery import dictionary_mcc, latent_mcc, stability
+from ._scorers import neg_dead_fraction, neg_l0, neg_objective
 from ._sparsity import dead_fraction, mean_l0
 
 __all__ = [
@@ -21,8 +22,12 @@ __all__ = [
     "fraction_variance_unexplained",
     "latent_mcc",
     "mean_l0",
+    "neg_dead_fraction",
+    "neg_l0",
+    "neg_objective",
     "probe_loss",
     "semantic_consistency",
     "sources_per_latent",
     "sparse_coding_objective",
+    "stability",
 ]

@@ -6,6 +6,7 @@ MCC  = mean of C over the best one-to-one matching of columns
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,51 @@ def _moments(values: Codes) -> tuple[Codes, np.ndarray, np.ndarray]:
         variance = np.asarray(values.power(2).mean(axis=0)).ravel() - mean**2
     std = np.sqrt(np.where(variance < _CONSTANT, np.inf, variance))
     return values, mean, std
+
+
+def stability(dictionaries: Any) -> float:
+    """Mean correlation of the atoms of several dictionaries, all pairs of them.
+
+    Of fits with several seeds, or on several folds, it says how much of what one learned another
+    learns again.
+
+    Parameters
+    ----------
+    dictionaries : sequence of estimator or of array-like of shape (n_components, n_features)
+        Two or more; of an estimator its `components_` counts.
+
+    Returns
+    -------
+    stability : float
+        Mean of :func:`dictionary_mcc` over pairs, from 0 to 1. Atoms drawn at random are above 0 as
+        well, the more so the more there are for the width: compare like with like.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two dictionaries, or as for :func:`dictionary_mcc`.
+
+    References
+    ----------
+    Paulo and Belrose (2025), Sparse Autoencoders Trained on the Same Data Learn Different Features.
+
+    Examples
+    --------
+    Across folds:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import cross_validate
+    >>> from skamort import TopKSAE
+    >>> from skamort.metrics import stability
+    >>> sae = TopKSAE(16, k=4, tol=0.01, random_state=0)
+    >>> folds = cross_validate(sae, load_digits().data, cv=3, return_estimator=True)
+    >>> 0.3 < stability(folds["estimator"]) < 1
+    True
+    """
+    atoms = [getattr(each, "components_", each) for each in dictionaries]
+    if len(atoms) < 2:
+        raise ValueError(f"stability: needs two dictionaries at least, got {len(atoms)}.")
+    return float(np.mean([dictionary_mcc(*pair) for pair in combinations(atoms, 2)]))
 
 
 def _mean_of_best_matching(similarity: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """Sparse inference for a fixed dictionary: codes, and how good they are."""
 
 from ._adam import Adam
+from ._alpha_for_l0 import alpha_for_l0
 from ._base import SolverResult
 from ._branch_and_bound import BranchAndBound
 from ._cd import CoordinateDescent
@@ -45,6 +46,7 @@ __all__ = [
     "LassoSolver",
     "SolverResult",
     "TopKRefined",
+    "alpha_for_l0",
     "alpha_max",
     "duality_gap",
     "ksparse_bound",

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import pearsonr
 
-from skamort.metrics import dictionary_mcc, latent_mcc
+from skamort.metrics import dictionary_mcc, latent_mcc, stability
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -116,3 +116,20 @@ def test_bad_input():
         latent_mcc([[np.nan]], [[1.0]])
     with pytest.raises(ValueError, match=r"have 2 features, those of dictionary 3"):
         dictionary_mcc(np.ones((3, 2)), np.ones((3, 3)))
+
+
+# -- Stability -------------------------------------------------------------------------------------
+
+
+def test_stability_is_the_mean_over_pairs():
+    rng = np.random.default_rng(0)
+    first, second, third = rng.normal(size=(3, 5, 8))
+    pairs = [dictionary_mcc(*pair) for pair in ((first, second), (first, third), (second, third))]
+    assert stability([first, second, third]) == pytest.approx(np.mean(pairs))
+    shuffled = [first, first[::-1], -first[[2, 0, 1, 4, 3]]]
+    assert stability(shuffled) == pytest.approx(1)
+
+
+def test_stability_needs_two():
+    with pytest.raises(ValueError, match="needs two dictionaries at least, got 1"):
+        stability([np.eye(3)])
