@@ -47,10 +47,10 @@ def load(path: str | os.PathLike) -> Any:
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
+    >>> from sklearn.datasets import load_digits
     >>> import skamort
-    >>> X = np.random.default_rng(0).standard_normal((100, 4))
-    >>> sae = skamort.SAEEncoder(6, tol=0.1, random_state=0).fit(X)
+    >>> X = load_digits().data
+    >>> sae = skamort.TopKSAE(32, k=4, tol=0.01, random_state=0).fit(X)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     sae.save(f"{folder}/sae")
     ...     again = skamort.load(f"{folder}/sae")

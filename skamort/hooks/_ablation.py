@@ -174,7 +174,7 @@ def _drawn(
         )
     rng = check_random_state(random_state)
     chosen = rng.choice(codes.nnz, min(n_effects, codes.nnz), replace=False)
-    row, latent = (axis[chosen] for axis in codes.coords)
+    row, latent = codes.row[chosen], codes.col[chosen]
     return [
         (int(text), int(at), int(j), float(code))
         for (text, at), j, code in zip(places[row], latent, codes.data[chosen], strict=True)
