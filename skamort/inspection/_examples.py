@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 
 from .._matrices import check_dense_or_csr
+from ._places import Places
 
 MARKS = ("<<", ">>")
 
@@ -163,7 +164,7 @@ def collect_examples(
     True
     """
     codes = sparse.csc_array(check_dense_or_csr(codes))
-    places = _Places(tokens, np.asarray(text), np.asarray(position), codes.shape[0])
+    places = _places(tokens, text, position, codes.shape[0])
     rng = check_random_state(random_state)
     fired = np.flatnonzero(np.diff(codes.indptr))
     wanted = fired if latents is None else np.intersect1d(latents, fired)
@@ -188,44 +189,21 @@ def collect_examples(
     return found
 
 
-class _Places:
-    """Rows by text and position."""
-
-    def __init__(self, tokens: Any, text: np.ndarray, position: np.ndarray, n_rows: int):
-        if not n_rows == len(text) == len(position):
-            raise ValueError(
-                f"collect_examples: codes have {n_rows} rows, text {len(text)} and position "
-                f"{len(position)} entries; give one of each for a row."
-            )
-        lengths = np.array([len(each) for each in tokens])
-        inside = (text >= 0) & (text < len(lengths))
-        inside &= position < lengths[np.where(inside, text, 0)]
-        if not inside.all():
-            row = int(np.argmin(inside))
-            raise ValueError(
-                f"collect_examples: row {row} is of text {text[row]}, position {position[row]}, "
-                f"which `tokens` does not have; it must hold all texts that were read."
-            )
-        self.tokens, self.text, self.position = tokens, text, position
-        self._step = int(lengths.max()) + 1
-        keys = text * self._step + position
-        self._order = np.argsort(keys)
-        self._keys = keys[self._order]
-
-    def window(self, row: int, before: int, after: int) -> tuple[list[str], np.ndarray]:
-        """Return the tokens around a row's, and the rows of each, -1 where there is none."""
-        text, at = self.text[row], self.position[row]
-        first = max(at - before, 0)
-        tokens = list(self.tokens[text][first : at + after + 1])
-        wanted = text * self._step + first + np.arange(len(tokens))
-        places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        return tokens, np.where(self._keys[places] == wanted, self._order[places], -1)
+def _places(tokens: Sequence[Sequence[str]], text: Any, position: Any, n_rows: int) -> Places:
+    """Return which token each row of codes is of."""
+    places = Places(tokens, text, position, "collect_examples")
+    if len(places.text) != n_rows:
+        raise ValueError(
+            f"collect_examples: codes have {n_rows} rows, text {len(places.text)} and position "
+            f"{len(places.position)} entries; give one of each for a row."
+        )
+    return places
 
 
 class _Column:
     """One latent's codes."""
 
-    def __init__(self, codes: Any, latent: int, places: _Places, window: tuple[int, int]):
+    def __init__(self, codes: Any, latent: int, places: Places, window: tuple[int, int]):
         kept = slice(codes.indptr[latent], codes.indptr[latent + 1])
         values, rows = codes.data[kept], codes.indices[kept]
         order = np.lexsort((rows, -np.abs(values)))
@@ -237,8 +215,9 @@ class _Column:
 
     def example(self, row: int) -> Example:
         """Return the stretch around a row."""
-        tokens, rows = self._places.window(row, *self._window)
-        return Example(tuple(tokens), self._dense[rows])
+        tokens, at = self._places.tokens_around(row, *self._window)
+        rows = self._places.rows_around(np.array([row]), *self._window)[0]
+        return Example(tuple(tokens), self._dense[rows[self._window[0] - at :][: len(tokens)]])
 
     def strongest(self, n: int) -> np.ndarray:
         """Return the rows with the largest codes, of as many texts as can be."""

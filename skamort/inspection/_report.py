@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import platform
 from collections.abc import Mapping
-from datetime import datetime
-from html import escape
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -21,9 +14,9 @@ from . import _html as html
 from ._compare import compare_encoders
 from ._comparison_display import ComparisonDisplay
 from ._matplotlib import import_pyplot
+from ._page import make_page, versions
 from ._parameters import parameters_of, seeds_of
 
-_PACKAGES = ("skamort", "torch", "scikit-learn", "skorch", "numpy", "scipy", "numba")
 _COLUMNS = {
     "fvu": "fraction of variance unexplained",
     "l0": "mean number of non-zero codes of a sample",
@@ -188,17 +181,9 @@ class ComparisonReport:
             *(_picture(caption, figure) for caption, figure in (self.figures or {}).items()),
             _parameters(self.estimators or {}),
             _definitions("Settings", self.settings or {}),
-            _definitions("Versions", _versions()),
+            _definitions("Versions", versions()),
         ]
-        script = _resource("_report.js")
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        return Template(_resource("_report.html")).substitute(
-            title=escape(self.title),
-            subtitle=f"skamort, {datetime.now().astimezone():%d %B %Y, %H:%M %Z}",
-            sections="\n".join(sections),
-            script=script,
-            script_hash=f"sha256-{digest}",
-        )
+        return make_page(self.title, sections, ("_sorting.js", "_report.js"))
 
 
 def _measures(table: Any) -> str:
@@ -268,23 +253,9 @@ def _definitions(title: str, items: Mapping[str, Any]) -> str:
     return html.section(title, html.definitions(items)) if items else ""
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return {**found, "Python": platform.python_version(), "platform": platform.platform()}
-
-
 def _shape(data: Any) -> str:
     n_samples, n_features = np.shape(data)
     return f"{n_samples:,} samples of {n_features:,} features"
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _check_table(table: Any) -> None:

@@ -1,4 +1,5 @@
 import pytest
+from browser import start
 
 
 @pytest.fixture(autouse=True)
@@ -7,3 +8,10 @@ def _no_windows():
     pytest.importorskip("matplotlib").use("agg")
     yield
     pytest.importorskip("matplotlib.pyplot").close("all")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    driver = start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()

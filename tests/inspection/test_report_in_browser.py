@@ -1,26 +1,11 @@
 """The report in a real browser: Debian's Chromium, steered by selenium."""
 
-import json
-import os
-import shutil
-
 import pytest
-from selenium import webdriver
+from browser import opened, schemes_requested
 
 from skamort.inspection import ComparisonDisplay, ComparisonReport
 from skamort.inspection._table import Table
 
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ROWS = {
     "b <script>document.title = 'run'</script>": {"fvu": 0.5, "speed": 9.0, "kind": "iterative"},
     "a": {"fvu": 0.25, "speed": 1000.0, "kind": "hybrid"},
@@ -30,37 +15,12 @@ ROWS = {
 B, A, TEN, NINE = ROWS
 
 
-def found(*names):
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        message = f"none of {names} is installed; apt-get install chromium chromium-driver"
-        # Where there is nobody to read that a test was skipped, it must not be.
-        (pytest.fail if "CI" in os.environ else pytest.skip)(message)
-    return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = found("chromium", "chromium-browser", "google-chrome")
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(executable_path=found("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def page(browser, tmp_path):
     path = tmp_path / "report.html"
     figures = {"a figure": ComparisonDisplay(Table({A: {"fvu": 0.1}})).plot()}
     ComparisonReport(Table(ROWS), title="Encoders", figures=figures).save(path)
-    for kind in ("browser", "performance"):
-        browser.get_log(kind)  # what the pages before said
-    browser.get(path.as_uri())
-    return browser
+    return opened(browser, path)
 
 
 def header(page, column):
@@ -122,14 +82,7 @@ def test_no_errors_no_requests_no_foreign_script(page):
     assert page.title == "Encoders"
     image = page.find_element("css selector", "img")
     assert page.execute_script("return arguments[0].naturalWidth", image) > 100
-    events = (json.loads(entry["message"])["message"] for entry in page.get_log("performance"))
-    requested = {
-        event["params"]["request"]["url"].partition(":")[0]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-        and event["params"]["documentURL"].startswith("file:")
-    }
-    assert requested == {"file", "data"}
+    assert schemes_requested(page) == {"file", "data"}
 
 
 def test_a_script_that_slips_in_is_not_run(page, tmp_path):
