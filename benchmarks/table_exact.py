@@ -7,24 +7,29 @@ active, codes non-negative), for five seeds: the correlation of codes and source
 and the worst seed), the share of samples whose support is that of the sources, the share of the
 variance that is unexplained, and microseconds a sample, compiled kernels in one thread.
 
-With ``--peers``, on 40 of these samples with noise of a tenth of their norm, codes of any sign: the
-codes of l0bnb (at the penalty of each non-zero that leaves 3, found by bisection) and of OKRidge
-beside those of "exact", where these packages are installed.
+With ``--peers``, on a few samples of three sizes with noise, one at a time and codes of any sign:
+squared residuals and milliseconds of l0bnb (at the penalty of each non-zero that leaves k, found by
+bisection) and OKRidge, where they are installed, beside "exact". Both give up after two seconds on
+a problem.
 """
 
 import argparse
 import sys
 import time
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
-from skamort.datasets import make_published_signal
+from skamort.datasets import make_published_signal, make_sparse_coded_signal
 from skamort.metrics import fraction_variance_unexplained, latent_mcc
 from skamort.solvers import sparse_encode
 
 K, _FIRST_SEED = 3, 20240625
+# After which peers give up on a problem.
+_SECONDS = 2
 # What `sparse_encode` is asked for, by row.
 SOLVERS = {
     'L1 optimum, ``"cd"``, ``alpha=0.0025``': {"algorithm": "cd", "alpha": 0.0025},
@@ -88,55 +93,69 @@ def as_rst(cells):
     return "\n".join(lines) + "\n"
 
 
-def by_l0bnb(x, dictionary):
-    """Return codes of l0bnb with at most K non-zeros, at the least penalty that gives them."""
+def by_l0bnb(x, dictionary, k):
+    """Return codes of l0bnb: those of the least penalty a non-zero that leaves at most k."""
     from l0bnb import BNBTree
 
-    tree, low, high, best = BNBTree(dictionary.T.copy(), x), 0.0, float(x @ x) / 2, None
-    for _ in range(12):
-        penalty = (low + high) / 2
-        result = tree.solve(penalty, 1e-8, 10 * np.abs(x).max() * 5, gap_tol=1e-6)
-        z = np.zeros(len(dictionary))
-        z[result.support] = result.beta
-        if len(result.support) <= K:
+    high, best = float(x @ x) / 2, np.zeros(len(dictionary))
+    low = 1e-4 * high
+    for _ in range(8):
+        penalty, largest = np.sqrt(low * high), 50 * np.abs(x).max()
+        tree = BNBTree(dictionary.T.copy(), x)
+        z = tree.solve(penalty, 1e-6, largest, gap_tol=1e-4, time_limit=_SECONDS).beta
+        if np.count_nonzero(z) <= k:
             high, best = penalty, z
         else:
             low = penalty
-    return best if best is not None else np.zeros(len(dictionary))
+    return best
 
 
-def by_okridge(x, dictionary):
-    """Return codes of OKRidge with K non-zeros, refitted without its ridge."""
+def by_okridge(x, dictionary, k):
+    """Return codes of OKRidge with k non-zeros, with next to no ridge."""
     from okridge.tree import BNBTree
 
-    tree = BNBTree(X=dictionary.T.copy(), y=x, lambda2=1e-6)
-    _, z, _, _, _ = tree.solve(k=K, gap_tol=1e-6, verbose=False, time_limit=60)
-    return z
+    with redirect_stdout(StringIO()):
+        tree = BNBTree(X=dictionary.T.copy(), y=x, lambda2=1e-6)
+        return tree.solve(k=k, gap_tol=1e-4, verbose=False, time_limit=_SECONDS)[1]
+
+
+def by_skamort(**options):
+    """Return a function that gives codes of one sample."""
+    return lambda x, dictionary, k: sparse_encode(
+        x[None], dictionary, n_nonzero_coefs=k, n_jobs=1, **options
+    )[0]
 
 
 def compare_peers(n_samples):
     """Print residuals and milliseconds a sample of what is installed."""
-    X, dictionary, _ = signals(0, n_samples)
-    noise = np.random.default_rng(0).standard_normal(X.shape)
-    X = X + 0.1 * np.linalg.norm(X, axis=1, keepdims=True) * noise / np.sqrt(X.shape[1])
-    ours = lambda x, D: sparse_encode(x[None], D, algorithm="exact", n_nonzero_coefs=K)[0]  # noqa: E731
-    beams = lambda x, D: sparse_encode(  # noqa: E731
-        x[None], D, algorithm="exchange", n_nonzero_coefs=K, beam_width=16
-    )[0]
-    solvers = {"exact": ours, "exchange, 16 beams": beams}
+    solvers = {
+        "exact": by_skamort(algorithm="exact"),
+        "exchange, 16 beams": by_skamort(algorithm="exchange", beam_width=16),
+    }
     solvers |= {"l0bnb": by_l0bnb} if find_spec("l0bnb") else {}
-    solvers |= {"okridge": by_okridge} if find_spec("okridge") else {}
-    for name, solve in solvers.items():
-        solve(X[0], dictionary)
-        start = time.process_time()
-        residuals = [refit(x, solve(x, dictionary), dictionary) for x in X]
-        seconds = time.process_time() - start
-        print(f"{name:20} residual {np.mean(residuals):.6f}  {1e3 * seconds / len(X):8.2f} ms")
+    solvers |= {"OKRidge": by_okridge} if find_spec("okridge") else {}
+    for n_components, n_features, k in ((16, 8, 3), (32, 32, 5), (64, 64, 5)):
+        X, dictionary, _ = make_sparse_coded_signal(
+            n_samples, n_components=n_components, n_features=n_features, n_nonzero_coefs=k,
+            noise=0.1, random_state=0,
+        )  # fmt: skip
+        for name, solve in solvers.items():
+            if name == "OKRidge" and n_components > n_features:
+                continue  # which it fails on
+            solve(X[0], dictionary, k)  # compiles
+            start = time.process_time()
+            left = [refit(x, solve(x, dictionary, k), dictionary, k) for x in X]
+            milliseconds = 1e3 * (time.process_time() - start) / len(X)
+            print(
+                f"{n_components} atoms, {n_features} features, k={k}: {name:20} "
+                f"residual {np.mean(left):.5f}  {milliseconds:9.2f} ms",
+                flush=True,
+            )
 
 
-def refit(x, z, dictionary):
+def refit(x, z, dictionary, k):
     """Return the squared residual of least squares on the support."""
-    atoms = dictionary[np.abs(z).argsort()[-K:]]
+    atoms = dictionary[np.abs(z).argsort()[-k:]]
     return float(((x - np.linalg.lstsq(atoms.T, x, rcond=None)[0] @ atoms) ** 2).sum())
 
 
@@ -154,7 +173,7 @@ def main():
     if options.output:
         options.output.write_text(table, encoding="utf-8")
     if options.peers:
-        compare_peers(5 if options.quick else 40)
+        compare_peers(1 if options.quick else 3)
     return 0
 
 

@@ -77,6 +77,8 @@ def limits_number(estimator: Any) -> bool:
         return limits_number(estimator.teacher_)
     if hasattr(estimator, "_limits_number"):
         return estimator._limits_number
+    if not getattr(estimator, "_penalizes_size", True):
+        return True
     algorithm = getattr(estimator, "transform_algorithm", None)
     return known_alpha(estimator) is None and algorithm in _NO_L1_WEIGHT
 

@@ -30,7 +30,7 @@ class BaseTopK(BaseSAE):
         center is learned, `fit` has fewer than 1,000 rows, or codes or dictionary are known.
     """
 
-    _limits_number = True
+    _penalizes_size = False  # but limits their number
     k: int | None = parameter(COUNT, None, default=None, may_change="warm")
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
         StrOptions({"auto", "auxk", "resample"}),

@@ -79,7 +79,6 @@ class JumpReLUSAE(BaseSAE):
         POSITIVE, StrOptions({"auto"}), default="auto", may_change="warm"
     )
     _penalizes_size = False  # but their number
-    _limits_number = True
     bandwidth: float = parameter(POSITIVE, default=1.0, may_change="warm")
 
     def _weigh_penalty(self, X, sample_weight):

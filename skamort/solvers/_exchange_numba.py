@@ -85,8 +85,10 @@ def _solve_from(old, cov, positive, inverse, support, z):
     while positive:
         length, blocking = 1.0, -1
         for a in range(len(z)):
-            if support[a] >= 0 and z[a] <= 0 and old[a] <= length * (old[a] - z[a]):
-                length, blocking = old[a] / (old[a] - z[a]), a
+            if support[a] >= 0 and z[a] <= 0:
+                way = old[a] / (old[a] - z[a]) if old[a] > 0 else 0.0
+                if way <= length:
+                    length, blocking = way, a
         if blocking < 0:
             break
         for a in range(len(z)):

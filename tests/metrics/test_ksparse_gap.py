@@ -100,7 +100,7 @@ def test_each_sample_has_as_many_as_the_encoder_gave_it(problem, monkeypatch):
     counts = (codes.toarray() != 0).sum(axis=1)
     assert len(set(counts)) > 3
     encoder = Encoder(dictionary, 2, positive=True)
-    encoder._limits_number = True
+    encoder._penalizes_size = False
     found = amortization_gap(encoder, X, codes=codes)
     assert_array_equal(found.n_nonzero_coefs_samples, counts)
     assert "(mean)" in repr(found)

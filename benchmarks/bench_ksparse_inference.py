@@ -1,0 +1,115 @@
+"""What k-sparse codes leave, against their price: one figure for a top-k autoencoder's atoms.
+
+    python benchmarks/bench_ksparse_inference.py --activations FILE.npz [--output FIGURE.png]
+        [--n-components 2304] [-k 32] [--max-iter 60] [--n-test 1000] [--quick]
+
+Trains a `TopKSAE` on the rows `train` of the file, centered, and measures on its rows `test` the
+fraction of variance unexplained and the processor time of a sample, in one thread, of: the
+encoder; least squares on its supports; generalized OMP by stages; OMP; ORMP; exchanges, from
+ORMP's codes and from the encoder's. Codes are non-negative. The line is what no codes with as many
+non-zeros go below that are no larger than the best found. Without ``--activations``, image patches.
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skamort import TopKSAE
+from skamort.datasets import load_image_patches
+from skamort.metrics import amortization_gap, fraction_variance_unexplained
+from skamort.solvers import sparse_encode
+
+
+def load_rows(path, n_test):
+    """Return rows to train on and rows to test on, about the mean of the former."""
+    if path is None:
+        X = load_image_patches(10_000 + n_test, patch_size=8, random_state=0)
+        return X[n_test:], X[:n_test]
+    stored = np.load(path)
+    train, test = (stored[name].astype(np.float32) for name in ("train", "test"))
+    mean = train.mean(axis=0)
+    return train - mean, test[:n_test] - mean
+
+
+def algorithms(k, codes):
+    """Return what `sparse_encode` is asked for, by name."""
+    stages = [n for n in (1, 2, 4, 8) if n <= k]
+    return {
+        "encoder's supports, solved": {"algorithm": "topk_refined", "init": codes},
+        **{f"gomp, {n} stages": {"algorithm": "gomp", "n_stages": n} for n in stages},
+        "omp": {"algorithm": "omp"},
+        "ormp": {"algorithm": "ormp"},
+        "exchange": {"algorithm": "exchange"},
+        "exchange, from the encoder": {"algorithm": "exchange", "init": codes},
+    }
+
+
+def measure(encode, X, dictionary):
+    """Return the fraction of variance unexplained and microseconds a sample."""
+    encode()  # compiles
+    start = time.process_time()
+    codes = encode()
+    microseconds = 1e6 * (time.process_time() - start) / len(X)
+    return fraction_variance_unexplained(X, codes @ dictionary), microseconds
+
+
+def draw(points, floor, path):
+    """Save the figure."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for name, (fvu, microseconds) in points.items():
+        axes.plot(microseconds, 100 * fvu, "o", color="C3" if name == "encoder" else "C0")
+        above = name not in ("ormp", "exchange")
+        offset = {"xytext": (0, 7 if above else -15), "textcoords": "offset points"}
+        axes.annotate(name, (microseconds, 100 * fvu), ha="center", **offset)
+    axes.axhline(100 * floor, color="0.4", linestyle="--", label="no codes as small go below")
+    axes.set(xscale="log", xlabel="microseconds a sample, one core", ylabel="unexplained, %")
+    axes.margins(x=0.15)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser.add_argument("--activations", type=Path)
+    parser.add_argument("--output", type=Path, help="file for the figure")
+    parser.add_argument("--n-components", type=int, default=2304)
+    parser.add_argument("-k", type=int, default=32)
+    parser.add_argument("--max-iter", type=int, default=60)
+    parser.add_argument("--n-test", type=int, default=1000)
+    parser.add_argument("--quick", action="store_true", help="few atoms, codes and rows")
+    args = parser.parse_args()
+    if args.quick:
+        args.n_components, args.k, args.max_iter, args.n_test = 64, 4, 2, 100
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    X, X_test = load_rows(args.activations, args.n_test)
+    encoder = TopKSAE(args.n_components, k=args.k, max_iter=args.max_iter, random_state=0)
+    codes = encoder.fit(X).transform(X_test)
+    centered, dictionary = X_test - encoder.intercept_, encoder.components_
+    points = {"encoder": measure(lambda: encoder.transform(X_test), centered, dictionary)}
+    asked = {"n_nonzero_coefs": args.k, "positive": True, "n_jobs": 1}
+    for name, options in algorithms(args.k, codes).items():
+        points[name] = measure(
+            lambda o=options: sparse_encode(centered, dictionary, **asked, **o),
+            centered,
+            dictionary,
+        )
+    for name, (fvu, microseconds) in points.items():
+        print(f"{name:28} {fvu:7.2%} unexplained   {microseconds:8.1f} µs a sample", flush=True)
+    gap = amortization_gap(encoder, X_test, codes=codes)
+    print(gap)
+    if args.output:
+        draw(points, gap.lower_bound_fvu, args.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
