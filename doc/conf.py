@@ -52,6 +52,7 @@ PUBLIC_PACKAGES = [
     "skamort.metrics",
     "skamort.datasets",
     "skamort.inspection",
+    "skamort.interop",
     "skamort.hooks",
 ]
 API = """\

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 _ROWS = 4096
 
@@ -83,6 +84,8 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         The reconstruction of codes of zero.
     n_features_in_ : int
         Width of the data.
+    n_parameters_ : int
+        Numbers that the module has learned.
     """
 
     def __init__(self, module, n_features=None):
@@ -180,6 +183,22 @@ class WrappedModule(TransformerMixin, BaseEstimator):
                 f"wrap: {type(self.module).__name__} does not decode linearly, so that no "
                 "dictionary describes it."
             )
+
+    @property
+    def n_parameters_(self):
+        """Numbers that the module has learned, int."""
+        return sum(parameter.numel() for parameter in self._parameters())
+
+    def _count_flops(self, n_samples, mode, n_iter, formula):  # noqa: ARG002
+        if mode == "training":
+            raise ValueError(
+                f"flops: {type(self.module).__name__} was trained by another package, which alone "
+                "knows what that took; ask for mode='inference'."
+            )
+        row = np.zeros((1, self.n_features_in_))
+        with FlopCounterMode(display=False) as counter:
+            self.transform(row)
+        return n_samples * counter.get_total_flops()
 
     def _encode(self, X: Tensor) -> Tensor:
         codes = self.module.encode(X)
