@@ -176,7 +176,8 @@ def _largest(activity: Activity) -> Told:
 def _hint(examples: Told) -> str:
     """Return what tells a latent from others in a few words, from its strongest rows."""
     shown = [example["shown"] for example in examples if example["bin"] == 0]
-    tokens = Counter(what["tokens"][what["at"]].strip() for what in shown if "tokens" in what)
+    peaks = [what["tokens"][what["at"]] for what in shown if "tokens" in what]
+    tokens = Counter(peak.strip() or repr(peak)[1:-1] for peak in peaks)
     if tokens:
         return " · ".join(token for token, _ in tokens.most_common(_N_TOKENS))
     return next((what["text"][:_N_LETTERS] for what in shown if "text" in what), "")

@@ -8,7 +8,7 @@ const byId = (id) => document.getElementById(id);
 const [search, frequency, group, list, detail] =
   ["search", "frequency", "class", "list", "detail"].map(byId);
 const body = list.querySelector("tbody");
-const percent = (share) => share === 0 ? "never" : `${(100 * share).toPrecision(2) * 1} %`;
+const percent = (share) => share === 0 ? "never" : `${(100 * share).toPrecision(2) * 1}\u00a0%`;
 const number = (value) => value === null ? "" : `${Number(value.toPrecision(3))}`;
 
 function element(tag, properties, ...children) {

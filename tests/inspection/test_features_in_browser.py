@@ -12,7 +12,8 @@ from sklearn.preprocessing import FunctionTransformer
 from skamort.hooks import Activations
 from skamort.inspection import FeatureReport, SafeHTML, TokenContexts, _feature_report
 
-BAD = "<img src=x onerror=\"document.title = 'run'\">"
+RUN = "document.title = 'run'"
+BAD = f'</script><script>{RUN}</script><img src=x onerror="{RUN}">'
 TOKENS = [["<s>", "red", " car", BAD, "\n"], ["<s>", "blue", " car", " goes", " on"]]
 PLACES = {"text": np.repeat([0, 1], 4), "position": np.tile(np.arange(1, 5), 2)}
 # Latent 0 is of "car", 1 of the first token, 2 never active, 3 of either sign, 4 of one row.
@@ -113,6 +114,24 @@ def test_menus_filter(page):
     choose("class", "b")
     assert listed(page) == ["0", "3"]
     assert texts(page, "#count") == ["2 of 5 latents"]
+
+
+def test_of_many_latents_those_in_sight_are_in_the_page(browser, tmp_path):
+    path = tmp_path / "features.html"
+    FeatureReport(FunctionTransformer(), np.eye(400), n_bins=0).save(path)
+    page = wait_for(opened(browser, path), 0)
+    page.execute_script("location.hash = '398'")
+    wait_for(page, 398)
+    WebDriverWait(page, 5).until(lambda p: "399" in listed(p))
+    assert len(listed(page)) < 100
+    inside = (
+        "const [list, row] = ['#list', '[aria-current]'].map((s) => document.querySelector(s)"
+        ".getBoundingClientRect()); return list.top < row.top && row.bottom <= list.bottom"
+    )
+    assert page.execute_script(inside)
+    press(page, "/", "399", Keys.ARROW_DOWN)
+    assert listed(page) == ["399"]
+    wait_for(page, 399)
 
 
 def test_nothing_is_run_that_is_not_the_report_s_own(page):
