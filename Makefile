@@ -34,7 +34,7 @@ help:
 	@echo "  make suite-oldest    the whole suite on the oldest supported dependencies, but for torch"
 	@echo "make test-oldest-torch  the same with the oldest torch, a download of 3 GB"
 	@echo "make coverage  lines of skamort/solvers/ that its tests run, kernels too; an hour"
-	@echo "make bench   every script of benchmarks/, with small settings"
+	@echo "make bench   the scripts of benchmarks/ that need nothing else, with small settings"
 	@echo "make doc     the documentation, examples executed; warnings are errors"
 	@echo "make dist    what is uploaded for a release, in dist/, checked"
 	@echo "make clean   remove the environments, the results, the built documentation and the caches"
@@ -134,7 +134,7 @@ run-demo: $(TOOLS)
 	$(VENV)/bin/python examples/plot_image_patches.py
 
 run-bench: $(TOOLS)
-	@set -e; for script in benchmarks/[!_]*.py; do \
+	@set -e; for script in $$(grep -l -e "--quick" benchmarks/[!_]*.py); do \
 		echo "$$script"; $(VENV)/bin/python $$script --quick; done
 
 run-doc: $(DOC_TOOLS)

@@ -257,10 +257,10 @@ class Overcomplete:
 
 
 class Skamort:
-    """partial_fit of skamort.TopKSAE and skamort.SAEEncoder; where a recipe is asked for, fit."""
+    """partial_fit of TopKSAE and SAEEncoder, or of another that is named; by a recipe, fit."""
 
     def __init__(self, X, s):  # noqa: ARG002
-        from skamort import SAEEncoder, TopKSAE
+        import skamort
         from skamort.training import ResampleDead, Schedule
 
         made_by = {"dead_latents": ResampleDead, "schedule": Schedule}  # of what JSON can hold
@@ -279,10 +279,9 @@ class Skamort:
                 for name, value in s.get("options", {}).items()
             },
         }
-        if s["k"]:
-            self.sae = TopKSAE(k=s["k"], **shared)
-        else:
-            self.sae = SAEEncoder(alpha=s["alpha"], **shared)
+        sparsity = {"k": s["k"]} if s["k"] else {"alpha": s["alpha"]}
+        name = s.get("estimator") or ("TopKSAE" if s["k"] else "SAEEncoder")
+        self.sae = getattr(skamort, name)(**sparsity, **shared)
 
     def step(self, X):
         self.sae.partial_fit(X.numpy())
