@@ -182,7 +182,7 @@ class AmortizedCoder(BaseSparseCoder):
         encoder = configured(self.encoder or LISTAEncoder(tol=1e-2), **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
         if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
-            encoder.set_params(alpha=self.alpha_ or 0.0)
+            encoder.set_params(alpha=self.alpha_ or 0.0, target_l0=None)
         taught = {"codes": codes, "code_loss": self.code_loss}
         with task.part(encoder):
             self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)

@@ -6,16 +6,13 @@ from typing import Any
 
 import torch
 
-from .._rows import few_rows
 from .._unit import times
-from ..modules import BatchTopK, SparseAutoencoder, Threshold, threshold_of_rows
+from ..modules import BatchTopK, SparseAutoencoder, Threshold
 from ..training import SparseCodingLoss
 from ._base_topk import BaseTopK
 from ._declared import parameter
 from ._parameters import NON_NEGATIVE
-
-# Rows by which the threshold is set: the mean of their numbers of codes is known to a percent.
-_ROWS = 1 << 14
+from ._target_l0 import threshold_of_data
 
 
 class BatchTopKSAE(BaseTopK):
@@ -83,17 +80,8 @@ class BatchTopKSAE(BaseTopK):
 
     def _settle(self, data):
         module = self.net_.module_
-        _, (X, _, weights) = data.sample(torch.Generator())
-        few = few_rows(X, _ROWS)
-        module.activation.threshold.copy_(
-            threshold_of_rows(
-                lambda rows: module.encoder(module.center(rows)),
-                X[few],
-                module.activation.k,
-                self._n_features_out,
-                None if weights is None else weights[few],
-            )
-        )
+        activation = module.activation
+        activation.threshold.copy_(threshold_of_data(module, data, activation.k))
 
     def _transforming_module(self) -> Any:
         module = self.net_.module_

@@ -67,6 +67,10 @@ class GatedSAE(L1Encoder, BaseSAE):
     def _make_loss(self, feature_weights):
         return GatedLoss(self.alpha_, feature_weights)
 
+    def _follow_gates(self, module, step):
+        activation = module.activation
+        activation.shift.addcmul_(activation.log_scale.exp(), step)
+
 
 class Gated(Activation):
     """Z = relu(exp(r) A + s) where A > 0: pre-activations are gates.

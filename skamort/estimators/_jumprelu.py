@@ -16,19 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from .._compat import StrOptions
-from ..modules import Activation, DenseCodes, add_gradient
+from ..modules import Activation, DenseCodes, add_gradient, threshold_of_rows
 from ..training import SparseCodingLoss
 from ._alpha import resolve_alpha
 from ._base_sae import BaseSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
 from ._parameters import POSITIVE
+from ._target_l0 import TargetL0Parameters, threshold_of_data
 
 # Enough for the first codes to settle at the scale that reconstructs best.
 _SCALING_STEPS = 20
 
 
-class JumpReLUSAE(BaseSAE):
+class JumpReLUSAE(TargetL0Parameters, BaseSAE):
     """Sparse autoencoder whose codes jump: 0 below a threshold, above it as they are.
 
     Codes are ``u 1[u > theta]`` with ``u = W (x - c) + b`` and a threshold theta > 0 for each
@@ -82,6 +83,7 @@ class JumpReLUSAE(BaseSAE):
     bandwidth: float = parameter(POSITIVE, default=1.0, may_change="warm")
 
     def _weigh_penalty(self, X, sample_weight):
+        self._check_target_l0()
         self.alpha_ = resolve_alpha(self, X, sample_weight, lambda start: start**2 / 2)
 
     def _make_activation(self, unit):  # noqa: ARG002
@@ -90,7 +92,27 @@ class JumpReLUSAE(BaseSAE):
     def _scale_codes(self, module, loss, rows):
         # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
         for _ in range(_SCALING_STEPS):
+            if self.target_l0 is not None:
+                self._start_at(module, rows, loss.sample_weight)
             module.encoder.rescale(loss.best_scale(module, rows) ** 0.5)
+
+    @torch.no_grad()
+    def _start_at(self, module, rows, sample_weight):
+        """Let as many codes be active as are wanted, and one at its threshold pay for itself."""
+        width = len(module.decoder.dictionary)
+        preactivate = lambda X: module.encoder(module.center(X))  # noqa: E731
+        start = threshold_of_rows(preactivate, rows, self.target_l0, width, sample_weight)
+        if start > 0:
+            self.alpha_ = (start.item() * self._unit) ** 2 / 2
+            module.activation.start.fill_(start)
+            module.activation.log_threshold.fill_(start.log())
+
+    @torch.no_grad()
+    def _settle_at(self, data, n_active):
+        module = self.net_.module_
+        log = module.activation.log_threshold
+        factor = threshold_of_data(module, data, n_active, lambda A: A / log.exp())
+        log.add_(factor.clamp(min=torch.finfo(log.dtype).tiny).log())
 
     def _renew_activation(self, module):
         module.activation.bandwidth = self.bandwidth

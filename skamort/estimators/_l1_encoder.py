@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import torch
+
 from ..training import SparseCodingLoss
 from ._alpha import resolve_alpha
 from ._parameters import L1Parameters
+from ._target_l0 import TargetL0Parameters, threshold_of_data
 
 
-class L1Encoder(L1Parameters):
+class L1Encoder(TargetL0Parameters, L1Parameters):
     """Base of these encoders, beside that of their architecture."""
 
     def _weigh_penalty(self, X, sample_weight):
+        self._check_target_l0()
         self.alpha_ = resolve_alpha(self, X, sample_weight)
 
     def _make_loss(self, feature_weights):
         return SparseCodingLoss(self.alpha_, feature_weights)
+
+    @torch.no_grad()
+    def _settle_at(self, data, n_active):
+        module, unit = self.net_.module_, self.net_.data_scale
+        bias = module.encoder.output_layer.bias if "latent_rows" in module.offers else None
+        if bias is not None:
+            level = threshold_of_data(module, data, n_active, lambda A: (A / unit).exp())
+            step = unit * level.log()
+            bias.sub_(step)
+            self._follow_gates(module, step)
+
+    def _follow_gates(self, module, step):
+        """Let the sizes of codes stay where pre-activations were lowered by a step."""

@@ -26,6 +26,7 @@ from ._net import SparseNet
 from ._plateau import Plateau
 from ._schedule import Schedule, ramp
 from ._sparse_coding_loss import SparseCodingLoss
+from ._target_l0 import TargetL0
 
 __all__ = [
     "CODE_LOSSES",
@@ -53,6 +54,7 @@ __all__ = [
     "SparseNet",
     "Stateful",
     "StopOnPlateau",
+    "TargetL0",
     "TeachDead",
     "TensorBatches",
     "TrainingConverged",

@@ -1,0 +1,83 @@
+"""A number of codes to reach: the weight of the penalty as what a controller sets.
+
+With y the log of the mean number of codes over the target and e its distance from a course that
+falls to 0 by itself, every few steps
+
+    log alpha = I + P e,   I <- I + c e,
+
+the sum I of all errors and the error of the moment. The course spares latents a penalty that is far
+too large for a time, of which they die.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ._callback import Stateful
+
+# Steps between two looks, each of which makes a GPU wait, and those in which the course falls to
+# 1/e. The gains are a compromise between 200 steps, in which codes are to become few, and many.
+_EVERY = 8
+_COURSE = 50
+_PROPORTIONAL, _INTEGRAL = 0.5, 0.02
+# In logs: beyond it an error of the beginning would add up to what takes long to forget.
+_LARGEST_ERROR = 1.0
+_FEWEST = 0.01
+
+
+class TargetL0(Stateful):
+    """Set the weight of the penalty so that samples have a number of codes on average.
+
+    Parameters
+    ----------
+    target : float
+        Mean number of codes.
+
+    Attributes
+    ----------
+    alpha_ : float or None
+        The weight to which it has come; None where the loss has no penalty, as for known codes.
+    """
+
+    state = ("alpha_", "now_", "course_", "n_codes_", "n_rows_", "n_steps_")
+
+    def __init__(self, target):
+        self.target = target
+
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Begin with the weight that the loss has; a net that goes on keeps to its course."""
+        self.alpha_ = self.now_ = getattr(net.criterion_, "alpha", None)
+        self.course_ = getattr(self, "course_", None)
+        self.n_codes_ = self.n_rows_ = self.n_steps_ = 0
+
+    def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
+        """Set the weight."""
+        if training and self.alpha_ is not None:
+            net.criterion_.alpha = self.now_
+
+    def on_batch_end(self, net, y_pred, training=False, **kwargs):  # noqa: ARG002
+        """Count codes, and look at their number every few steps."""
+        if not training or self.alpha_ is None:
+            return
+        self._count(y_pred, net.criterion_.sample_weight, net.processes_)
+        self.n_steps_ += 1
+        if self.n_steps_ == _EVERY:
+            self._correct(float(self.n_codes_) / float(self.n_rows_))
+            self.n_codes_ = self.n_rows_ = self.n_steps_ = 0
+
+    def _count(self, codes, sample_weight, processes):
+        if sample_weight is None:
+            counts, n_rows = codes.firing_counts().sum(), processes.n_rows
+        else:
+            counts = codes.with_values(codes.values.sign()).sum(sample_weight)
+            n_rows = processes.add(sample_weight.sum())
+        self.n_codes_ = self.n_codes_ + processes.add(counts)
+        self.n_rows_ = self.n_rows_ + n_rows
+
+    def _correct(self, l0):
+        distance = math.log(max(l0 / self.target, _FEWEST))
+        fall = math.exp(-_EVERY / _COURSE)
+        self.course_ = distance if self.course_ is None else fall * self.course_
+        error = max(-_LARGEST_ERROR, min(_LARGEST_ERROR, distance - self.course_))
+        self.alpha_ *= math.exp(_INTEGRAL * _EVERY * error)
+        self.now_ = self.alpha_ * math.exp(_PROPORTIONAL * error)

@@ -1,0 +1,110 @@
+"""target_l0: as many codes as are asked for, by a penalty that training adapts."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skamort import GatedSAE, JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, WeightedSAE
+from skamort.datasets import make_sparse_coded_signal
+from skamort.metrics import mean_l0
+from skamort.training import TargetL0
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+ENCODERS = [SAEEncoder, GatedSAE, JumpReLUSAE, MLPEncoder, WeightedSAE, LISTAEncoder]
+QUICK = {"batch_size": 100, "max_iter": 4, "tol": 0, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def X():
+    asked = {"n_components": 60, "n_features": 20, "n_nonzero_coefs": 4, "random_state": 0}
+    return make_sparse_coded_signal(8000, **asked)[0].astype(np.float32)
+
+
+@pytest.mark.parametrize("precision", ["full", "bfloat16"])
+@pytest.mark.parametrize("Encoder", [GatedSAE, JumpReLUSAE, SAEEncoder])
+def test_new_rows_have_as_many_after_200_steps(X, Encoder, precision):
+    sae = Encoder(40, target_l0=5, precision=precision, **QUICK).fit(X[:5000])
+    assert mean_l0(sae.transform(X[:5000])) == pytest.approx(5, rel=0.01)
+    assert mean_l0(sae.transform(X[5000:])) == pytest.approx(5, rel=0.05)
+    assert sae.score(X[5000:]) > 0.3
+
+
+@pytest.mark.parametrize("Encoder", ENCODERS)
+def test_the_penalty_follows_the_number_asked_for(X, Encoder):
+    few, many = (Encoder(40, target_l0=n, **QUICK).fit(X) for n in (2.5, 12))
+    assert few.alpha_ > 1.5 * many.alpha_
+    assert mean_l0(few.transform(X)) == pytest.approx(
+        2.5, rel=0.3 if Encoder is LISTAEncoder else 0.01
+    )
+    assert few.alpha == "auto"
+    again = pickle.loads(pickle.dumps(few))
+    np.testing.assert_array_equal(again.transform(X[:9]), few.transform(X[:9]))
+
+
+@pytest.mark.parametrize("Encoder", [GatedSAE, JumpReLUSAE, SAEEncoder])
+def test_training_in_parts_keeps_to_it(X, Encoder):
+    sae = Encoder(40, target_l0=5, batch_size=100, random_state=0)
+    for _ in range(6):
+        sae.partial_fit(X)
+    assert mean_l0(sae.transform(X)) == pytest.approx(5, rel=0.15)
+    before = sae.alpha_
+    sae.set_params(target_l0=10)
+    for _ in range(4):
+        sae.partial_fit(X)
+    assert mean_l0(sae.transform(X)) == pytest.approx(10, rel=0.25)
+    assert sae.alpha_ < before
+
+
+def test_weights_stand_for_equal_rows(X):
+    rows, weights = X[:60], np.arange(60) % 3
+    asked = {"target_l0": 3, "batch_size": 200, "max_iter": 30, "dict_init": None}
+    sae = SAEEncoder(12, tol=0, random_state=0, schedule=None, **asked)
+    weighted = clone(sae).fit(rows, sample_weight=weights)
+    repeated = clone(sae).fit(np.repeat(rows, weights, axis=0))
+    assert weighted.alpha_ == pytest.approx(repeated.alpha_, rel=1e-3)
+    found, expected = (model.transform(rows) for model in (weighted, repeated))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_resumed_run_has_the_same_bits(X, tmp_path):
+    sae = SAEEncoder(12, target_l0=3, checkpoint=str(tmp_path), schedule=None)
+    sae.set_params(**QUICK).set_params(max_iter=2).fit(X[:1050])
+    resumed = sae.set_params(max_iter=4).fit(X[:1050], resume=True)
+    whole = clone(sae).set_params(checkpoint=None).fit(X[:1050])
+    assert resumed.alpha_ == whole.alpha_
+    np.testing.assert_array_equal(resumed.transform(X), whole.transform(X))
+
+
+@pytest.mark.parametrize("Encoder", ENCODERS)
+def test_what_contradicts_it_is_refused(X, Encoder):
+    name = Encoder.__name__
+    with pytest.raises(ValueError, match=rf"{name}: alpha=0.1 and target_l0=5 both .*; leave out"):
+        Encoder(40, alpha=0.1, target_l0=5).fit(X)
+    with pytest.raises(ValueError, match=rf"{name}: target_l0=50 exceeds n_components=40; choose"):
+        Encoder(40, target_l0=50).fit(X)
+    with pytest.raises(ValueError, match=f"The 'target_l0' parameter of {name}"):
+        Encoder(40, target_l0=0).fit(X)
+
+
+def test_known_codes_have_no_penalty_to_adapt(X):
+    codes = np.abs(X[:200, :12])
+    sae = SAEEncoder(12, target_l0=3, max_iter=2, random_state=0).fit(X[:200], codes=codes)
+    plain = SAEEncoder(12, max_iter=2, random_state=0).fit(X[:200], codes=codes)
+    np.testing.assert_array_equal(sae.transform(X), plain.transform(X))
+
+
+@pytest.mark.parametrize("lag", [0.02, 0.2])
+@pytest.mark.parametrize("sensitivity", [0.5, 1.5])
+def test_the_controller_settles(lag, sensitivity):
+    """Where the number of codes falls with a power of the weight, and comes after it."""
+    control = TargetL0(8)
+    control.alpha_ = control.now_ = 1e-3
+    control.course_, l0 = None, 500.0
+    for _ in range(400):
+        for _ in range(8):
+            wanted = 8 * (control.now_ / 0.1) ** -sensitivity
+            l0 *= (wanted / l0) ** lag
+        control._correct(l0)
+    assert l0 == pytest.approx(8, rel=0.05)
