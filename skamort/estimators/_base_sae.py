@@ -30,11 +30,15 @@ class BaseSAE(DeadLatentParameters, BaseTrainedEncoder):
         """Return the widths of the layers between data and codes."""
         return []
 
+    def _has_bias(self) -> bool:
+        """Tell whether the encoder itself has a bias."""
+        return self.encoder_bias
+
     def _make_encoder(
         self, centered: Any, dictionary: Any, generator: Any, sample_weight: Any
     ) -> Any:
         widths = (centered.shape[1], len(dictionary), self._hidden_layer_sizes())
-        encoder = make_encoder(*widths, bias=self.encoder_bias, generator=generator).to(centered)
+        encoder = make_encoder(*widths, bias=self._has_bias(), generator=generator).to(centered)
         encoder.tie(centered, dictionary, sample_weight)
         return encoder
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from .._compat import StrOptions
+from .._unit import times
+from ..modules import SparseAutoencoder, Threshold, threshold_of_rows
 from ..training import ResampleDead, TeachDead
 from ._base_sae import BaseSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
-from ._parameters import COUNT
+from ._parameters import COUNT, NON_NEGATIVE
 
 
 class BaseTopK(BaseSAE):
@@ -20,6 +24,9 @@ class BaseTopK(BaseSAE):
     k : int or None
         Number of codes kept a sample, at most `n_components`. None: the square root of
         ``n_features``, rounded up.
+    transform_threshold : float or None
+        Threshold above which `transform` keeps codes, in the unit of the data; it can be set on a
+        fitted estimator, and `threshold_for` finds one. None: codes are kept as `k` says.
     dead_latents : {"auto", "auxk", "resample"}, TeachDead, ResampleDead or None
         What to do about latents that fire no more. "resample": start them anew at samples that are
         badly reconstructed. "auxk": teach the ``n_features / 2`` largest of them to reconstruct
@@ -32,6 +39,9 @@ class BaseTopK(BaseSAE):
 
     _penalizes_size = False  # but limits their number
     k: int | None = parameter(COUNT, None, default=None, may_change="warm")
+    transform_threshold: float | None = parameter(
+        NON_NEGATIVE, None, default=None, may_change="always"
+    )
     dead_latents: str | ResampleDead | TeachDead | None = parameter(
         StrOptions({"auto", "auxk", "resample"}),
         TeachDead,
@@ -40,6 +50,52 @@ class BaseTopK(BaseSAE):
         default="auto",
         may_change="warm",
     )
+
+    def threshold_for(self, X, l0):
+        """Return the `transform_threshold` at which rows have so many codes on average.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, in memory.
+        l0 : float
+            Mean number of codes wanted, more than 0 and at most `n_components`.
+
+        Returns
+        -------
+        threshold : float
+            In the unit of the data; 0 where the rows have fewer positive pre-activations.
+
+        Raises
+        ------
+        ValueError
+            If `l0` is out of range.
+        """
+        coder, n_components = self._ready(X), self._n_features_out
+        if not 0 < l0 <= n_components:
+            raise ValueError(
+                f"{type(self).__name__}: l0={l0} is to be more than 0 and at most "
+                f"n_components={n_components}; choose a number between."
+            )
+        dtype, device = coder._torch_dtype_and_device()
+        rows = coder._check_rows(X, reset=False)[:].to(dtype=dtype, device=device)
+        module = self.net_.module_
+        threshold = threshold_of_rows(
+            lambda block: module.encoder(module.center(block)),
+            times(rows, 1 / self._unit),
+            l0,
+            n_components,
+        )
+        return times(threshold, self._unit).item()
+
+    def _transforming_module(self):
+        module = self.net_.module_
+        if self.transform_threshold is None:
+            return module
+        self._validate_params()  # it may have been set since
+        threshold = times(torch.as_tensor(self.transform_threshold), 1 / self._unit)
+        kept = Threshold(threshold, self._resolve_k()).to(self._dictionary)
+        return SparseAutoencoder(module.encoder, kept, module.decoder)
 
     def _resolve_k(self):
         """Return the k that the parameters ask for, or refuse one beyond the number of atoms."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
 from .._unit import times
-from ..modules import BatchTopK, SparseAutoencoder, Threshold
+from ..modules import BatchTopK
 from ..training import SparseCodingLoss
 from ._base_topk import BaseTopK
-from ._declared import parameter
-from ._parameters import NON_NEGATIVE
 from ._target_l0 import threshold_of_data
 
 
@@ -29,9 +23,6 @@ class BatchTopKSAE(BaseTopK):
     k : int or None
         Number of codes kept a sample, mean over samples, at most `n_components`. None: the square
         root of ``n_features``, rounded up.
-    transform_threshold : float or None
-        Threshold of `transform`, in the unit of the data; it can be set on a fitted estimator.
-        None: `threshold_`.
 
     Attributes
     ----------
@@ -64,9 +55,31 @@ class BatchTopKSAE(BaseTopK):
     8.0 codes, from 3 to 21
     """
 
-    transform_threshold: float | None = parameter(
-        NON_NEGATIVE, None, default=None, may_change="always"
-    )
+    def set_params(self, **params):
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the estimator.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no such parameter.
+        """
+        if "transform_k" in params:
+            raise ValueError(
+                f"{type(self).__name__}: codes above a threshold are kept, not a number of them, "
+                f"got transform_k={params['transform_k']}; set transform_threshold, to what "
+                "threshold_for(X, l0) returns, instead."
+            )
+        return super().set_params(**params)
 
     def _make_activation(self, unit):  # noqa: ARG002
         return BatchTopK(self._resolve_k())
@@ -82,15 +95,6 @@ class BatchTopKSAE(BaseTopK):
         module = self.net_.module_
         activation = module.activation
         activation.threshold.copy_(threshold_of_data(module, data, activation.k))
-
-    def _transforming_module(self) -> Any:
-        module = self.net_.module_
-        if self.transform_threshold is None:
-            return module
-        self._validate_params()  # it may have been set since
-        threshold = times(torch.as_tensor(self.transform_threshold), 1 / self._unit)
-        kept = Threshold(threshold, module.activation.n_active)
-        return SparseAutoencoder(module.encoder, kept.to(self._dictionary), module.decoder)
 
     @property
     def threshold_(self) -> float:

@@ -10,7 +10,7 @@ from ._parameters import L1Parameters
 from ._target_l0 import TargetL0Parameters, threshold_of_data
 
 
-class L1Encoder(TargetL0Parameters, L1Parameters):
+class L1Encoder(L1Parameters, TargetL0Parameters):
     """Base of these encoders, beside that of their architecture."""
 
     def _weigh_penalty(self, X, sample_weight):
@@ -23,12 +23,18 @@ class L1Encoder(TargetL0Parameters, L1Parameters):
     @torch.no_grad()
     def _settle_at(self, data, n_active):
         module, unit = self.net_.module_, self.net_.data_scale
-        bias = module.encoder.output_layer.bias if "latent_rows" in module.offers else None
+        bias, gate = self._gate(module)
         if bias is not None:
-            level = threshold_of_data(module, data, n_active, lambda A: (A / unit).exp())
+            level = threshold_of_data(module, data, n_active, lambda A: (gate(A) / unit).exp())
             step = unit * level.log()
             bias.sub_(step)
             self._follow_gates(module, step)
+
+    def _gate(self, module):
+        """Return the biases that decide which codes are active, or None, and what maps
+        pre-activations to numbers that are positive where codes are active."""
+        bias = module.encoder.output_layer.bias if "latent_rows" in module.offers else None
+        return bias, lambda A: A
 
     def _follow_gates(self, module, step):
         """Let the sizes of codes stay where pre-activations were lowered by a step."""

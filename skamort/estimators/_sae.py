@@ -1,6 +1,12 @@
 """SAEEncoder: the sparse autoencoder with an L1 penalty."""
 
+import torch
+
+from .._compat import StrOptions
+from ..modules import ProLU, ReLU
 from ._base_sae import BaseSAE
+from ._declared import parameter
+from ._dictionary import resolve_n_components
 from ._l1_encoder import L1Encoder
 
 
@@ -12,6 +18,13 @@ class SAEEncoder(L1Encoder, BaseSAE):
     the objective of `GradSparseCoder` and of scikit-learn's `DictionaryLearning`, so that one
     `alpha` means one thing. The encoder starts tied to the dictionary, W = s D^T with the factor s
     that reconstructs best.
+
+    Parameters
+    ----------
+    activation : {"relu", "prolu"}
+        How pre-activations become codes. "prolu": as they are where, positive, they exceed minus
+        the bias of their latent, which then does not shift them; it learns by a straight-through
+        gradient.
 
     See Also
     --------
@@ -35,3 +48,18 @@ class SAEEncoder(L1Encoder, BaseSAE):
     >>> sae.score(X) > 0.8
     True
     """
+
+    activation: str = parameter(StrOptions({"relu", "prolu"}), default="relu")
+
+    def _has_bias(self):
+        return self.encoder_bias and self.activation == "relu"
+
+    def _make_activation(self, unit):
+        is_plain = self.activation == "relu" or not self.encoder_bias
+        return ReLU() if is_plain else ProLU(resolve_n_components(self), unit)
+
+    def _gate(self, module):
+        if self.activation == "relu" or not self.encoder_bias:
+            return super()._gate(module)
+        bias = module.activation.bias
+        return bias, lambda A: torch.where(A > 0, A + bias, -torch.inf)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..modules import SparseAutoencoder, TopK
+from .._compat import StrOptions
+from ..modules import GroupTopK, SignedTopK, SparseAutoencoder, TopK
 from ..training import SparseCodingLoss
 from ._base_topk import BaseTopK
 from ._declared import parameter
@@ -25,6 +26,13 @@ class TopKSAE(BaseTopK):
     transform_k : int or None
         Number of codes that `transform` keeps, at most `n_components`; it can be set on a fitted
         estimator. None: as many as in training.
+
+    activation : {"topk", "group_topk"}
+        Which k codes are kept: the largest of all, or the largest of each of k blocks of
+        neighbours, of which k None makes as many as divide `n_components`. The second is cheaper
+        and reconstructs less.
+    positive_code : bool
+        Whether codes are >= 0; else those of largest magnitude are kept, with their sign.
 
     See Also
     --------
@@ -51,9 +59,51 @@ class TopKSAE(BaseTopK):
     multi_topk: bool = parameter("boolean", default=False, may_change="warm")
     transform_k: int | None = parameter(COUNT, None, default=None, may_change="always")
 
+    activation: str = parameter(
+        StrOptions({"topk", "group_topk"}), default="topk", may_change="warm"
+    )
+    positive_code: bool = parameter("boolean", default=True, may_change="warm")
+
     def _make_activation(self, unit):  # noqa: ARG002
+        self._check_transform()
         self._check_k("transform_k", self.transform_k, resolve_n_components(self))
-        return TopK(self._resolve_k())
+        return self._keep(self._resolve_k())
+
+    def _keep(self, k):
+        """Return the activation that keeps k codes."""
+        if self.activation == "topk":
+            return TopK(k) if self.positive_code else SignedTopK(k)
+        n_components = resolve_n_components(self)
+        if not self.positive_code:
+            raise ValueError(
+                f"{type(self).__name__}: activation='group_topk' keeps codes >= 0, got "
+                "positive_code=False; set activation='topk' for codes of both signs."
+            )
+        if n_components % k:
+            raise ValueError(
+                f"{type(self).__name__}: activation='group_topk' makes k={k} blocks of "
+                f"n_components={n_components} latents, which it does not divide; choose a k that "
+                "does."
+            )
+        return GroupTopK(k)
+
+    def _resolve_k(self):
+        k, n_components = super()._resolve_k(), resolve_n_components(self)
+        if self.k is None and self.activation == "group_topk":
+            return max(size for size in range(1, k + 1) if n_components % size == 0)
+        return k
+
+    def _check_transform(self):
+        if self.transform_k is not None and self.transform_threshold is not None:
+            raise ValueError(
+                f"{type(self).__name__}: transform_k={self.transform_k} and transform_threshold="
+                f"{self.transform_threshold} both say which codes are kept; set one to None."
+            )
+        if self.transform_threshold is not None and not self.positive_code:
+            raise ValueError(
+                f"{type(self).__name__}: transform_threshold={self.transform_threshold} keeps "
+                "codes >= 0, got positive_code=False; set transform_k instead."
+            )
 
     def _renew_activation(self, module):
         module.activation = self._make_activation(1.0)
@@ -62,9 +112,10 @@ class TopKSAE(BaseTopK):
         return SparseCodingLoss(feature_weights=feature_weights, multi_topk=self.multi_topk)
 
     def _transforming_module(self):
-        module = self.net_.module_
+        self._check_transform()
         if self.transform_k is None:
-            return module
+            return super()._transforming_module()
         self._validate_params()  # it may have been set since
         self._check_k("transform_k", self.transform_k, self._n_features_out)
-        return SparseAutoencoder(module.encoder, TopK(self.transform_k), module.decoder)
+        module = self.net_.module_
+        return SparseAutoencoder(module.encoder, self._keep(self.transform_k), module.decoder)

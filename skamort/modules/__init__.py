@@ -7,6 +7,8 @@ from ._codes import DenseCodes, SparseCodes
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._flops import encoding_flops, training_flops
 from ._lista import LISTA
+from ._other_topk import GroupTopK, SignedTopK
+from ._prolu import ProLU
 from ._ragged_codes import RaggedCodes, compact
 from ._thresholds import threshold_of_rows
 from ._workspace import Workspace, add_gradient
@@ -19,10 +21,13 @@ __all__ = [
     "Decoder",
     "DenseCodes",
     "Encoder",
+    "GroupTopK",
     "LayeredEncoder",
     "LinearEncoder",
+    "ProLU",
     "RaggedCodes",
     "ReLU",
+    "SignedTopK",
     "SparseAutoencoder",
     "SparseCodes",
     "Threshold",

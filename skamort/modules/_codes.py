@@ -91,7 +91,7 @@ class DenseCodes:
         on_cpu = self.values.device.type == "cpu"
         blocks = self.values.split(_BLOCK_ROWS) if on_cpu else (self.values,)
         zero = self.values.new_zeros(self.values.shape[1])
-        return sum((rows.sign().sum(0) for rows in blocks), zero).long()
+        return sum((rows.sign().abs_().sum(0) for rows in blocks), zero).long()
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""

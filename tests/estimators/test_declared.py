@@ -226,7 +226,7 @@ def test_a_class_made_in_a_function_is_an_estimator():
 
     local = Local(4, beta=1.0, alpha=0.2)
     assert repr(clone(local)) == "Local(alpha=0.2, beta=1.0, n_components=4)"
-    assert list(inspect.signature(Local).parameters)[:3] == ["n_components", "beta", "alpha"]
+    assert list(inspect.signature(Local).parameters)[:3] == ["n_components", "beta", "activation"]
     assert "beta" not in SAEEncoder().get_params()
     with pytest.raises(TypeError, match=r"<locals>\.Local\.__init__\(\) got .* 'gamma'"):
         Local(gamma=1)

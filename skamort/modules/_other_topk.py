@@ -1,0 +1,87 @@
+"""Other ways to keep k codes: the largest of each block of latents, or those of either sign.
+
+GroupTopK:   Z = max(A, 0) on the largest entry of each of k blocks of latents, 0 elsewhere
+SignedTopK:  Z = A on the k entries of largest magnitude, 0 elsewhere
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._activations import Activation
+from ._codes import SparseCodes
+
+
+class GroupTopK(Activation):
+    """Keep the largest pre-activation of each of `k` blocks of latents, clipped at zero.
+
+    Parameters
+    ----------
+    k : int
+        Number of blocks, which divides that of the latents; neighbours share one.
+
+    References
+    ----------
+    On the Limits of Sparse Autoencoders: A Theoretical Framework and Reweighted Remedy, appendix B.
+    """
+
+    n_kept: int
+    competes = True
+
+    def __init__(self, k: int):
+        super().__init__()
+        self.n_kept = k
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        chosen = self.select(preactivations)
+        return chosen.with_values(chosen.values.relu()).to_dense()
+
+    def select(self, preactivations: Tensor) -> SparseCodes:
+        """Return the largest of each block."""
+        size = preactivations.shape[1] // self.n_kept
+        values, places = preactivations.unflatten(1, (self.n_kept, size)).max(dim=2)
+        places += torch.arange(self.n_kept, device=places.device).mul_(size)
+        return SparseCodes(values, places, preactivations.shape[1])
+
+    def extra_repr(self) -> str:
+        """Show k when the module is printed."""
+        return f"k={self.n_kept}"
+
+
+class SignedTopK(Activation):
+    """Keep the `k` pre-activations of largest magnitude of each sample, with their sign.
+
+    Parameters
+    ----------
+    k : int
+        Number of codes kept a sample.
+    """
+
+    n_kept: int
+    competes = True
+    is_masked = False
+
+    def __init__(self, k: int):
+        super().__init__()
+        self.n_kept = k
+
+    @property
+    def n_active(self) -> None:
+        """Unknown: the sparse layout is for codes >= 0."""
+        return None
+
+    def forward(self, preactivations: Tensor) -> Tensor:
+        """Return codes of the shape of `preactivations`."""
+        places = preactivations.abs().topk(self.n_kept, dim=-1, sorted=False).indices
+        codes = torch.zeros_like(preactivations)
+        return codes.scatter_(-1, places, preactivations.gather(-1, places))
+
+    def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:  # noqa: ARG002
+        """Return dL/dA, that of the codes that were kept."""
+        return code_grad * (codes != 0)
+
+    def extra_repr(self) -> str:
+        """Show k when the module is printed."""
+        return f"k={self.n_kept}"
