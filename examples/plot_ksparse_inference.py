@@ -78,7 +78,7 @@ axes.annotate(
 )  # fmt: skip
 axes.set(xscale="log", xlabel="microseconds a sample, one core", ylabel="variance unexplained, %")
 axes.set_ylim(bottom=0)
-axes.margins(x=0.12)
+axes.margins(x=0.2)
 axes.set_title(f"{K} of 256 codes: what they leave, and what they cost", loc="left")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()

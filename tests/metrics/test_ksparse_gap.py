@@ -77,6 +77,21 @@ def test_shares_are_of_the_variance(problem):
     assert f"||z||_1 <= {found.max_l1_samples.mean():.3g}" in text
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_best_codes_are_those_of_the_better_start(seed):
+    rng = np.random.default_rng(seed)
+    X, dictionary = rng.normal(size=(40, 6)), unit_rows(rng, 14)
+    encoder = Encoder(dictionary, 3)
+    found = amortization_gap(encoder, X, n_nonzero_coefs=3).best_objective_samples
+    asked = {"algorithm": "exchange", "n_nonzero_coefs": 3, "return_info": True}
+    ends = [
+        sparse_encode(X, dictionary, init=init, **asked)[1].residual / 2
+        for init in (None, encoder.transform(X))
+    ]
+    assert_allclose(found, np.minimum(*ends), atol=1e-12)
+    assert all((found < end - 1e-6).any() for end in ends)
+
+
 def test_exact_codes_have_no_lower_end(problem):
     X, dictionary = problem
     best = sparse_encode(X, dictionary, algorithm="exact", n_nonzero_coefs=2)
