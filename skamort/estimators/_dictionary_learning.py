@@ -52,7 +52,8 @@ _ONLINE_INFERENCE = {
 _MOST_MOMENTUM = 0.9
 # Iterations over which the objective must fall by `tol` of itself to go on.
 _PATIENCE = 10
-# Cosines of equal atoms differ from 1 by so many units of rounding at most.
+# Cosines of equal atoms differ from 1 by so many units of rounding at most, and so much of its
+# length a sample lacks that is explained.
 _ROUNDING = 100
 # Atoms whose cosines with all others are held at once.
 _COMPARED = 4096
@@ -246,8 +247,11 @@ class DictionaryLearner:
         if len(samples) == 0:
             return
         images = encode(samples) @ atoms
-        directions = self._normalized(fill_in(samples, images) - images)
-        found = directions.square().sum(1) > 0
+        samples = fill_in(samples, images)
+        directions = self._normalized(samples - images)
+        left, whole = (torch.linalg.vector_norm(a, dim=1) for a in (samples - images, samples))
+        lack = left > _ROUNDING * torch.finfo(atoms.dtype).eps * whole
+        found = lack & (directions != 0).any(1)
         atoms[unused[: len(found)][found]] = directions[found]
 
     def _part_equal(self, atoms: Tensor) -> None:

@@ -32,7 +32,7 @@ def signal():
 
 def coder(**options):
     shared = {"n_nonzero_coefs": K, "max_iter": 6, "random_state": 0, "fit_intercept": False}
-    return GradSparseCoder(16, **shared | options)
+    return GradSparseCoder(**{"n_components": 16} | shared | options)
 
 
 def k_sparse_error(X, dictionary, k=K):
@@ -233,3 +233,11 @@ def test_sparse_statistics_are_those_of_dense_products(weights):
     usage = Usage.like(atoms)
     usage.add(X, codes, weights)
     assert_allclose(usage.energy, Usage.of(kinds[0], atoms).energy, atol=1e-12)
+
+
+def test_what_rounding_leaves_of_a_row_is_no_atom():
+    X = np.random.RandomState(0).randn(20, 4)
+    start = np.concatenate([X, np.ones((10, 4))])
+    fitted = coder(n_components=30, n_nonzero_coefs=1, dict_init=start, max_iter=2, tol=1).fit(X)
+    expected = start / np.linalg.norm(start, axis=1, keepdims=True)
+    assert_allclose(fitted.components_[:21], expected[:21], atol=1e-9)

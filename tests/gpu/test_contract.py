@@ -92,6 +92,12 @@ def test_settings(model, settings, X):
     assert_same(ours, on_cpu(model).fit(X), X, atol=1e-5)
 
 
+def test_k_sparse_learning(X):
+    coder = GradSparseCoder(16, n_nonzero_coefs=2, max_iter=3, batch_size=30, tol=1)
+    ours = coder.set_params(random_state=0, device="cuda").fit(X).partial_fit(X)
+    assert_same(ours, on_cpu(coder).fit(X).partial_fit(X), X, atol=1e-5)
+
+
 def test_half_precision(encoder, X):
     X = X.astype(np.float32)
     ours = encoder.set_params(precision="bfloat16").fit(X)
