@@ -40,7 +40,7 @@ from skamort.datasets import load_image_patches, make_published_signal
 from skamort.metrics import dictionary_mcc, fraction_variance_unexplained, latent_mcc
 from skamort.solvers import sparse_encode
 
-ITERATIONS, EPOCHS = (1, 2, 4, 8), (2, 5, 12, 30)
+ITERATIONS, EPOCHS = (1, 2, 4, 8, 16, 40), (2, 5, 12, 30)
 PEER_EPOCHS = EPOCHS[:3]
 # n_features, n_components, rows, k
 SIZES = ((576, 4608, 20_000, 32), (768, 16_384, 100_000, 32))
@@ -54,7 +54,7 @@ def activations(arguments):
     train, test = train[:18_000], test[:2000]
     mean = train.mean(axis=0)
     scale = np.sqrt(np.mean(np.square(train - mean)))
-    told = {"n_components": arguments.components, "k": 32, "positive": True}
+    told = {"n_components": arguments.components, "k": 32, "positive": True, "looks": 4}
     return (train - mean) / scale, (test - mean) / scale, told
 
 
@@ -64,7 +64,7 @@ def patches(arguments):
     X = load_image_patches(n_samples, patch_size=8, random_state=0).reshape(n_samples, -1)
     X = (X / np.sqrt(np.mean(np.square(X)))).astype(np.float32)
     n_test = n_samples // 11
-    return X[n_test:], X[:n_test], {"n_components": 256, "k": 8, "positive": False}
+    return X[n_test:], X[:n_test], {"n_components": 256, "k": 8, "positive": False, "looks": 6}
 
 
 def timed_fit(estimator, X):
@@ -100,10 +100,11 @@ def our_curves(train, test, told, quick):
         told["n_components"], n_nonzero_coefs=told["k"], positive_code=told["positive"], **shared
     )
     timed_fit(coder.set_params(max_iter=2), train[:600])  # kernels are compiled
-    for max_iter in ITERATIONS[: 2 if quick else None]:
+    for max_iter in ITERATIONS[: 2 if quick else told["looks"]]:
         seconds = timed_fit(coder.set_params(max_iter=max_iter), train)
         yield "GradSparseCoder", seconds, own_error(coder, test)
     shared["fit_intercept"] = True
+    timed_fit(TopKSAE(told["n_components"], k=told["k"], max_iter=1, **shared), train[:600])
     for max_iter in EPOCHS[: 1 if quick else None]:
         sae = TopKSAE(told["n_components"], k=told["k"], max_iter=max_iter, **shared)
         seconds = timed_fit(sae.set_params(n_iter_no_change=max_iter), train)
@@ -203,16 +204,31 @@ def measure_size(n_features, n_components, n_samples, k, max_iter):
 def draw(all_curves, path):
     """Draw error against seconds, a panel for each kind of data."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(
         1, len(all_curves), figsize=(5.5 * len(all_curves), 4.2), squeeze=False,
         layout="constrained",
     )  # fmt: skip
+    names = dict.fromkeys(name for curves in all_curves.values() for name in curves)
+    colors = {name: f"C{number}" for number, name in enumerate(names)}
     for ax, (case, curves) in zip(axes[0], all_curves.items(), strict=True):
         for name, curve in curves.items():
             ours = name == "GradSparseCoder"
-            ax.plot(*np.transpose(curve), "o-", label=name, lw=2.5 if ours else 1.2, ms=4)
-        ax.set(xscale="log", title=case, xlabel="CPU seconds of learning")
+            ax.plot(
+                *np.transpose(curve),
+                "o-",
+                label=name,
+                color=colors[name],
+                lw=2.5 if ours else 1.2,
+                ms=4,
+            )
+        ax.set(xscale="log", yscale="log", title=case, xlabel="CPU seconds of learning")
+        ax.yaxis.set_major_formatter("{x:.0%}")
+        ax.yaxis.set_minor_formatter("{x:.0%}")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("")
         ax.set_ylabel("variance unexplained, test rows")
     handles = {line.get_label(): line for ax in axes[0] for line in ax.get_lines()}
     figure.legend(handles.values(), handles, loc="outside right upper", fontsize="small")
