@@ -1,4 +1,4 @@
-"""Encoders side by side: one table of figures, pictures of it and of the dictionaries, a report."""
+"""Encoders side by side and latents one by one: tables, pictures, reports, explanations."""
 
 from ._ask import FolderCache
 from ._compare import compare_encoders

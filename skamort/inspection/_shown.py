@@ -6,6 +6,7 @@ import struct
 import zlib
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,18 @@ from .._numbers import as_array
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # of the PNG format, by the number of channels
 
 
-class SafeHTML(str):
-    """A text that is HTML, which a report shows as it is.
+@dataclass(frozen=True)
+class SafeHTML:
+    """HTML that a report shows as it is.
 
     Whoever makes one vouches for it: what comes from outside must have been escaped. Its scripts
-    are not run.
+    are not run. Any other object with ``__html__``, as templates and notebooks have them, is shown
+    in the same way.
+
+    Parameters
+    ----------
+    html : str
+        What is shown.
 
     See Also
     --------
@@ -32,11 +40,11 @@ class SafeHTML(str):
     '<b>bold</b>'
     """
 
-    __slots__ = ()
+    html: str
 
     def __html__(self) -> str:
-        """Return itself; what templates and notebooks ask of such objects."""
-        return str(self)
+        """Return what is shown."""
+        return self.html
 
 
 def shown_by(show: Callable[[Any], Any], of: Any, name: str) -> dict[str, Any]:
