@@ -20,6 +20,7 @@ from ._code_regression_loss import CODE_LOSSES, CodeRegressionLoss
 from ._data import ChunkedData, InMemoryData, TrainingData
 from ._data_parallel import DataParallel
 from ._dead_latents import DeadLatents, LatentActivity, ResampleDead, TeachDead
+from ._end_to_end_loss import EndToEndLoss
 from ._job import Job
 from ._loss import Loss, Outcome, ReconstructionLoss
 from ._net import SparseNet
@@ -39,6 +40,7 @@ __all__ = [
     "CodeRegressionLoss",
     "DataParallel",
     "DeadLatents",
+    "EndToEndLoss",
     "InMemoryData",
     "Job",
     "LatentActivity",
