@@ -78,7 +78,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         Solver, a key of `skamort.solvers.SOLVERS`, one of scikit-learn's "lars", "lasso_cd",
         "lasso_lars" and "threshold", or "auto", which picks one as `skamort.solvers.sparse_encode`
         does. "topk_refined" keeps the support that the estimator's own encoder finds and solves for
-        its coefficients; "exchange" goes on from there, one atom for another.
+        its coefficients; "exchange" goes on from there, one atom for another; "gomp" keeps the
+        quarter with the largest codes and adds atoms in stages.
     n_nonzero_coefs : int
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
         solvers. None: as many as the penalty leaves, or `residual_tol` needs; else a tenth of the
