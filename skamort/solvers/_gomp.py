@@ -110,11 +110,9 @@ def _join(
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Fill each support up to ``size`` atoms, the used ones first: atoms, coefficients and which of
     them count; and which samples have new ones."""
-    n_used = fit.active.sum(dim=1, keepdim=True)
-    most = size - int(n_used.min())
+    most = size - int(fit.active.sum(dim=1).min())
     value, new = scores.topk(most, dim=1)
-    room = torch.arange(most, device=new.device) < size - n_used
-    wanted = room & (value > 0) & (value > floor.gather(1, new))
+    wanted = (value > 0) & (value > floor.gather(1, new))
     active = torch.cat([fit.active, wanted], dim=1)
     order = active.byte().argsort(dim=1, descending=True, stable=True)[:, :size]
     parts = torch.cat([support, new], dim=1), torch.cat([fit.z, torch.zeros_like(value)], dim=1)

@@ -10,6 +10,9 @@ from ksparse import problems
 
 from skamort import ITOCoder, TopKSAE
 from skamort.solvers import GOMP, sparse_encode
+from skamort.solvers._base import Problem
+from skamort.solvers._gomp import _scores
+from skamort.solvers._least_squares import Fit
 
 EXAMPLES = settings(max_examples=40, deadline=None)
 each_engine = pytest.mark.parametrize("engine", ENGINES)
@@ -84,7 +87,7 @@ def test_what_a_stage_drops_makes_room(data, engine, positive):
 def test_the_first_stage_is_the_encoders(data, engine):
     X, dictionary = data
     init = np.zeros((len(X), 90))
-    init[::2, 5], init[::2, 7] = 1e-6, 2e-6
+    init[::2, 5], init[::2, 7] = 1e-17, 2e-17
     options = {"positive": True, "engine": engine, "n_stages": 2}
     codes, _ = encode(X, dictionary, 2, init=init, **options)
     free, _ = encode(X, dictionary, 2, **options)
@@ -127,6 +130,25 @@ def test_a_residual_of_zero_takes_no_more_atoms():
     np.testing.assert_allclose(codes, np.eye(12)[:3], atol=1e-12)
     assert ((codes != 0).sum(axis=1) == 1).all()
     assert (info.n_iter == 1).all()
+
+
+@each_engine
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_left_by_rounding_takes_no_atoms(data, engine, dtype):
+    dictionary = data[1].astype(dtype)
+    _, info = encode(3 * dictionary, dictionary, 8, n_stages=4, engine=engine)
+    assert info.n_iter.mean() < 1.5  # torch's ridge leaves more than rounding now and then
+
+
+def test_atoms_in_use_are_not_wanted_again(data):
+    X, dictionary = map(torch.from_numpy, data)
+    problem = Problem(dictionary, torch.ones(()), None, dictionary, None, False)
+    support = torch.tensor([[3, 5, 3]]).expand(len(X), -1)  # the last place is not in use
+    active = torch.tensor([[True, True, False]]).expand(len(X), -1)
+    fit = Fit(active.double(), active, X, X.square().sum(dim=1), support[:, 0])
+    scores = _scores(problem, support, fit)
+    assert not scores[:, [3, 5]].any()
+    assert (scores > 0).sum() == len(X) * 88
 
 
 def test_more_stages_than_non_zeros_are_no_error_and_none_is(data):
