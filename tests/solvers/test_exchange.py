@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from ksparse import problems
 
 from skamort.solvers import Exchange, sparse_encode
+from skamort.solvers._base import Problem
+from skamort.solvers._beam import beam_search
 
 EXAMPLES = settings(max_examples=25, deadline=None)
 any_engine = st.sampled_from(ENGINES)
@@ -130,6 +132,19 @@ def test_limit_of_exchanges(engine):
     assert (more.n_iter > 1).any()
     assert (start.residual > one.residual).all()
     assert (one.residual >= more.residual).all()
+
+
+def test_beams_are_supports_of_their_own_the_best_first():
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(20, 6, generator=generator, dtype=torch.float64)
+    atoms = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+    problem = Problem(atoms, torch.ones(()), None, atoms, atoms @ atoms.T, positive=False)
+    codes = beam_search(X, problem, 3, 10)
+    assert codes.shape == (10, 20, 12)
+    for sample in codes.unbind(dim=1):
+        assert len(torch.unique(sample != 0, dim=0)) == 10
+    residual = (X - codes @ atoms).square().sum(dim=2)
+    assert (residual.diff(dim=0) >= -1e-9).all()
 
 
 def test_bad_input():
