@@ -78,7 +78,7 @@ class BaseTopK(BaseSAE):
                 f"n_components={n_components}; choose a number between."
             )
         dtype, device = coder._torch_dtype_and_device()
-        rows = coder._check_rows(X, reset=False)[:].to(dtype=dtype, device=device)
+        rows = coder._check_rows(X, reset=False).to(dtype=dtype, device=device)
         module = self.net_.module_
         threshold = threshold_of_rows(
             lambda block: module.encoder(module.center(block)),

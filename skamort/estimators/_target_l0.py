@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._rows import few_rows
 from ..modules import SparseAutoencoder, threshold_of_rows
 from ..training import TargetL0, TrainingData
 from ._declared import Declared, parameter
@@ -86,11 +85,12 @@ def threshold_of_data(
         Maps pre-activations to what is compared with the threshold, numbers > 0.
     """
     _, (X, _, weights) = data.sample(torch.Generator())
-    few = few_rows(X, _ROWS)
+    numbers = torch.arange(0, len(X), -(-len(X) // _ROWS), device=X[:1].device)
     return threshold_of_rows(
         lambda rows: level(module.encoder(module.center(rows))),
-        X[few],
+        X,
         n_active,
         len(module.decoder.dictionary),
-        None if weights is None else weights[few],
+        weights,
+        numbers,
     )

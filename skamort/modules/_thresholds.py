@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .._rows import rows_within
+from .._rows import Rows, rows_within
 
 # Every so many values stand for all where a first bound is sought: a prime, so that no column of a
 # matrix is left out.
@@ -64,10 +64,11 @@ def _bound(values: Tensor, count: int) -> Tensor | float:
 @torch.no_grad()
 def threshold_of_rows(
     preactivate: Callable[[Tensor], Tensor],
-    X: Tensor,
+    X: Tensor | Rows,
     n_active: float,
     n_components: int,
     sample_weight: Tensor | None = None,
+    numbers: Tensor | None = None,
 ) -> Tensor:
     """Return the threshold above which rows have so many codes on average, a scalar tensor >= 0.
 
@@ -75,7 +76,7 @@ def threshold_of_rows(
     ----------
     preactivate : callable
         Maps rows (n, n_features) to what is compared with the threshold, (n, n_components).
-    X : Tensor of shape (n_samples, n_features)
+    X : Tensor or Rows of shape (n_samples, n_features)
         The rows.
     n_active : float
         Codes above the threshold, mean over rows.
@@ -83,11 +84,16 @@ def threshold_of_rows(
         Number of latents.
     sample_weight : Tensor of shape (n_samples,), optional
         Weights of the rows; None: all weigh 1.
+    numbers : Tensor of int of shape (n_rows,), optional
+        Which rows count; None: all.
     """
-    weights = None if sample_weight is None else X.new_empty(0)
-    budget = n_active * (len(X) if sample_weight is None else sample_weight.sum().item())
-    pool, threshold = X.new_empty(0), X.new_zeros(())
-    for block in torch.arange(len(X), device=X.device).split(rows_within(n_components)):
+    if numbers is None:
+        numbers = torch.arange(len(X), device=X.device)
+    counted = None if sample_weight is None else sample_weight[numbers]
+    budget = n_active * (len(numbers) if counted is None else counted.sum().item())
+    pool = X[:1].new_empty(0)
+    weights, threshold = (None if counted is None else pool), pool.new_zeros(())
+    for block in numbers.split(rows_within(max(n_components, X.shape[1]))):
         A = preactivate(X[block]).reshape(-1)
         places = (threshold < A).nonzero().flatten()
         pool = torch.cat([pool, A[places]])

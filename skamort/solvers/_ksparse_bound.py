@@ -89,7 +89,7 @@ def ksparse_bound(
     >>> from skamort.solvers import ksparse_bound
     >>> X, codes = np.array([[3.0, 1.0]]), np.array([[3.0, 0.0]])
     >>> ksparse_bound(X, codes, np.eye(2))
-    array([0.5])
+    array([0.25])
     """
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
