@@ -29,8 +29,8 @@ class TopKSAE(BaseTopK):
 
     activation : {"topk", "group_topk"}
         Which k codes are kept: the largest of all, or the largest of each of k blocks of
-        neighbours, of which k None makes as many as divide `n_components`. The second is cheaper
-        and reconstructs less.
+        neighbours, of which k None makes as many as divide `n_components`. The second reconstructs
+        less.
     positive_code : bool
         Whether codes are >= 0; else those of largest magnitude are kept, with their sign.
 
