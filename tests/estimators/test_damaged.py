@@ -37,7 +37,7 @@ def assert_refused(path):
 
 
 def test_damage_by_chance_is_noticed(whole, tmp_path):
-    for seed in range(200):
+    for seed in range(100):
         damaged(whole[0], tmp_path / str(seed), np.random.default_rng(seed))
         assert_refused(tmp_path / str(seed))
 

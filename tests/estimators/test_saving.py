@@ -176,6 +176,16 @@ def test_a_frozen_weight_stays_frozen_and_keeps_its_moments(tmp_path):
     assert not loaded.net_.module_.encoder.bias.requires_grad
     assert len(loaded.net_.optimizer_.state) == len(sae.net_.optimizer_.state)
     assert_same_bits(loaded.partial_fit(X), sae.partial_fit(X))
+    for one in (loaded, sae):
+        one.net_.module_.encoder.bias.requires_grad_(True)
+    assert_same_bits(loaded.partial_fit(X), sae.partial_fit(X))
+
+
+def test_arrays_keep_the_layout_by_which_sums_go(tmp_path):
+    start = np.asfortranarray(np.eye(8, 6) + 0.1)
+    loaded = saved_and_loaded(GradSparseCoder(8, dict_init=start), tmp_path)
+    assert_array_equal(loaded.dict_init, start)
+    assert loaded.dict_init.strides == start.strides
 
 
 @pytest.mark.parametrize("estimator", [BUSY[0], GradSparseCoder(8, max_iter=1)])
