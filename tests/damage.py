@@ -236,7 +236,6 @@ DAMAGES = {
     "function of sklearn": _object("sklearn.datasets.load_files", {"dict": {}}),
     "class to inherit": _object("sklearn.base.BaseEstimator", {"dict": {}}),
     "other class": _object("sklearn.decomposition.PCA", {"dict": {}}),
-    "empty estimator": _object("skamort.estimators.SAEEncoder", {"dict": {}}),
     "no state": _object("skamort.estimators.SAEEncoder", None),
     "short moments": _with(_moments),
     "short biases": _with(_biases),

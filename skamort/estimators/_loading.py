@@ -106,7 +106,7 @@ def _rebuild(about, arrays):
 
 def _check_whole(estimator):
     """Refuse an estimator whose parts do not go together: compiled code trusts shapes."""
-    estimator.get_params(deep=False)
+    _fill_in(estimator)
     for part in vars(estimator).values():
         if isinstance(part, BaseSparseCoder):
             _check_whole(part)
@@ -123,6 +123,13 @@ def _check_whole(estimator):
     shapes = {"cross": atoms.shape, "gram_codes": (n_atoms, n_atoms)}
     for name in () if seen is None else (*seen._sums, "idle"):
         _check_shape(name, getattr(seen, name), shapes.get(name, (n_atoms,)))
+
+
+def _fill_in(estimator):
+    """Give parameters their defaults that came after the version that saved it."""
+    defaults = {name: declared.default for name, declared in estimator._declared.items()}
+    for known in (vars(estimator), vars(estimator).get("_made_with", {})):
+        known.update({name: value for name, value in defaults.items() if name not in known})
 
 
 def _check_module(module):

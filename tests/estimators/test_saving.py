@@ -305,6 +305,15 @@ def test_what_an_older_version_saved_is_loaded(path):
         assert loaded.partial_fit(expected["X"]).n_iter_ > 0
 
 
+def test_parameters_that_came_later_have_their_defaults(tmp_path):
+    sae = SAEEncoder(12, max_iter=2, random_state=0).fit(X)
+    for known in (vars(sae), sae._made_with):
+        del known["max_grad_norm"]
+    loaded = saved_and_loaded(sae, tmp_path)
+    assert loaded.max_grad_norm is None
+    assert loaded.partial_fit(X).n_iter_ == 3
+
+
 def test_estimators_of_linear_models_are_no_coders(tmp_path):
     from skamort.estimators._saving import save
 
