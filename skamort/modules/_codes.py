@@ -87,9 +87,10 @@ class DenseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
+        if self.values.device.type != "cpu":
+            return self.values.count_nonzero(0)
         # Signs, since sums of floats beat booleans'; by blocks of rows, which stay in the cache.
-        on_cpu = self.values.device.type == "cpu"
-        blocks = self.values.split(_BLOCK_ROWS) if on_cpu else (self.values,)
+        blocks = self.values.split(_BLOCK_ROWS)
         zero = self.values.new_zeros(self.values.shape[1])
         return sum((rows.sign().abs_().sum(0) for rows in blocks), zero).long()
 
