@@ -150,6 +150,14 @@ def _labels(labels: Any, n_rows: int) -> np.ndarray | None:
             f"FeatureReport: labels must have one class for each of the {n_rows} rows, got "
             f"{len(labels)}."
         )
+    kinds = sorted({type(label).__name__ for label in labels.tolist()})
+    try:
+        np.sort(labels)
+    except TypeError as error:
+        raise TypeError(
+            f"FeatureReport: labels must be classes of one type, got {' and '.join(kinds)}; pass "
+            "texts, with one for those that are missing."
+        ) from error
     return labels
 
 
@@ -161,7 +169,12 @@ def _numbers(given: Told | None) -> Told | None:
     """Return numbers, None where one is missing."""
     if given is None:
         return None
-    values = np.array(given, dtype=float)
+    try:
+        values = np.array(given, dtype=float).reshape(len(given))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"FeatureReport: scores must be numbers, one for each latent: {error}."
+        ) from error
     return [short(value) if np.isfinite(value) else None for value in values]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .._numbers import as_array
+from .._numbers import as_numbers
 from ._activity import Activity
 from ._neighbours import logit_effects
 from ._shown import short
@@ -66,13 +66,19 @@ def token_effects(
     Raises
     ------
     ValueError
-        If shapes do not fit.
+        If shapes do not fit, or the unembedding holds NaN or infinity.
     """
-    matrix = as_array(unembedding).astype(atoms.dtype)
+    matrix = as_numbers(unembedding, "FeatureReport", "unembedding").astype(atoms.dtype)
     if matrix.ndim != 2 or matrix.shape[1] != atoms.shape[1]:
         raise ValueError(
             f"FeatureReport: unembedding must have shape (n_tokens, n_features = "
             f"{atoms.shape[1]}), got {matrix.shape}; transpose it if it stands the other way."
+        )
+    finite = np.isfinite(matrix).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"FeatureReport: unembedding must hold finite numbers, row {finite.argmin()} contains "
+            "NaN or infinity; pass the weights of a model that gives finite logits."
         )
     if vocabulary is None or len(vocabulary) != len(matrix):
         raise ValueError(
@@ -96,10 +102,17 @@ def by_latent(given: Any, n_latents: int, name: str) -> list | None:
     ------
     ValueError
         If there are more or fewer than latents, or one is not there.
+    TypeError
+        If it is neither by latent nor in order.
     """
     if given is None:
         return None
     if not isinstance(given, Mapping) and not hasattr(given, "items"):
+        if not _is_in_order(given):
+            raise TypeError(
+                f"FeatureReport: {name} must be a dict by latent, or a sequence with an entry for "
+                f"each, got a {type(given).__name__}."
+            )
         if len(given) != n_latents:
             raise ValueError(
                 f"FeatureReport: {name} must have an entry for each of the {n_latents} latents, "
@@ -114,3 +127,9 @@ def by_latent(given: Any, n_latents: int, name: str) -> list | None:
             f"{n_latents - 1}."
         )
     return [told.get(latent) for latent in range(n_latents)]
+
+
+def _is_in_order(given: Any) -> bool:
+    if isinstance(given, str | bytes) or getattr(given, "ndim", 1) == 0:
+        return False
+    return hasattr(given, "__getitem__") and hasattr(given, "__len__")

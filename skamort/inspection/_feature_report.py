@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from . import _html as html
 from ._feature_data import FeatureData, collect_features
 from ._page import make_page, versions
 from ._parameters import parameters_of
+from ._written import check_place, remove_chunks, write_chunks, write_text
 
 # Latents from which on a page no longer holds all of them, and how many are loaded together.
 _MOST_IN_A_PAGE, _CHUNK = 2000, 50
@@ -151,29 +151,43 @@ class FeatureReport:
         Parameters
         ----------
         path : str or path
-            File to write, in UTF-8; what stood there is replaced. With more than 2,000 latents a
-            folder beside it, of the same name with ``_files`` at its end, belongs to it.
+            File to write, in UTF-8; what stood there is replaced once the new report is complete.
+            With more than 2,000 latents the file reads others, ``skamort-*.js`` in a folder
+            beside it, of the same name with ``_files`` at its end (``features.html_files``);
+            other files there are left alone. Lone surrogates, which UTF-8 lacks, become U+FFFD.
 
         Raises
         ------
         ValueError
-            NaN or infinity in X, labels or other arguments of another length, a callable that
-            raises; the row is named.
+            NaN or infinity in X or the unembedding, labels or other arguments of another length, a
+            callable that raises; the row is named.
         TypeError
-            A callable that returns what cannot be shown.
+            A callable that returns what cannot be shown, an argument of another type.
         OSError
             A file that cannot be written.
         """
-        path, data = Path(path), collect_features(self)
+        path = Path(path)
+        check_place(path)
+        self._check_heading()
+        data = collect_features(self)
         starts = range(0, len(data.details), _CHUNK)
         chunks = [_as_json(data.details[start : start + _CHUNK]) for start in starts]
-        folder = None
-        if len(data.details) > _MOST_IN_A_PAGE:
-            folder = path.with_name(f"{path.stem}_files")
-            _write_chunks(folder, chunks)
-        path.write_text(self._page(data, chunks, folder), encoding="utf-8")
+        beside = write_chunks(path, chunks) if len(data.details) > _MOST_IN_A_PAGE else None
+        write_text(path, self._page(data, chunks, beside))
+        remove_chunks(path, beside)
 
-    def _page(self, data: FeatureData, chunks: list[str], folder: Path | None) -> str:
+    def _check_heading(self) -> None:
+        if not isinstance(self.title, str):
+            raise TypeError(
+                f"FeatureReport: title must be a str, got a {type(self.title).__name__}."
+            )
+        if self.settings is not None and not isinstance(self.settings, Mapping):
+            raise TypeError(
+                f"FeatureReport: settings must be a dict by name, or None, got a "
+                f"{type(self.settings).__name__}."
+            )
+
+    def _page(self, data: FeatureData, chunks: list[str], beside: str | None) -> str:
         columns = [c for c in _COLUMNS if c in data.fields or c in ("latent", "about")]
         told = {
             "fields": data.fields,
@@ -182,9 +196,9 @@ class FeatureReport:
             "rows": data.n_rows,
             "bins": self.n_bins,
             "chunk": _CHUNK,
-            "folder": folder and quote(folder.name),
+            "beside": beside,
         }
-        inside = [] if folder else chunks
+        inside = [] if beside else chunks
         sections = [
             _frame(columns),
             _data("page", _as_json(told)),
@@ -193,7 +207,7 @@ class FeatureReport:
         ]
         scripts = ("_sorting.js", "_features.js")
         return make_page(
-            self.title, sections, scripts, style="_features.css", loads_scripts=bool(folder)
+            self.title, sections, scripts, style="_features.css", loads_scripts=bool(beside)
         )
 
     def _said(self) -> dict[str, Any]:
@@ -229,12 +243,3 @@ def _data(name: str, text: str) -> str:
 def _as_json(value: Any) -> str:
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028")
-
-
-def _write_chunks(folder: Path, chunks: list[str]) -> None:
-    folder.mkdir(exist_ok=True)
-    for left in folder.glob("[0-9]*.js"):  # of a report that was here before
-        left.unlink()
-    for number, chunk in enumerate(chunks):
-        text = f"skamortChunk({number},{chunk});"
-        (folder / f"{number}.js").write_text(text, encoding="utf-8")

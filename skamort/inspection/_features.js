@@ -105,7 +105,7 @@ const loaded = new Map();
 window.skamortChunk = (chunk, values) => waiting.get(chunk).resolve(values);
 
 function load(chunk) {
-  if (!loaded.has(chunk)) loaded.set(chunk, page.folder ? fetched(chunk) : within(chunk));
+  if (!loaded.has(chunk)) loaded.set(chunk, page.beside ? fetched(chunk) : within(chunk));
   return loaded.get(chunk);
 }
 
@@ -116,7 +116,7 @@ async function within(chunk) {
 function fetched(chunk) {
   return new Promise((resolve, reject) => {
     waiting.set(chunk, { resolve });
-    const source = `${page.folder}/${chunk}.js`;
+    const source = `${page.beside}${chunk}.js`;
     const failed = () => reject(new Error(
       `${decodeURIComponent(source)} is not there: keep the folder beside this page.`));
     document.head.append(element("script", { src: source, onerror: failed }));

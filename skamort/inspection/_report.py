@@ -16,6 +16,7 @@ from ._comparison_display import ComparisonDisplay
 from ._matplotlib import import_pyplot
 from ._page import make_page, versions
 from ._parameters import parameters_of, seeds_of
+from ._written import write_text
 
 _COLUMNS = {
     "fvu": "fraction of variance unexplained",
@@ -171,7 +172,7 @@ class ComparisonReport:
             A file that cannot be written.
         """
         page = self._page()
-        Path(path).write_text(page, encoding="utf-8")
+        write_text(Path(path), page)
 
     def _page(self) -> str:
         _check_table(self.table)

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 from base64 import b64decode
 
@@ -12,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skamort import _rows
 from skamort.hooks import Activations
-from skamort.inspection import FeatureReport, TokenContexts, top_activations
+from skamort.inspection import FeatureReport, TokenContexts, _feature_report, top_activations
 from skamort.inspection._neighbours import logit_effects, nearest
 from skamort.inspection._shown import as_shown
 
@@ -174,6 +175,15 @@ def raising(row):
         ({"explanations": ["a"]}, ValueError, "explanations must have an entry for each of the 5"),
         ({"scores": {5: 1.0}}, ValueError, "scores tell of latent 5; the latents are 0 to 4"),
         ({"show_atom": str}, ValueError, "show_atom needs atoms, and FunctionTransformer has no"),
+        ({"explanations": {"a", "b"}}, TypeError, "explanations must be a dict .* got a set"),
+        ({"explanations": "fives"}, TypeError, "explanations must be a dict .* got a str"),
+        ({"scores": iter([1.0] * 5)}, TypeError, "scores must be a dict .* got a list_iterator"),
+        ({"scores": np.array(1.0)}, TypeError, "scores must be a dict .* got a ndarray"),
+        ({"scores": {0: "good"}}, TypeError, "scores must be numbers.* 'good'"),
+        ({"scores": np.ones((5, 2))}, TypeError, "scores must be numbers, one for each latent"),
+        ({"labels": [None, "a"] * 40}, TypeError, "labels .* one type, got NoneType and str"),
+        ({"title": None}, TypeError, "title must be a str, got a NoneType"),
+        ({"settings": ["layer 3"]}, TypeError, "settings must be a dict by name"),
         ({"n_top": 0}, ValueError, "n_top must be >= 1"),
     ],
 )
@@ -187,6 +197,13 @@ def test_bad_atoms_and_rows(tmp_path):
     pca, path = PCA(2).fit(X), tmp_path / "report.html"
     with pytest.raises(ValueError, match=r"unembedding must have shape \(n_tokens, n_features = 5"):
         FeatureReport(pca, X, unembedding=np.ones((5, 9))).save(path)
+    for bad in (np.nan, -np.inf):
+        unembedding = np.ones((9, 5))
+        unembedding[6, 2] = bad
+        with pytest.raises(ValueError, match="unembedding must hold finite numbers, row 6"):
+            FeatureReport(pca, X, unembedding=unembedding, vocabulary=list("a" * 9)).save(path)
+    with pytest.raises(ValueError, match="unembedding must hold numbers, got texts"):
+        FeatureReport(pca, X, unembedding=np.full((9, 5), "a")).save(path)
     with pytest.raises(ValueError, match="vocabulary must hold the 9 tokens of the unembedding"):
         FeatureReport(pca, X, unembedding=np.ones((9, 5))).save(path)
     with pytest.raises(ValueError, match="show has 80 rows, X has 70"):
@@ -208,3 +225,93 @@ def test_bad_atoms_and_rows(tmp_path):
 def test_rows_without_a_token(tokens, error, message):
     with pytest.raises(error, match=message):
         TokenContexts(tokens, Activations(X, *PLACES))
+
+
+@pytest.fixture
+def split(monkeypatch):
+    """Reports whose latents lie beside the page."""
+    monkeypatch.setattr(_feature_report, "_MOST_IN_A_PAGE", 4)
+    monkeypatch.setattr(_feature_report, "_CHUNK", 2)
+
+
+def report_of(text):
+    return FeatureReport(AS_IT_IS, X, show=lambda row: text)
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def read_beside(path):
+    """The files that a page reads."""
+    (beside,) = re.findall(r'"beside":"([^"]*)"', path.read_text(encoding="utf-8"))
+    return {path.parent / f"{beside}{i}.js" for i in range(3)}
+
+
+@pytest.mark.parametrize("n_replaced", range(4))
+def test_an_interrupt_leaves_the_report_that_was_there(split, n_replaced, tmp_path, monkeypatch):
+    path, replace, calls = tmp_path / "report.html", os.replace, []
+    report_of("old").save(path)
+    before = contents(tmp_path)
+
+    def interrupted(*paths):
+        calls.append(paths)
+        if len(calls) > n_replaced:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            report_of("new").save(path)
+    after = contents(tmp_path)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + n_replaced
+    report_of("newer").save(path)
+    assert {path, *read_beside(path)} == {p for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_only_scripts_of_the_report_itself_are_removed(split, tmp_path, monkeypatch):
+    path, others = tmp_path / "report.html", ["0jquery.js", "3.js", "skamort-notes.js"]
+    folder = tmp_path / "report.html_files"
+    folder.mkdir()
+    for name in others:
+        (folder / name).write_text("of another")
+    report_of("old").save(path)
+    report_of("new").save(path)
+    report_of("third").save(path.with_suffix(".htm"))
+    for page, word in ((path, b"new"), (path.with_suffix(".htm"), b"third")):
+        assert all(word in file.read_bytes() for file in read_beside(page) if file.stem[-1] != "2")
+    assert {p.name for p in folder.iterdir()} == {*others, *(f.name for f in read_beside(path))}
+    monkeypatch.setattr(_feature_report, "_MOST_IN_A_PAGE", 5)
+    report_of("new").save(path)
+    assert {p.name for p in folder.iterdir()} == set(others)
+
+
+@pytest.mark.parametrize("most", [4, 5])
+def test_lone_surrogates_are_replaced(split, most, tmp_path, monkeypatch):
+    monkeypatch.setattr(_feature_report, "_MOST_IN_A_PAGE", most)
+    bad = "a\ud834b\udfff"
+    given = {"title": bad, "labels": [bad] * 80, "explanations": [bad] * 5, "settings": {bad: bad}}
+    FeatureReport(AS_IT_IS, X, show=lambda row: bad, **given).save(tmp_path / "report.html")
+    texts = [content.decode() for content in contents(tmp_path).values()]
+    assert "<h1>a\ufffdb\ufffd</h1>" in "".join(texts)
+    assert sum('"text":"a\ufffdb\ufffd"' in text for text in texts) == (2 if most == 4 else 1)
+
+
+def test_a_report_is_a_file(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; add a name"):
+        report_of("a").save(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere' is not there; make it first"):
+        report_of("a").save(tmp_path / "nowhere" / "report.html")
+    (tmp_path / "target.html").write_text("old")
+    link = tmp_path / "link.html"
+    try:
+        link.symlink_to("target.html")
+    except OSError:
+        pytest.skip("no links here")
+    (tmp_path / "target.html").chmod(0o640)
+    report_of("a").save(link)
+    assert link.is_symlink()
+    assert "<h1>Features" in (tmp_path / "target.html").read_text(encoding="utf-8")
+    assert os.name == "nt" or (tmp_path / "target.html").stat().st_mode & 0o777 == 0o640
