@@ -88,13 +88,30 @@ def read_arrays(folder: Path, json_name: str, about: dict[str, Any]) -> dict[str
     CorruptFolder
         If anything is not as it was written.
     """
+    digests = _taken_digests(json_name, about)
+    return {name: _read_file(folder, name, told) for name, told in digests.items()}
+
+
+def written_names(folder: Path, json_name: str) -> set[str]:
+    """Return the names of the files that `write_folder` has put in a folder.
+
+    Raises
+    ------
+    CorruptFolder
+        If the JSON file is none that it has written.
+    """
+    return {json_name, *_taken_digests(json_name, read_json(folder / json_name))}
+
+
+def _taken_digests(json_name, about):
+    """Take the digests of files out of what `read_json` found, once its own fits."""
     digests = about.pop(_DIGESTS, None)
     if not isinstance(digests, dict):
         raise CorruptFolder(f"{json_name} has no digests")
     own = digests.pop(json_name, None)
     if own != _digest({**about, _DIGESTS: digests}):
         raise CorruptFolder(f"{json_name} was changed")
-    return {name: _read_file(folder, name, told) for name, told in digests.items()}
+    return digests
 
 
 def _read_file(folder, name, told):

@@ -187,9 +187,12 @@ class _StrictPacker(_Packer):
 
     def _refusal(self, value, name):
         what = type(value).__name__
+        if isinstance(value, np.ndarray):
+            what += f" of {value.dtype}"
         return TypeError(
-            f"{self.owner}: {name} is a {what}; files hold numbers, texts, arrays, lists, dicts of "
-            "these by texts, and objects of skamort, scikit-learn and torch.nn. " + self.advice
+            f"{self.owner}: {name or 'the object itself'} is a {what}; files hold numbers, texts, "
+            "arrays, lists, dicts of these by texts, and objects of skamort, scikit-learn and "
+            "torch.nn. " + self.advice
         )
 
 

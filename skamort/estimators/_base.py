@@ -200,16 +200,18 @@ class BaseSparseCoder(
         Parameters
         ----------
         path : str or path
-            The directory, which is made; one that holds a saved estimator is replaced when the new
-            one is whole.
+            The directory, which is made; one that holds a saved estimator and nothing else is
+            replaced when the new one is whole.
 
         Raises
         ------
         FileExistsError
-            If there is something else in its place.
+            If there is something else in its place, or beside the estimator in it.
         TypeError
             If a parameter or an attribute is what such files do not hold: a function, or an object
             of another package than skamort and scikit-learn.
+        ValueError
+            If the path has no name of its own, such as ".".
         """
         save(self, path)
 

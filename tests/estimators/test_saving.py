@@ -230,11 +230,15 @@ class Mine(SAEEncoder):
     ("estimator", "told"),
     [
         (SAEEncoder(feature_weights=score), r"SAEEncoder\.save: .*feature_weights is a function;"),
-        (Mine(), r"Mine\.save: .* is a Mine; files hold numbers"),
+        (Mine(), r"Mine\.save: the object itself is a Mine; files hold numbers"),
         (SAEEncoder(dictionary=[[1 + 2j]]), "dictionary.0.0 is a complex; "),
         (ITOCoder(estimator=Mine(12)), "estimator is a Mine; "),
         (SAEEncoder(alpha={1: 2}), "alpha is a dict; files hold .*dicts of these by texts"),
-        (SAEEncoder(dict_init=np.array(["a", 3], dtype=object)), "dict_init is a ndarray"),
+        (
+            SAEEncoder(dict_init=np.array(["a", 3], dtype=object)),
+            "dict_init is a ndarray of object;",
+        ),
+        (SAEEncoder(dictionary=np.eye(2, dtype=">f8")), "dictionary is a ndarray of >f8;"),
     ],
 )
 def test_what_files_do_not_hold_is_refused_before_anything_is_written(estimator, told, tmp_path):
@@ -251,13 +255,120 @@ def test_only_a_saved_estimator_is_replaced(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("precious")
     for place in ("other", "other/mine.txt"):
-        with pytest.raises(FileExistsError, match="is there and holds no saved estimator"):
+        with pytest.raises(FileExistsError, match="is there and holds no saved estimator alone"):
             first.save(tmp_path / place)
     (tmp_path / "link").symlink_to(tmp_path / "new" / "saved")
     with pytest.raises(FileExistsError, match="delete it"):
         first.save(tmp_path / "link")
     assert (tmp_path / "other" / "mine.txt").read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "new", "other"]
+
+
+def note(folder):
+    (folder / "README.md").write_text("precious")
+
+
+def history(folder):
+    (folder / ".git").mkdir()
+
+
+def child(folder):
+    SAEEncoder(6).save(folder / "child")
+
+
+def only_its_name(folder):
+    (folder / "estimator.json").write_text('{"mine": 1}')
+
+
+def a_directory_of_its_name(folder):
+    (folder / "estimator.json").unlink()
+    (folder / "estimator.json").mkdir()
+    (folder / "estimator.json" / "mine.txt").write_text("precious")
+
+
+def a_directory_of_arrays(folder):
+    (folder / "arrays.safetensors").unlink()
+    (folder / "arrays.safetensors").mkdir()
+    (folder / "arrays.safetensors" / "mine.txt").write_text("precious")
+
+
+@pytest.mark.parametrize(
+    ("put", "told"),
+    [
+        (note, "holds README.md too"),
+        (history, r"holds \.git too"),
+        (child, "holds child too"),
+        (
+            only_its_name,
+            r"arrays\.safetensors, estimator\.json, and estimator\.json has no digests",
+        ),
+        (a_directory_of_its_name, r"estimator\.json is no plain file"),
+        (a_directory_of_arrays, r"holds arrays\.safetensors too"),
+    ],
+)
+def test_a_saved_estimator_with_something_else_beside_it_stays(put, told, tmp_path):
+    SAEEncoder(4).save(tmp_path / "saved")
+    put(tmp_path / "saved")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(FileExistsError, match=told):
+        SAEEncoder(5).save(tmp_path / "saved")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_saved_estimator_that_lost_its_arrays_is_replaced(tmp_path):
+    SAEEncoder(4).save(tmp_path / "saved")
+    (tmp_path / "saved" / "arrays.safetensors").write_bytes(b"")
+    SAEEncoder(5).save(tmp_path / "saved")
+    assert skamort.load(tmp_path / "saved").n_components == 5
+
+
+@pytest.mark.parametrize("place", ["", ".", "..", "saved/.."])
+def test_a_place_without_a_name_is_refused(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"has no name of its own.*'\./sae'"):
+        SAEEncoder(4).save(place)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("moved", ["saved", "new"])
+def test_an_interruption_leaves_the_old_or_the_new(moved, is_done, tmp_path, monkeypatch):
+    from skamort.estimators import _saving
+
+    def replace(source, target):
+        if is_done or Path(source).name != moved:
+            move(source, target)
+        if Path(source).name == moved:
+            raise KeyboardInterrupt
+
+    move = _saving.os.replace
+    SAEEncoder(4).save(tmp_path / "saved")
+    monkeypatch.setattr(_saving.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        SAEEncoder(5).save(tmp_path / "saved")
+    is_new = moved == "new" and is_done
+    assert skamort.load(tmp_path / "saved").n_components == (5 if is_new else 4)
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_what_cannot_be_put_back_is_kept(tmp_path, monkeypatch):
+    """Somebody else takes the place between the two moves."""
+    from skamort.estimators import _saving
+
+    def replace(source, target):
+        move(source, target)
+        if Path(source).name == "saved":
+            source.mkdir()
+            note(source)
+
+    move = _saving.os.replace
+    SAEEncoder(4).save(tmp_path / "saved")
+    monkeypatch.setattr(_saving.os, "replace", replace)
+    with pytest.raises(OSError, match=r"old' -> "):
+        SAEEncoder(5).save(tmp_path / "saved")
+    (kept,) = tmp_path.glob(".saved-*/old")
+    assert skamort.load(kept).n_components == 4
+    assert (tmp_path / "saved" / "README.md").read_text() == "precious"
 
 
 def test_a_disk_that_is_full_leaves_what_was_there(tmp_path, monkeypatch):
