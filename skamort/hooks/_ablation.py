@@ -22,6 +22,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from .._validation import check_integer
 from ._layer import call, evaluated, inputs_of, read_layer, replaced
 from ._loss_recovered import logits_of
 from ._positions import kept_positions
@@ -140,6 +141,8 @@ def ablation_effect(
     >>> bool(1 / 20 <= effects.mean_density <= 1)
     True
     """
+    check_integer(n_effects, "n_effects", 1)
+    check_integer(n_positions, "n_positions", 1)
     with evaluated(model), torch.no_grad():
         values = read_layer(model, layer, batch)
         drawn = _drawn(estimator, values, batch, n_positions, skip, n_effects, random_state)

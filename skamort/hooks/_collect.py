@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -13,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from ._activations import Activations
-from ._layer import evaluated, find_layer, read_layer
+from ._layer import check_batches, evaluated, find_layer, read_layer
 from ._positions import Mask, kept_positions
-from ._store import FolderStore, MemoryStore, open_folder
+from ._store import DTYPES, FolderStore, MemoryStore, open_folder
 
-_DTYPES = ("float16", "float32", "float64")
 _SECONDS_BETWEEN_REPORTS = 5.0
 
 
@@ -49,8 +49,9 @@ def collect_activations(
         the model's device. An ``attention_mask`` among keywords leaves out padding.
     path : path-like, default=None
         A folder to write the rows to, batch by batch. After an interruption the same call goes on
-        where it stopped: batches that were stored are not computed again. By default rows are in
-        memory.
+        where it stopped: batches that were stored are not computed again. Other batches, another
+        layer or weights that have changed are refused; another `mask` is not noticed. By default
+        rows are in memory.
     dtype : {"float16", "float32", "float64"}, default="float16"
         What rows are stored in.
     mask : callable, default=None
@@ -94,9 +95,11 @@ def collect_activations(
     array([1, 2, 1, 2])
     """
     find_layer(model, layer)
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}, got {dtype!r}.")
-    store = _store(path, {"layer": layer, "dtype": dtype, "skip": skip})
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    check_batches(batches)
+    origin = {"model": _digest_of(model), "layer": layer, "dtype": dtype, "skip": skip}
+    store = MemoryStore() if path is None else FolderStore(Path(path), origin)
     start = reported = monotonic()
     with evaluated(model), torch.no_grad():
         for number, batch in enumerate(batches):
@@ -145,8 +148,13 @@ def open_activations(path: str | PathLike[str]) -> Activations:
     return open_folder(Path(path))
 
 
-def _store(path: str | PathLike[str] | None, origin: dict[str, Any]) -> MemoryStore | FolderStore:
-    return MemoryStore() if path is None else FolderStore(Path(path), origin)
+def _digest_of(model: nn.Module) -> str:
+    """Return what tells a model from another: its parameters' names, shapes and sums."""
+    told = [
+        (name, tuple(value.shape), float(value.detach().sum(dtype=torch.float64)))
+        for name, value in model.named_parameters()
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 
 def _kept_rows(

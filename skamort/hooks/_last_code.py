@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from .._validation import check_integer
 from ._layer import evaluated, find_layer, read_layer
 from ._splice import encode
 
@@ -69,6 +70,8 @@ def last_code(
     True
     """
     find_layer(model, layer)
+    check_integer(latent, "latent", 0)
+    check_integer(batch_size, "batch_size", 1)
 
     def activate(texts: Sequence[Sequence[int]]) -> np.ndarray:
         parts = [

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,11 @@ from torch import Tensor, nn
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """Return the submodule of this name; one that does not exist raises ValueError."""
     layers = dict(model.named_modules())
+    if not isinstance(name, str):
+        raise TypeError(
+            f"layer must be the name of a submodule, such as {list(layers)[-1]!r}, got a "
+            f"{type(name).__name__}."
+        )
     if name in layers:
         return layers[name]
     near = get_close_matches(name, layers, n=5, cutoff=0.3) or [n for n in layers if n][:5]
@@ -68,6 +74,15 @@ def evaluated(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+def check_batches(batches: Any) -> None:
+    """Raise TypeError for one batch in place of several."""
+    if isinstance(batches, (Tensor, np.ndarray, str)) or hasattr(batches, "items"):
+        raise TypeError(
+            f"batches must be several, such as a list or a DataLoader, got one "
+            f"{type(batches).__name__}; put it into a list."
+        )
 
 
 def call(model: nn.Module, batch: Any) -> Any:

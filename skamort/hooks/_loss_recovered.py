@@ -11,6 +11,7 @@ ratio, the variance of r is n / (n - 1) sum_i (a_i - s_i - r (a_i - c_i))^2 / (s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -22,7 +23,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ._layer import call, evaluated, inputs_of, read_layer
+from ._layer import call, check_batches, evaluated, inputs_of, read_layer
 from ._positions import Mask, kept_positions
 from ._splice import Rewrite, Transformer, reconstruct, replaced_rows
 
@@ -69,7 +70,7 @@ class LossRecovered:
     mean_ablated, zero_ablated : Interval
         With the mean activation, or zero, at every position instead.
     recovered : Interval
-        The share of what mean ablation loses that reconstructions keep.
+        The share of what mean ablation loses that reconstructions keep; NaN where it loses nothing.
     recovered_from_zero : Interval
         The same against zero ablation; easier, so nearer to 1.
     kl : Interval or None
@@ -174,6 +175,7 @@ def loss_recovered(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+    check_batches(batches)
     batches = list(batches)
 
     def kept(batch: Any, shape: torch.Size) -> Tensor:
@@ -252,8 +254,8 @@ def _losses(
     return torch.stack([each.double().cpu() for each in sums], 1)
 
 
-def _by_text(losses: Tensor, batch: Any) -> Tensor:
-    n_texts = len(inputs_of(batch))
+def _by_text(losses: Any, batch: Any) -> Tensor:
+    losses, n_texts = torch.as_tensor(losses), len(inputs_of(batch))
     if losses.ndim == 0 or len(losses) != n_texts or losses.isinf().any():
         raise ValueError(
             f"`loss` must return finite losses, or NaN, in a row for each of {n_texts} texts, got "
@@ -286,11 +288,26 @@ def _summary(sums: np.ndarray, z: float) -> LossRecovered:
         spliced=per_prediction(spliced),
         mean_ablated=per_prediction(ablated),
         zero_ablated=per_prediction(zeroed),
-        recovered=_ratio(ablated - spliced, ablated - clean, z),
-        recovered_from_zero=_ratio(zeroed - spliced, zeroed - clean, z),
+        recovered=_recovered(clean, spliced, ablated, "mean", z),
+        recovered_from_zero=_recovered(clean, spliced, zeroed, "zero", z),
         kl=None if np.isnan(divergence).any() else per_prediction(divergence),
         n_losses=int(count.sum()),
     )
+
+
+def _recovered(
+    clean: np.ndarray, spliced: np.ndarray, ablated: np.ndarray, by: str, z: float
+) -> Interval:
+    """Return the share of what an ablation loses that is kept; NaN where it loses nothing."""
+    if ablated.sum() <= clean.sum():
+        warnings.warn(
+            f"loss_recovered: the model does not lose by {by} ablation of this layer, so there is "
+            "nothing to recover: NaN.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return Interval(np.nan, np.nan, np.nan)
+    return _ratio(ablated - spliced, ablated - clean, z)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray, z: float) -> Interval:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._layer import replaced
+from ._layer import find_layer, replaced
 from ._positions import kept_positions
 
 Rewrite = Callable[[Tensor], Tensor]
@@ -40,7 +40,9 @@ def splice(
     estimator : object with ``transform`` and ``inverse_transform``
         Any fitted estimator of skamort or scikit-learn, such as ``PCA``.
     skip : int, default=1
-        First positions of each text that stay as they are.
+        First positions of each text that stay as they are. A model that is called with one new
+        token at a time, as in generation with a cache, takes each for a first position: set 0
+        there.
 
     Returns
     -------
@@ -78,20 +80,21 @@ def splice(
     )
 
 
-@contextmanager
 def replaced_rows(
     model: nn.Module, layer: str, new: Rewrite, kept: Callable[[torch.Size], Tensor]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Within, `new` of the rows at the positions that `kept` tells stands in their place."""
+    find_layer(model, layer)
 
     def change(values: Tensor) -> Tensor:
         positions = kept(values.shape[:-1]).to(values.device)
+        if not positions.any():
+            return values
         changed = values.clone()
         changed[positions] = new(values[positions]).to(values)
         return changed
 
-    with replaced(model, layer, change):
-        yield
+    return replaced(model, layer, change)
 
 
 def reconstruct(estimator: Transformer, rows: Tensor) -> Tensor:

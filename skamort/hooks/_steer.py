@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from math import inf
+from numbers import Integral
 from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._validation import check_real
 from ._positions import kept_positions
 from ._splice import replaced_rows
 
@@ -31,7 +36,9 @@ def steer(
         How much of it, in units of codes: atoms have unit norm. Something like the largest code of
         this latent shows; negative values suppress.
     skip : int, default=1
-        First positions of each text that stay as they are.
+        First positions of each text that stay as they are. A model that is called with one new
+        token at a time, as in generation with a cache, takes each for a first position: set 0
+        there.
 
     Returns
     -------
@@ -56,18 +63,31 @@ def steer(
     >>> bool(torch.allclose(moved, 2 * torch.tensor(pca.components_[1])))
     True
     """
-    atom = atom_of(estimator, latent)
+    atom, strength = atom_of(estimator, latent), check_real(strength, "strength", -inf)
     return replaced_rows(
         model,
         layer,
-        lambda rows: rows + strength * atom.to(rows),
+        lambda rows: rows + strength * _fitting(atom, rows, layer),
         lambda shape: kept_positions(shape, None, None, skip),
     )
 
 
+def _fitting(atom: Tensor, rows: Tensor, layer: str) -> Tensor:
+    """Return an atom as rows are; one of another width raises ValueError."""
+    if len(atom) != rows.shape[1]:
+        raise ValueError(
+            f"atoms have {len(atom)} features, but layer {layer!r} returns {rows.shape[1]}."
+        )
+    return atom.to(rows)
+
+
 def atom_of(estimator: Any, latent: int) -> Tensor:
     """Return an atom (n_features,)."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
     components = estimator.components_
+    if isinstance(latent, bool) or not isinstance(latent, Integral):
+        raise TypeError(f"latent must be an integer, got {latent!r}.")
     if not 0 <= latent < len(components):
         raise ValueError(f"latent must be from 0 to {len(components) - 1}, got {latent!r}.")
     return torch.as_tensor(components[latent])

@@ -19,6 +19,7 @@ from torch import Tensor
 from ._activations import Activations
 
 _VERSION = 1
+DTYPES = ("float16", "float32", "float64")
 _PLACE = np.dtype(np.int64)
 
 
@@ -60,9 +61,15 @@ class FolderStore:
     def __init__(self, path: Path, origin: dict[str, Any]):
         path.mkdir(parents=True, exist_ok=True)
         self.path, self._n_seen, self._digest = path, 0, ""
-        self.state = read_state(path) if (path / "state.json").exists() else _new_state(origin)
+        if not (path / "state.json").exists():
+            _begin(path, origin)
+        self.state = read_state(path)
         stored = self.state["origin"]
-        changed = [f"{key} {stored.get(key)!r}, now {origin[key]!r}" for key in origin]
+        changed = [
+            f"{key} {stored.get(key)!r}, now {value!r}"
+            for key, value in origin.items()
+            if stored.get(key) != value
+        ]
         if stored != origin:
             raise ValueError(
                 f"{path} holds activations of another origin: {'; '.join(changed)}. Choose another "
@@ -85,11 +92,14 @@ class FolderStore:
         self._digest = _digest(self._digest, batch)
         self._n_seen += 1
         if self._n_seen == self.state["n_batches"] and self._digest != self.state["digest"]:
-            raise ValueError(
-                f"the first {self._n_seen} batches are not those that {self.path} was begun with; "
-                "give the same in the same order, or choose another path."
-            )
+            raise self._other_batches()
         return self._n_seen <= self.state["n_batches"]
+
+    def _other_batches(self) -> ValueError:
+        return ValueError(
+            f"the first {self.state['n_batches']} batches are not those that {self.path} was begun "
+            "with; give the same in the same order, or choose another path."
+        )
 
     def append(self, rows: np.ndarray, places: np.ndarray, n_texts: int) -> None:
         """Add the rows of a batch, with their places."""
@@ -105,7 +115,9 @@ class FolderStore:
         _write_state(self.path, self.state)
 
     def finish(self) -> Activations:
-        """Return all that was added."""
+        """Return all that was added; ValueError if not all was asked for."""
+        if self._n_seen < self.state["n_batches"]:
+            raise self._other_batches()
         return open_folder(self.path)
 
 
@@ -147,6 +159,17 @@ def _mapped(path: Path, dtype: np.dtype, shape: tuple[int, int]) -> np.ndarray:
     return np.memmap(path, dtype, mode="r", shape=shape)
 
 
+def _begin(path: Path, origin: dict[str, Any]) -> None:
+    """Begin in a folder that holds nothing of our names."""
+    taken = [name for name in ("rows.bin", "places.bin") if (path / name).exists()]
+    if taken:
+        raise ValueError(
+            f"{path} holds {' and '.join(taken)} that collect_activations did not write; choose "
+            "another path."
+        )
+    _write_state(path, _new_state(origin))
+
+
 def _new_state(origin: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": _VERSION,
@@ -163,14 +186,27 @@ def read_state(path: Path) -> dict[str, Any]:
     """Return what a folder says of itself."""
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        known = state["version"] == _VERSION
+        version = state["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold activations of collect_activations.") from error
-    if not known:
+    if version != _VERSION:
         raise ValueError(
-            f"{path} was written in version {state['version']} of the format, this is {_VERSION}."
+            f"{path} was written in version {version} of the format, this is {_VERSION}."
         )
+    if not _is_whole(state):
+        raise ValueError(f"{path} has a state.json that is damaged; collect anew.")
     return state
+
+
+def _is_whole(state: dict[str, Any]) -> bool:
+    counts = [state.get(f"n_{name}") for name in ("rows", "features", "texts", "batches")]
+    origin = state.get("origin")
+    return (
+        all(type(count) is int and 0 <= count < 1 << 62 for count in counts)
+        and isinstance(state.get("digest"), str)
+        and isinstance(origin, dict)
+        and origin.get("dtype") in DTYPES
+    )
 
 
 def _write_state(path: Path, state: dict[str, Any]) -> None:

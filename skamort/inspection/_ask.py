@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections.abc import Callable, MutableMapping
@@ -12,9 +11,13 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
+from .._validation import check_real
+
 Explainer = Callable[[str], str]
-_EXPLANATION = re.compile(r"^\W*EXPLANATION\W*:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
-_LIST = re.compile(r"\[[^\[\]]*\]")
+_EXPLANATION = re.compile(r"[\[*# ]{0,9}EXPLANATION[\]* ]{0,9}:(.*)", re.IGNORECASE)
+_LIST = re.compile(r"\[[\s\d,]*\]")
+_LONGEST_NUMBER = 4
+_LONGEST_ANSWER = 1 << 20  # characters that are read
 
 
 class FolderCache(MutableMapping[str, str]):
@@ -40,17 +43,18 @@ class FolderCache(MutableMapping[str, str]):
         self.path.mkdir(parents=True, exist_ok=True)
 
     def _file(self, prompt: str) -> Path:
-        return self.path / f"{hashlib.sha256(prompt.encode()).hexdigest()}.txt"
+        digest = hashlib.sha256(prompt.encode(errors="surrogatepass")).hexdigest()
+        return self.path / f"{digest}.txt"
 
     def __getitem__(self, prompt: str) -> str:
         try:
             return self._file(prompt).read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, UnicodeDecodeError):
             raise KeyError(prompt) from None
 
     def __setitem__(self, prompt: str, answer: str) -> None:
         new = self._file(prompt).with_suffix(".new")
-        new.write_text(answer, encoding="utf-8")
+        new.write_text(answer, encoding="utf-8", errors="replace")
         new.replace(self._file(prompt))
 
     def __delitem__(self, prompt: str) -> None:
@@ -79,13 +83,20 @@ class Asker:
     def __init__(
         self, explainer: Explainer, cache: MutableMapping[str, str] | None, timeout: float | None
     ):
-        self._explainer, self._timeout = explainer, timeout
+        if not callable(explainer):
+            raise TypeError(
+                f"what explains must be callable, from a prompt to an answer, got {explainer!r}."
+            )
+        self._explainer = explainer
+        self._timeout = None if timeout is None else check_real(timeout, "timeout")
         self._cache: MutableMapping[str, str] = {} if cache is None else cache
 
     def ask(self, prompt: str, read: Callable[[str], Any]) -> Any:
         """Return what `read` makes of the answer; None where there is none that it can read."""
-        if prompt in self._cache:
-            return read(self._cache[prompt])
+        stored = self._cache.get(prompt)
+        found = read(stored) if isinstance(stored, str) else None
+        if found is not None:
+            return found
         try:
             answer = self._answer(prompt)
         except Exception:  # whatever a service does wrong, the other questions are still asked
@@ -112,17 +123,17 @@ class Asker:
 
 def read_explanation(answer: str) -> str | None:
     """Return what stands in the last line of the form ``[EXPLANATION]: ...``."""
-    found = _EXPLANATION.findall(answer)
-    return found[-1] if found else None
+    lines = map(_EXPLANATION.fullmatch, answer[-_LONGEST_ANSWER:].splitlines())
+    found = [line[1].strip(" *") for line in lines if line]
+    return (found[-1] or None) if found else None
 
 
 def read_numbers(answer: str, n: int, most: int) -> list[int] | None:
     """Return the last list in an answer, if it holds n whole numbers from 0 to `most`."""
-    lists = _LIST.findall(answer)
-    try:
-        numbers = ast.literal_eval(lists[-1]) if lists else None
-    except (ValueError, SyntaxError):
+    last = answer[-_LONGEST_ANSWER:].rpartition("[")[2]
+    found = _LIST.match("[" + last)
+    entries = found[0].strip("[]").rstrip(", \n").split(",") if found else []
+    if len(entries) != n or not all(each.strip().isdecimal() for each in entries):
         return None
-    if numbers is None or len(numbers) != n:
-        return None
-    return numbers if all(type(each) is int and 0 <= each <= most for each in numbers) else None
+    numbers = [int(each) for each in entries if len(each.strip()) <= _LONGEST_NUMBER]
+    return numbers if len(numbers) == n and max(numbers, default=0) <= most else None

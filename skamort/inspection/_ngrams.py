@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._validation import check_integer
+
 Tokens = Sequence[int]
 Activate = Callable[[list[list[int]]], np.ndarray]
 Pattern = tuple[int | None, ...]
@@ -69,7 +71,8 @@ class NGramExplanation:
         codes : ndarray of shape (n_positions,)
             The mean code of the longest pattern that ends there, 0 where none does.
         """
-        return np.array([self._at(tokens, end) for end in range(len(tokens))], dtype=float)
+        numbers = _numbers(tokens)
+        return np.array([self._at(numbers, end) for end in range(len(numbers))], dtype=float)
 
     def score(self, texts: Sequence[Tokens], codes: Sequence[np.ndarray]) -> dict[str, float]:
         """Compare what is predicted to be active with what is.
@@ -166,7 +169,10 @@ def explain_by_ngrams(
     >>> explain_by_ngrams([[1, 7, 5, 9], [7, 7, 2, 9]], fires, padding=0).patterns
     {(7, None, 9): [1.0, 1.0]}
     """
-    ends = [list(context)[-max_length:] for context in contexts]
+    check_integer(max_length, "max_length", 1)
+    if not 0 < keep <= 1:
+        raise ValueError(f"explain_by_ngrams: keep must be above 0 and at most 1, got {keep!r}.")
+    ends = [_numbers(context)[-max_length:] for context in contexts]
     if not ends or not all(ends):
         raise ValueError("explain_by_ngrams: contexts must be lists of one token at least.")
     patterns: dict[Pattern, list[float]] = {}
@@ -180,6 +186,11 @@ def explain_by_ngrams(
             "that end where it is strong."
         )
     return NGramExplanation(patterns)
+
+
+def _numbers(tokens: Tokens) -> list[int]:
+    """Return token numbers as Python's, which are equal where they are the same."""
+    return [int(token) for token in tokens]
 
 
 def _pattern(context: list[int], activate: Activate, least: float, padding: int) -> Pattern:

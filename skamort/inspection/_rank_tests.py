@@ -24,7 +24,8 @@ def dunn_test(scores: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     scores : dict of str to array-like of shape (n_scores,)
-        Scores by group, such as the F1 of the latents of each encoder. NaN are left out.
+        Scores by group, such as the F1 of the latents of each encoder. NaN and infinity are left
+        out.
 
     Returns
     -------
@@ -63,13 +64,16 @@ def dunn_test(scores: Mapping[str, Any]) -> Any:
     for one, other in pairs:
         z = _dunn(ranked[one], ranked[other], _variance(every))
         p = min(1.0, 2 * norm.sf(abs(z)) * len(pairs))
-        rows[f"{one} - {other}"] = {"z": z, "p": p, "H": statistic, "p_kruskal": p_kruskal}
+        name = f"{one} - {other}"
+        if name in rows:
+            raise ValueError(f"dunn_test: two pairs of groups would be named {name!r}; rename one.")
+        rows[name] = {"z": z, "p": p, "H": statistic, "p_kruskal": p_kruskal}
     return make_table(rows)
 
 
 def _known(values: Any) -> np.ndarray:
     values = np.asarray(values, dtype=float).ravel()
-    return values[~np.isnan(values)]
+    return values[np.isfinite(values)]
 
 
 def _variance(every: np.ndarray) -> float:

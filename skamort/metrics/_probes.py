@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from .._matrices import check_dense_or_csr, check_same_length
+from .._matrices import as_dense, check_dense_or_csr, check_same_length
+from .._validation import check_real
 
 _STEPS = 25
 
@@ -60,6 +61,7 @@ def class_difference(codes: Any, y: Any) -> np.ndarray:
     True
     """
     codes, is_one = _checked(codes, y)
+    codes = _scaled(codes)
     n = codes.shape[0]
     total, squares = _sums(codes), _sums(codes.power(2) if sparse.issparse(codes) else codes**2)
     inside = _sums(codes[is_one])
@@ -107,13 +109,21 @@ def probe_loss(codes: Any, y: Any, *, penalty: float = 1e-4) -> np.ndarray:
     >>> probe_loss([[0.0, 1.0], [0.0, 2.0], [1.0, 1.0], [1.0, 2.0]], [0, 0, 1, 1]).round(2)
     array([0.  , 0.69])
     """
+    check_real(penalty, "penalty")
     codes, is_one = _checked(codes, y)
-    z = _standardized(codes.toarray() if sparse.issparse(codes) else codes)
+    z = _standardized(as_dense(_scaled(codes)))
     share, target = is_one.mean(), is_one[:, np.newaxis].astype(float)
     w, b = np.zeros(z.shape[1]), np.full(z.shape[1], np.log(share / (1 - share)))
     for _ in range(_STEPS):
         w, b = _newton_step(z, target, w, b, penalty)
     return _cross_entropy(z * w + b, target)
+
+
+def _scaled(codes: Any) -> Any:
+    """Return codes in float64, the largest about 1, so that squares neither vanish nor overflow."""
+    codes = codes.astype(np.float64)
+    largest = abs(codes).max()
+    return codes / largest if largest > 0 else codes
 
 
 def _standardized(codes: np.ndarray) -> np.ndarray:

@@ -74,3 +74,9 @@ def test_batches_of_keywords(model, texts):
 def test_too_short_texts(reader):
     with pytest.raises(ValueError, match="no latent is active at a position with 7 more after it"):
         effects_of(reader, torch.tensor([[0, 1, 2]]))
+
+
+@pytest.mark.parametrize("setting", ["n_effects", "n_positions"])
+def test_no_effects(reader, setting):
+    with pytest.raises(ValueError, match=f"{setting} must be >= 1, got 0"):
+        effects_of(reader, torch.tensor([[0, 1, 2]]), **{setting: 0})

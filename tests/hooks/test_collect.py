@@ -108,6 +108,21 @@ def test_other_origins_and_other_batches_are_refused(model, texts, tmp_path):
         collect_activations(model, "blocks.0", make_texts(seed=1), tmp_path)
     with pytest.raises(ValueError, match="the first 3 batches are not those"):
         collect_activations(model, "blocks.0", texts[::-1], tmp_path)
+    for fewer in (texts[:2], make_texts(n_batches=2, seed=1), []):
+        with pytest.raises(ValueError, match="the first 3 batches are not those"):
+            collect_activations(model, "blocks.0", fewer, tmp_path)
+    with torch.no_grad():
+        model.embed.weight += 1
+    with pytest.raises(ValueError, match="another origin: model"):
+        collect_activations(model, "blocks.0", texts, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rows.bin", "places.bin"])
+def test_files_of_others_stay(model, texts, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ValueError, match=f"holds {name} that collect_activations did not write"):
+        collect_activations(model, "embed", texts, tmp_path)
+    assert (tmp_path / name).read_bytes() == b"mine"
 
 
 def test_damaged_folders_are_refused(model, texts, tmp_path):
@@ -121,6 +136,10 @@ def test_damaged_folders_are_refused(model, texts, tmp_path):
     with pytest.raises(ValueError, match="shorter than"):
         collect_activations(model, "blocks.0", texts, tmp_path)
     state = json.loads((tmp_path / "state.json").read_text())
+    for damage in ({"n_rows": -1}, {"n_texts": "3"}, {"origin": {"dtype": "O"}}, {"digest": None}):
+        (tmp_path / "state.json").write_text(json.dumps(state | damage))
+        with pytest.raises(ValueError, match="damaged"):
+            open_activations(tmp_path)
     (tmp_path / "state.json").write_text(json.dumps(state | {"version": 99}))
     with pytest.raises(ValueError, match="version 99"):
         open_activations(tmp_path)

@@ -25,3 +25,10 @@ def test_texts_of_any_length(model, texts, batch_size):
 def test_a_missing_layer_is_told_at_once(model):
     with pytest.raises(ValueError, match="no layer"):
         last_code(model, "none", PCA(), 0, padding=0)
+
+
+def test_bad_requests(model):
+    with pytest.raises(ValueError, match="latent must be >= 0"):
+        last_code(model, "embed", PCA(), -1, padding=0)
+    with pytest.raises(ValueError, match="batch_size must be >= 1"):
+        last_code(model, "embed", PCA(), 0, padding=0, batch_size=0)

@@ -53,6 +53,7 @@ def test_a_layer_must_return_rows(use, model, texts):
         use(model, "embed", texts)
 
 
+@pytest.mark.filterwarnings("ignore:loss_recovered")
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_as_it_was(use, model, texts, training):
     model.train(training)
@@ -90,3 +91,21 @@ def test_a_layer_that_is_not_called(texts):
     model.forward = lambda x: model["used"](x)
     with pytest.raises(ValueError, match="did not call its layer 'idle'"):
         collect_activations(model, "idle", texts)
+
+
+def test_a_module_in_place_of_its_name(use, model, texts):
+    with pytest.raises(TypeError, match=r"layer must be the name of a submodule, .* got a Block"):
+        use(model, model.blocks[0], texts)
+
+
+@pytest.mark.parametrize("one", [torch.ones(2, 3), {"input_ids": torch.ones(2, 3)}])
+def test_one_batch_in_place_of_several(model, one):
+    for call in (collect_activations, lambda *a: loss_recovered(a[0], a[1], Same(), a[2])):
+        with pytest.raises(TypeError, match=r"batches must be several, .* got one"):
+            call(model, "embed", one)
+
+
+def test_a_layer_is_looked_for_at_once(model):
+    for context in (splice, lambda *a: steer(*a, 0, 1.0)):
+        with pytest.raises(ValueError, match="no layer 'none'"):
+            context(model, "none", Same())

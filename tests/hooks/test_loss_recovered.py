@@ -25,6 +25,20 @@ class Constant:
 
 
 @pytest.fixture
+def texts(model, texts):
+    """Texts that the model itself would write, so that it loses by what is done to it."""
+    with torch.no_grad():
+        model.unembed.weight *= 5
+        model.eval()
+        written = []
+        for ids in texts:
+            for position in range(1, ids.shape[1]):
+                ids[:, position] = model(ids)[:, position - 1].argmax(1)
+            written.append(ids)
+    return written
+
+
+@pytest.fixture
 def rows(model, texts):
     return collect_activations(model, "blocks.0", texts, dtype="float32").rows
 
@@ -148,3 +162,13 @@ def test_bad_requests(model, texts, rows):
         loss_recovered(model, "blocks.0", pca, texts, skip=7)
     with pytest.raises(TypeError, match=r"output must be logits .* got Tensor; give `loss`"):
         loss_recovered(torch.nn.Identity(), "", Constant(np.zeros(3)), [torch.ones(4, 3)])
+
+
+def test_a_layer_that_does_nothing_for_the_loss(rows):
+    X = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="does not lose by (mean|zero) ablation"):
+        losses = loss_recovered(
+            torch.nn.Identity(), "", Constant(np.ones(3)), [X], lambda _y, x: np.ones(len(x))
+        )
+    assert np.isnan(losses.recovered).all()
+    assert losses.spliced.mean == 1

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 
 from skamort import TopKSAE
 from skamort.hooks import collect_activations, splice, steer
@@ -68,3 +69,34 @@ def test_a_latent_that_is_not_there(model, texts, latent):
     pca = PCA().fit(collect_activations(model, "embed", texts, dtype="float32").rows)
     with pytest.raises(ValueError, match=f"latent must be from 0 to 7, got {latent}"):
         steer(model, "embed", pca, latent, 1.0)
+
+
+def test_texts_of_one_position_have_nothing_to_replace(model):
+    model.eval()
+    one = torch.tensor([[3], [5]])
+    pca = PCA().fit(np.eye(8))
+    before = model(one)
+    with splice(model, "embed", pca):
+        assert torch.equal(model(one), before)
+
+
+@pytest.mark.parametrize(
+    ("latent", "strength", "error"),
+    [("0", 1.0, TypeError), (1.5, 1.0, TypeError), (True, 1.0, TypeError), (0, np.nan, TypeError)],
+)
+def test_what_is_no_latent_and_no_strength(model, latent, strength, error):
+    with pytest.raises(error, match=r"latent must be|strength must be"):
+        steer(model, "embed", PCA().fit(np.eye(8)), latent, strength)
+
+
+def test_atoms_of_another_width(model, texts):
+    with (
+        steer(model, "embed", PCA().fit(np.eye(5)), 0, 1.0),
+        pytest.raises(ValueError, match="atoms have 5 features, but layer 'embed' returns 8"),
+    ):
+        model(texts[0])
+
+
+def test_an_estimator_that_is_not_fitted(model):
+    with pytest.raises(NotFittedError):
+        steer(model, "embed", TopKSAE(4), 0, 1.0)

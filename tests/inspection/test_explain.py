@@ -237,6 +237,8 @@ def test_what_was_answered_is_not_asked_again(examples, tmp_path):
         ("I would explain: cats", None),
         ("[EXPLANATION]:", None),
         ("", None),
+        (" " * 40_000, None),
+        ("EXPLANATION" * 4_000, None),
     ],
 )
 def test_explanations_are_read_strictly(answer, read):
@@ -257,6 +259,12 @@ def test_explanations_are_read_strictly(answer, read):
         ("[1, 0, __import__('os')]", None),
         ("[1, 0, ", None),
         ("1, 0, 1", None),
+        ("[{{}}]", None),
+        ("[" + "-" * 200_000 + "1]", None),
+        ("[" + "+".join("1" * 60_000) + "]", None),
+        ("[" + "9" * 10_000 + ", 0, 0]", None),
+        ("[1, 0, 1,]", [1, 0, 1]),
+        ("[\u0661, 0, 1]", [1, 0, 1]),
     ],
 )
 def test_lists_are_read_strictly(answer, read):
@@ -267,3 +275,20 @@ def test_nothing_to_judge(examples):
     for score in (score_by_detection, score_by_simulation):
         with pytest.raises(ValueError, match="no latent has both an explanation"):
             score(examples, dict.fromkeys(SAID), oracle)
+
+
+def test_who_explains_must_be_callable(examples):
+    with pytest.raises(TypeError, match=r"must be callable, .* got 'gpt'"):
+        explain(examples, "gpt")
+    with pytest.raises(TypeError, match="timeout must be a finite number"):
+        explain(examples, oracle, timeout="5")
+
+
+def test_caches_that_went_bad(examples, tmp_path):
+    cache = FolderCache(tmp_path)
+    assert explain(examples, oracle, cache=cache) == SAID
+    for number, file in enumerate(sorted(tmp_path.glob("*.txt"))):
+        file.write_bytes(b"\xff\xfe" if number else b"nonsense")
+    assert explain(examples, oracle, cache=cache) == SAID
+    cache["\ud800"] = "lone \ud800"
+    assert cache["\ud800"] == "lone ?"

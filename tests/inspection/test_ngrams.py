@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -99,6 +100,20 @@ def test_no_more_tokens_than_asked():
 def test_bad_contexts(contexts, said):
     with pytest.raises(ValueError, match=said):
         explain_by_ngrams(contexts, fires([9]), padding=PADDING)
+
+
+def test_tokens_of_tensors_and_arrays():
+    latent = fires([7, 9])
+    for form in (torch.tensor, np.array):
+        explanation = explain_by_ngrams([form([1, 7, 9])], latent, padding=PADDING)
+        assert list(explanation.patterns) == [(7, 9)]
+        assert_array_equal(explanation.predict(form([7, 9, 9])), [0, 1, 0])
+
+
+@pytest.mark.parametrize("setting", [{"max_length": 0}, {"keep": 0}, {"keep": 2}, {"keep": np.nan}])
+def test_bad_settings(setting):
+    with pytest.raises(ValueError, match=f"{next(iter(setting))} must be"):
+        explain_by_ngrams([[7, 9]], fires([9]), padding=PADDING, **setting)
 
 
 def test_bad_codes():

@@ -41,6 +41,8 @@ def test_pairs_are_signed_and_corrected():
         ({"a": [1.0, 2.0]}, "two groups"),
         ({"a": [1.0], "b": [np.nan]}, "each with a number"),
         ({"a": [1.0], "b": [1.0, 1.0]}, "all scores are equal"),
+        ({"a": [1.0], "b": [np.inf]}, "each with a number"),
+        ({k: [float(i)] for i, k in enumerate(["a", "a - b", "b", "b - b"])}, "rename one"),
     ],
 )
 def test_nothing_to_compare(groups, said):

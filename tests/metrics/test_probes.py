@@ -49,7 +49,7 @@ def test_the_loss_is_that_of_logistic_regression(problem, form):
     assert losses.max() <= entropy + 1e-12
 
 
-@pytest.mark.parametrize("scale", [1e-20, 1e20])
+@pytest.mark.parametrize("scale", [1e-200, 1e-20, 1e20, 1e200])
 def test_neither_depends_on_the_unit(problem, scale):
     codes, y = problem
     assert_allclose(class_difference(codes * scale, y), class_difference(codes, y), rtol=1e-7)
@@ -81,3 +81,18 @@ def test_bad_input(problem, measure):
     codes[3, 2] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         measure(codes, y)
+
+
+def test_sums_are_double(problem):
+    """float32 codes far from 0, in many rows, dense or sparse."""
+    y = np.arange(200_000) % 2
+    codes = 10 + 1e-2 * np.random.default_rng(0).standard_normal((200_000, 1)) + 1e-3 * y[:, None]
+    codes = codes.astype(np.float32)
+    expected = class_difference(codes.astype(float), y)
+    assert_allclose(class_difference(codes, y), expected, rtol=1e-6)
+    assert_allclose(class_difference(sparse.csr_array(codes), y), expected, rtol=1e-6)
+
+
+def test_a_penalty_below_zero(problem):
+    with pytest.raises(ValueError, match="penalty must be >= 0"):
+        probe_loss(*problem, penalty=-1)
