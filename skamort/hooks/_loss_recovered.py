@@ -165,11 +165,11 @@ def loss_recovered(
     >>> import torch
     >>> from sklearn.decomposition import PCA
     >>> from skamort.hooks import collect_activations, loss_recovered
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> model = torch.nn.Sequential(torch.nn.Embedding(20, 8), torch.nn.Linear(8, 20))
-    >>> texts = [torch.randint(20, (4, 10), generator=generator) for _ in range(3)]
+    >>> repeats = torch.nn.Embedding.from_pretrained(5 * torch.eye(8))  # expects the same token
+    >>> model = torch.nn.Sequential(repeats, torch.nn.Identity())
+    >>> texts = [torch.arange(8).repeat(10, 1).T]
     >>> rows = collect_activations(model, "0", texts, dtype="float32").rows
-    >>> losses = loss_recovered(model, "0", PCA(n_components=8).fit(rows), texts)
+    >>> losses = loss_recovered(model, "0", PCA(n_components=7).fit(rows), texts)
     >>> round(losses.recovered.mean, 3)
     1.0
     """

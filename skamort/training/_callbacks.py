@@ -119,8 +119,9 @@ def _row_blocks(matrix):
 class BestWeights(Stateful):
     """Go back to the weights of the epoch with the lowest validation loss when training ends.
 
-    Without a validation loss it keeps none. The history tells by ``train_loss_best`` and
-    ``valid_loss_best`` which epochs were the best so far.
+    Without a validation loss it keeps none, nor of an epoch that the history calls ``settling``.
+    The history tells by ``train_loss_best`` and ``valid_loss_best`` which epochs were the best so
+    far.
     """
 
     state = ("lowest_", "weights_")
@@ -134,7 +135,7 @@ class BestWeights(Stateful):
         """Keep the weights of a new best epoch."""
         net.history.record("train_loss_best", is_lowest("train_loss", net.history))
         loss = net.history[-1].get("valid_loss")
-        if loss is None:
+        if loss is None or net.history[-1].get("settling"):
             return
         is_best = self.is_best(loss)
         net.history.record("valid_loss_best", is_best)
@@ -159,7 +160,8 @@ class BestWeights(Stateful):
 class StopOnPlateau(Stateful):
     """Stop once the loss, that of the held-out rows where there are any, has ceased to fall.
 
-    Epochs that the history calls ``warming_up`` do not count. Where there is a schedule, the step
+    Epochs that the history calls ``warming_up`` do not count; after those that it calls
+    ``settling``, whose losses do not compare, all begins anew. Where there is a schedule, the step
     size falls before the end.
 
     Parameters
@@ -195,7 +197,9 @@ class StopOnPlateau(Stateful):
 
     def has_converged(self, epoch, schedule=None):
         """Take note of one more epoch, a row of the history; tell whether it is the last."""
-        if epoch.get("warming_up"):
+        if epoch.get("settling"):
+            self.plateau_ = Plateau(self.tol, self.n_iter_no_change)
+        if epoch.get("warming_up") or epoch.get("settling"):
             return False
         if schedule is not None and schedule.is_falling:
             return schedule.has_ended

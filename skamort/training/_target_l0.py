@@ -7,6 +7,9 @@ falls to 0 by itself, every few steps
 
 the sum I of all errors and the error of the moment. The course spares latents a penalty that is far
 too large for a time, of which they die.
+
+While alpha moves losses do not compare: they rise with it however well the model learns. Such
+epochs are called ``settling`` in the history, and neither end training nor give the best weights.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ _PROPORTIONAL, _INTEGRAL = 0.5, 0.02
 # In logs: beyond it an error of the beginning would add up to what takes long to forget.
 _LARGEST_ERROR = 1.0
 _FEWEST = 0.01
+# Settled is a weight that moves less than this, in logs, in so many epochs, with a number of codes
+# that is no farther from the target.
+_SETTLED, _EPOCHS = 0.05, 10
 
 
 class TargetL0(Stateful):
@@ -39,7 +45,7 @@ class TargetL0(Stateful):
         The weight to which it has come; None where the loss has no penalty, as for known codes.
     """
 
-    state = ("alpha_", "now_", "course_", "n_codes_", "n_rows_", "n_steps_")
+    state = ("alpha_", "now_", "course_", "alphas_", "distance_", "n_codes_", "n_rows_", "n_steps_")
 
     def __init__(self, target):
         self.target = target
@@ -48,6 +54,8 @@ class TargetL0(Stateful):
         """Begin with the weight that the loss has; a net that goes on keeps to its course."""
         self.alpha_ = self.now_ = getattr(net.criterion_, "alpha", None)
         self.course_ = getattr(self, "course_", None)
+        self.alphas_ = getattr(self, "alphas_", [])
+        self.distance_ = math.inf
         self.n_codes_ = self.n_rows_ = self.n_steps_ = 0
 
     def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
@@ -65,6 +73,16 @@ class TargetL0(Stateful):
             self._correct(float(self.n_codes_) / float(self.n_rows_))
             self.n_codes_ = self.n_rows_ = self.n_steps_ = 0
 
+    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
+        """Say whether the weight still moves."""
+        if self.alpha_ is not None:
+            self.alphas_ = [*self.alphas_, self.alpha_][-_EPOCHS:]
+            net.history.record("settling", not self._is_settled())
+
+    def _is_settled(self):
+        moved = math.log(max(self.alphas_) / min(self.alphas_))
+        return len(self.alphas_) == _EPOCHS and max(moved, abs(self.distance_)) < _SETTLED
+
     def _count(self, codes, sample_weight, processes):
         if sample_weight is None:
             counts, n_rows = codes.firing_counts().sum(), processes.n_rows
@@ -75,7 +93,7 @@ class TargetL0(Stateful):
         self.n_rows_ = self.n_rows_ + n_rows
 
     def _correct(self, l0):
-        distance = math.log(max(l0 / self.target, _FEWEST))
+        distance = self.distance_ = math.log(max(l0 / self.target, _FEWEST))
         fall = math.exp(-_EVERY / _COURSE)
         self.course_ = distance if self.course_ is None else fall * self.course_
         error = max(-_LARGEST_ERROR, min(_LARGEST_ERROR, distance - self.course_))

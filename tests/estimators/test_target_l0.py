@@ -1,15 +1,19 @@
 """target_l0: as many codes as are asked for, by a penalty that training adapts."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
+from sklearn.datasets import load_digits
+from skorch.history import History
 
 from skamort import GatedSAE, JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, WeightedSAE
 from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import mean_l0
-from skamort.training import TargetL0
+from skamort.training import BestWeights, StopOnPlateau, TargetL0
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ENCODERS = [SAEEncoder, GatedSAE, JumpReLUSAE, MLPEncoder, WeightedSAE, LISTAEncoder]
@@ -108,3 +112,32 @@ def test_the_controller_settles(lag, sensitivity):
             l0 *= (wanted / l0) ** lag
         control._correct(l0)
     assert l0 == pytest.approx(8, rel=0.05)
+
+
+@pytest.mark.parametrize("Encoder", [SAEEncoder, GatedSAE])
+def test_training_does_not_end_while_the_weight_moves(Encoder):
+    """The loss rises with the weight; what is learned meanwhile must not be cut off."""
+    X = load_digits().data[:400] / 16
+    settings = {"n_components": 32, "target_l0": 4, "max_iter": 300, "random_state": 0}
+    by_itself = Encoder(**settings).fit(X)
+    to_the_end = Encoder(**settings, n_iter_no_change=1000).fit(X)
+    assert by_itself.score(X) > to_the_end.score(X) - 0.05
+
+
+def test_settling_epochs_neither_stop_nor_are_the_best():
+    net = SimpleNamespace(history=History())
+    best, stop = BestWeights(), StopOnPlateau(tol=1e-3, n_iter_no_change=2)
+    best.on_train_begin(net)
+    stop.on_train_begin(net)
+    net.module_ = torch.nn.Linear(1, 1)
+    for loss, settling in [(1.0, True), (1.1, True), (1.2, True), (2.0, False), (2.0, False)]:
+        net.history.new_epoch()
+        net.history.record("train_loss", loss)
+        net.history.record("valid_loss", loss)
+        net.history.record("settling", settling)
+        best.on_epoch_end(net)
+        assert not stop.has_converged(net.history[-1])
+    assert best.lowest_ == 2.0
+    net.history.new_epoch()
+    net.history.record("train_loss", 2.0)
+    assert stop.has_converged(net.history[-1])
