@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ._files import is_path, read_json, read_torch
+from ._files import checked_config, is_path, read_json, read_torch
 from ._weights import Weights, taken, tensors_of
 
 _NAME = "from_dictionary_learning"
@@ -53,7 +53,8 @@ def from_dictionary_learning(source: Any, config: Mapping[str, Any] | None = Non
         if config is None and (folder / "config.json").exists():
             config = read_json(folder, "config.json", _NAME)
         source = read_torch(source, "ae.pt", _NAME)
-    trainer = (config or {}).get("trainer", config or {})
+    config = checked_config({} if config is None else config, "config", _NAME)
+    trainer = checked_config(config.get("trainer", config), "config['trainer']", _NAME)
     return _weights(tensors_of(source, _NAME), trainer).to_estimator()
 
 
@@ -61,7 +62,7 @@ def _weights(tensors: Mapping[str, Tensor], trainer: Mapping[str, Any]) -> Weigh
     if "W_enc" in tensors:
         return _of_matrices(tensors)
     if "k" in tensors:
-        return _of_topk(tensors, trainer.get("dict_class", trainer.get("trainer_class", "")))
+        return _of_topk(tensors, str(trainer.get("dict_class", trainer.get("trainer_class", ""))))
     if "gate_bias" in tensors:
         return _of_gates(tensors)
     names = "encoder.weight encoder.bias decoder.weight"
@@ -102,5 +103,5 @@ def _of_gates(tensors: Mapping[str, Tensor]) -> Weights:
     names = "encoder.weight gate_bias decoder.weight decoder_bias r_mag mag_bias"
     encoder, bias, decoder, center, log_scale, mag_bias = taken(tensors, names, _NAME)
     found = Weights(_NAME, encoder, bias, decoder.T, center, True, "gated")
-    found.log_scale, found.shift = log_scale, mag_bias - log_scale.exp() * bias
+    found.log_scale, found.mag_bias = log_scale, mag_bias
     return found

@@ -65,5 +65,5 @@ def from_openai(source: Any, *, rows_are_normalized: bool = False) -> Any:
         )
     names = "encoder.weight latent_bias decoder.weight pre_bias"
     encoder, bias, decoder, center = taken(tensors, names, _NAME)
-    kind, k = ("topk", int(more["k"])) if activation == "TopK" else ("relu", None)
+    kind, k = ("topk", more.get("k")) if activation == "TopK" else ("relu", None)
     return Weights(_NAME, encoder, bias, decoder.T, center, True, kind, k).to_estimator()

@@ -109,4 +109,5 @@ _KNOWN = {
 
 def _below(threshold: Tensor) -> Tensor:
     """Return what exceeds as much as reaches the threshold: theirs is kept, ours is not."""
-    return torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
+    below = torch.nextafter(threshold, torch.full_like(threshold, -torch.inf))
+    return below.where(threshold.isfinite(), threshold)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._unit import times
 from ..modules import LinearEncoder, ReLU, Threshold, TopK
-from ._files import is_path, read_json, read_safetensors
+from ._files import checked_config, is_path, read_json, read_safetensors
 from ._weights import Weights, taken, tensors_of
 
 _CONFIG, _FILE = "cfg.json", "sae_weights.safetensors"
@@ -71,8 +71,7 @@ def from_saelens(
     if is_path(source):
         cfg = read_json(source, _CONFIG, "from_saelens")
         source = read_safetensors(source, _FILE, "from_saelens")
-    if cfg is None:
-        raise TypeError("from_saelens: a state dict needs cfg=, such as sae.cfg.to_dict().")
+    cfg = checked_config(cfg, "cfg", "from_saelens")
     normalization = cfg.get("normalize_activations", "none")
     if normalization in _NORMALIZED and not rows_are_normalized:
         raise ValueError(
@@ -102,14 +101,13 @@ def _weights(cfg: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Weights:
     }
     if architecture == "topk":
         scaled = cfg.get("rescale_acts_by_decoder_norm", False)
-        return Weights(**common, activation="topk", k=cfg["k"], norms_count=scaled)
+        return Weights(**common, activation="topk", k=cfg.get("k"), norms_count=scaled)
     if architecture == "jumprelu":
         (threshold,) = taken(tensors, "threshold", "from_saelens")
         return Weights(**common, activation="jumprelu", threshold=threshold)
     if architecture == "gated":
         log_scale, mag_bias = taken(tensors, "r_mag b_mag", "from_saelens")
-        shift = mag_bias - log_scale.exp() * bias
-        return Weights(**common, activation="gated", log_scale=log_scale, shift=shift)
+        return Weights(**common, activation="gated", log_scale=log_scale, mag_bias=mag_bias)
     return Weights(**common, activation="relu")
 
 
@@ -132,17 +130,31 @@ def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None 
     ------
     ValueError
         If the encoder or its activation is none that SAELens has.
+    TypeError
+        If JSON does not hold the metadata.
 
     See Also
     --------
     from_saelens : The way back, with an example.
     """
     config, tensors = _as_saelens(estimator)
-    config["metadata"] = {"sae_lens_version": _FORMAT, **(metadata or {})}
+    text = _as_json(config, metadata)
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path / _FILE)
-    (path / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+    (path / _CONFIG).write_text(text, encoding="utf-8")
+
+
+def _as_json(config: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:
+    """Return the text of the configuration, before anything is written."""
+    try:
+        config["metadata"] = {"sae_lens_version": _FORMAT, **(metadata or {})}
+        return json.dumps(config, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "to_saelens: metadata must be a mapping of texts to what JSON holds, got "
+            f"{metadata!r} ({error}); give texts, finite numbers and lists and dicts of these."
+        ) from error
 
 
 @torch.no_grad()

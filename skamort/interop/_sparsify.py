@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ._files import is_path, read_json, read_safetensors
+from ._files import checked_config, is_path, read_json, read_safetensors
 from ._weights import Weights, taken, tensors_of
 
 _NAME = "from_sparsify"
@@ -47,8 +47,7 @@ def from_sparsify(source: Any, cfg: Mapping[str, Any] | None = None) -> Any:
     if is_path(source):
         cfg = read_json(source, "cfg.json", _NAME)
         source = read_safetensors(source, "sae.safetensors", _NAME)
-    if cfg is None:
-        raise TypeError(f"{_NAME}: a state dict needs cfg=, such as sae.cfg.to_dict().")
+    cfg = checked_config(cfg, "cfg", _NAME)
     refused = [name for name in _REFUSED if cfg.get(name)]
     if refused or cfg.get("activation", "topk") != "topk":
         told = refused[0] if refused else f"activation={cfg['activation']!r}"
@@ -56,5 +55,5 @@ def from_sparsify(source: Any, cfg: Mapping[str, Any] | None = None) -> Any:
     names = "encoder.weight encoder.bias W_dec b_dec"
     encoder, bias, decoder, center = taken(tensors_of(source, _NAME), names, _NAME)
     return Weights(
-        _NAME, encoder, bias, decoder, center, is_centered=True, activation="topk", k=int(cfg["k"])
+        _NAME, encoder, bias, decoder, center, is_centered=True, activation="topk", k=cfg.get("k")
     ).to_estimator()

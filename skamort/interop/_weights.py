@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -51,10 +52,10 @@ class Weights:
         How codes follow.
     k : int or None
         How many are kept.
-    threshold : Tensor of shape (n_components,) or () or None
+    threshold : Tensor of shape (n_components,), () with batch_topk, or None
         What pre-activations must exceed to be kept.
-    log_scale, shift : Tensor of shape (n_components,) or None
-        r and s of gates.
+    log_scale, mag_bias : Tensor of shape (n_components,) or None
+        r of gates, and their exp(r) b_enc + s.
     prefix_sizes : list of int or None
         How many of the first latents reconstruct alone.
     norms_count : bool
@@ -72,7 +73,7 @@ class Weights:
     k: int | None = None
     threshold: Tensor | None = None
     log_scale: Tensor | None = None
-    shift: Tensor | None = None
+    mag_bias: Tensor | None = None
     prefix_sizes: list[int] | None = None
     norms_count: bool = False
 
@@ -89,15 +90,38 @@ class Weights:
         return assembled(estimator, weights, bias, atoms, self.center, **state)
 
     def _check(self) -> None:
-        n, m = self.decoder.shape
+        n, m = self._check_decoder()
         shapes = {"encoder": (n, m), "bias": (n,), "decoder": (n, m), "center": (m,)}
+        shapes |= {"log_scale": (n,), "mag_bias": (n,)}
+        shapes["threshold"] = () if self.activation == "batch_topk" else (n,)
         for name, shape in shapes.items():
             tensor = getattr(self, name)
+            if tensor is None:
+                continue
             if tuple(tensor.shape) != shape or not tensor.isfinite().all():
                 raise ValueError(
                     f"{self.source}: the {name} must be finite and of shape {shape}, to fit the "
                     f"decoder, got shape {tuple(tensor.shape)}; give the files as they were saved."
                 )
+
+        if self.activation in ("topk", "batch_topk"):
+            self._check_k(n)
+
+    def _check_decoder(self) -> tuple[int, int]:
+        if self.decoder.ndim != 2:
+            raise ValueError(
+                f"{self.source}: the decoder must be a matrix, got shape "
+                f"{tuple(self.decoder.shape)}; give the files as they were saved."
+            )
+        return self.decoder.shape[0], self.decoder.shape[1]
+
+    def _check_k(self, n: int) -> None:
+        is_whole = isinstance(self.k, Integral) and not isinstance(self.k, bool)
+        if not is_whole or self.k not in range(1, n + 1):
+            raise ValueError(
+                f"{self.source}: k, how many codes are kept, must be a whole number from 1 to {n}, "
+                f"got {self.k!r}; give the configuration as it was saved."
+            )
 
     def _scale(self) -> Tensor:
         """Return what atoms are divided by, and codes multiplied with, to have unit norm.
@@ -120,8 +144,9 @@ class Weights:
         if self.activation == "topk":
             return TopKSAE(n_components, k=self.k), {}
         if self.activation == "gated":
-            state = {"log_scale": self.log_scale, "shift": torch.as_tensor(self.shift) * scale}
-            return GatedSAE(n_components), state
+            log_scale = torch.as_tensor(self.log_scale)
+            shift = (torch.as_tensor(self.mag_bias) - log_scale.exp() * self.bias) * scale
+            return GatedSAE(n_components), {"log_scale": log_scale, "shift": shift}
         threshold = torch.as_tensor(self.threshold).to(scale).clamp(min=0)
         if self.activation == "batch_topk":
             factor = 1.0 if self.norms_count else scale[0]
@@ -151,14 +176,21 @@ def taken(tensors: Mapping[str, Tensor], names: str, source: str) -> list[Tensor
     missing = [name for name in names.split() if name not in tensors]
     if missing:
         raise ValueError(
-            f"{source}: {', '.join(missing)} not found among {', '.join(sorted(tensors))}; give a "
-            "state dict of that package and architecture."
+            f"{source}: {', '.join(missing)} not found among {_listed(tensors)}; give a state dict "
+            "of that package and architecture."
         )
     return [tensors[name] for name in names.split()]
 
 
+def _listed(tensors: Mapping[str, Tensor]) -> str:
+    return ", ".join(sorted(map(str, tensors))) or "no tensors at all"
+
+
 def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    """Whether it is a tensor or an array of numbers; there are texts among those of a file."""
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        return False
+    return getattr(value.dtype, "kind", "f") in "biuf"
 
 
 def _tensor(value: Any) -> Tensor:

@@ -186,9 +186,12 @@ def test_weights_that_do_not_tell_the_architecture_are_asked_about(tmp_path):
     shutil.copy(DATA / "dictionary_learning-topk" / "ae.pt", tmp_path)
     with pytest.raises(ValueError, match="have the same weights, and dict_class is ''"):
         interop.from_dictionary_learning(tmp_path)
+    state = torch.load(tmp_path / "ae.pt", weights_only=True)
+    assert state["threshold"].isinf()  # of AutoEncoderTopK, which does not use it
+    state["threshold"] = torch.tensor(0.5)
     for kind, name in {"AutoEncoderTopK": "TopKSAE", "BatchTopKSAE": "BatchTopKSAE"}.items():
         config = {"trainer": {"dict_class": kind}}
-        found = interop.from_dictionary_learning(tmp_path, config)
+        found = interop.from_dictionary_learning(state, config)
         assert type(found).__name__ == name
     for kind in ("standard", "gated", "jumprelu", "matryoshka", "new"):
         folder = DATA / f"dictionary_learning-{kind}"
@@ -213,6 +216,96 @@ def test_weights_that_are_missing_or_do_not_fit_are_named():
         interop.from_gemma_scope(3)
 
 
+GATED = {
+    "W_enc": torch.eye(2, 4),
+    "W_dec": torch.eye(4, 2),
+    "b_dec": torch.zeros(2),
+    **{name: torch.zeros(4) for name in ("b_gate", "r_mag", "b_mag")},
+}
+CENTERED = {"W_dec": torch.eye(4, 2), "b_dec": torch.zeros(2)}
+TOPK = {**CENTERED, "W_enc": torch.eye(2, 4), "b_enc": torch.zeros(4)}
+SPARSIFY = {**CENTERED, "encoder.weight": torch.eye(4, 2), "encoder.bias": torch.zeros(4)}
+OVERCOMPLETE = {"dictionary._weights": torch.eye(4, 2)}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", [(4,), (3,), ()])
+def test_every_weight_must_be_finite_and_fit(value, shape):
+    wrong = np.full(shape, value, dtype=np.float32)
+    wrong_shape = np.ones((2, *shape), dtype=np.float32)
+    for one in (wrong, wrong_shape):
+        with pytest.raises(ValueError, match=r"the threshold must be finite and of shape \(4,\)"):
+            interop.from_gemma_scope({**GEMMA, "threshold": one})
+        for name, told in {"r_mag": "log_scale", "b_mag": "mag_bias", "b_gate": "bias"}.items():
+            with pytest.raises(ValueError, match=rf"the {told} must be finite and of shape"):
+                interop.from_saelens({**GATED, name: one}, {"architecture": "gated"})
+    with pytest.raises(ValueError, match=r"the threshold must be finite and of shape \(\)"):
+        interop.from_overcomplete(OVERCOMPLETE, threshold=float(value), k=2)
+    with pytest.raises(ValueError, match="the decoder must be a matrix"):
+        interop.from_gemma_scope({**GEMMA, "W_dec": np.ones(shape)})
+
+
+@pytest.mark.parametrize("k", [None, 0, -3, 5, 2.5, "2", True])
+def test_how_many_codes_are_kept_is_told_or_asked_for(k):
+    for load in (
+        lambda: interop.from_saelens(TOPK, {"architecture": "topk", "k": k}),
+        lambda: interop.from_sparsify(SPARSIFY, {"k": k}),
+        lambda: interop.from_openai(
+            openai_state("TopK", k=6 if k == 5 else k), rows_are_normalized=True
+        ),
+    ):
+        with pytest.raises(ValueError, match="k, how many codes are kept, must be a whole number"):
+            load()
+    with pytest.raises(ValueError, match="got None"):
+        interop.from_sparsify(SPARSIFY, {})
+
+
+def test_a_configuration_is_a_mapping():
+    with pytest.raises(TypeError, match=r"needs cfg=, a mapping .* got str"):
+        interop.from_saelens(TOPK, "topk")
+    with pytest.raises(TypeError, match=r"needs cfg=, a mapping .* got int"):
+        interop.from_sparsify(SPARSIFY, 3)
+    for config in ("x", {"trainer": "x"}):
+        with pytest.raises(TypeError, match=r"from_dictionary_learning: .* a mapping"):
+            interop.from_dictionary_learning(SPARSIFY, config)
+
+
+def test_texts_among_arrays_are_passed_over_and_what_is_not_there_is_told(tmp_path):
+    np.savez(tmp_path / "params.npz", **GEMMA, model=np.array("gemma"))
+    assert interop.from_gemma_scope(tmp_path).components_.shape == (4, 2)
+    with pytest.raises(ValueError, match="not found among no tensors at all; give a state dict"):
+        interop.from_gemma_scope({})
+
+
+JUNK = [b"", b"junk", b"\x00\xff" * 40, b"[1]", b"PK\x03\x04 junk", pickle.dumps("text")]
+
+
+@pytest.mark.parametrize("junk", [*JUNK, b"joke{" * 20])
+@pytest.mark.parametrize(
+    ("package", "broken", "whole"),
+    [
+        ("saelens", "cfg.json", None),
+        ("saelens", "sae_weights.safetensors", "cfg.json"),
+        ("sparsify", "cfg.json", None),
+        ("sparsify", "sae.safetensors", "cfg.json"),
+        ("dictionary_learning", "config.json", None),
+        ("dictionary_learning", "ae.pt", "config.json"),
+        ("gemma_scope", "params.npz", None),
+        ("openai", "autoencoder.pt", None),
+        ("overcomplete", "model.pt", None),
+    ],
+)
+def test_files_that_are_damaged_are_named(package, broken, whole, junk, tmp_path):
+    (tmp_path / broken).write_bytes(junk)
+    if whole:
+        (tmp_path / whole).write_text("{}")
+    with pytest.raises(
+        ValueError, match=rf"from_{package}: .*{broken}' is no .* or damaged.*fetch it anew"
+    ) as refusal:
+        getattr(interop, f"from_{package}")(tmp_path)
+    assert "allow_pickle" not in str(refusal.value)
+
+
 class Bomb:
     def __reduce__(self):
         return (pytest.fail, ("it was run",))
@@ -220,7 +313,7 @@ class Bomb:
 
 def test_nothing_in_a_file_is_run(tmp_path):
     np.savez(tmp_path / "params.npz", **{**GEMMA, "b_dec": np.array([Bomb()], dtype=object)})
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match=r"params.npz' is no npz file.*nothing of it was run"):
         interop.from_gemma_scope(tmp_path)
     (tmp_path / "ae.pt").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match=r"ae.pt' is no state dict.*nothing of it was run"):

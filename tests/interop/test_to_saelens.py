@@ -97,3 +97,11 @@ def test_what_saelens_has_not_is_refused(estimator, told, tmp_path):
     with pytest.raises(ValueError, match="is not fitted"):
         to_saelens(SAEEncoder(), tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("metadata", [{"a": object()}, {"a": float("nan")}, {(1, 2): 3}, ["a"]])
+def test_metadata_that_json_does_not_hold_leave_what_was_there(metadata, tmp_path):
+    sae = SAEEncoder(**QUICK).fit(X)
+    with pytest.raises(TypeError, match="to_saelens: metadata must be a mapping"):
+        to_saelens(sae, tmp_path / "new", metadata=metadata)
+    assert not (tmp_path / "new").exists()
