@@ -48,7 +48,7 @@ def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:
     rows = known / peak, center_of_observed(values / peak, weights)[1]
     whole, apart = (_mean_length(vectors, weights) for vectors in rows)
     # What rounding leaves of rows that are all alike is no length.
-    length = apart if apart > 1e-6 * whole else whole
+    length = apart if apart > 8 * torch.finfo(X.dtype).eps * whole else whole
     return _SHARE * peak * (length or 1.0)
 
 

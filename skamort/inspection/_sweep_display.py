@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,8 @@ class SweepDisplay:
         The figure that holds the panels.
     ax_ : ndarray of matplotlib Axes
         One for each column of the table, after the value.
-    elbow_ : object
-        The value at the elbow.
+    elbow_ : number or str
+        The value at the elbow; its text where it is no number.
 
     See Also
     --------
@@ -126,13 +127,17 @@ class SweepDisplay:
         values = list(param_range)
         if len(values) < 2:
             raise ValueError(f"SweepDisplay: a sweep needs two values or more, got {values}.")
+        if random_states is not None and not len(random_states):
+            raise ValueError(
+                "SweepDisplay: random_states must hold a seed at least; None for one fit."
+            )
         models = (fit or _fit_each)(
             estimator, X_train, {param_name: values}, random_states=random_states
         )
         n_seeds = len(models) // len(values)
         rows = {
             str(value): {
-                "value": value,
+                "value": _shown(value),
                 **_measure(models[i * n_seeds : (i + 1) * n_seeds], X_test),
             }
             for i, value in enumerate(values)
@@ -197,6 +202,12 @@ def _fit_each(
         for value in values
         for seed in seeds
     ]
+
+
+def _shown(value: Any) -> Any:
+    """Return a value as an axis shows it: a number, or its text."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    return value if is_number else str(value)
 
 
 def _measure(models: list[Any], X: Any) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._decoder import decoder_of
+from .._decoder import decoder_of, limits_number
 from .._matrices import Codes, as_dense, check_dense_or_csr
 from ._reconstruction import sparse_coding_objective
 from ._sparsity import dead_fraction, mean_l0
@@ -38,7 +38,7 @@ def neg_objective(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG0
     Raises
     ------
     TypeError
-        If the estimator has no L1 weight.
+        If the estimator has no L1 weight, or pays for the number of its codes.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def neg_objective(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG0
     {'n_components': 32}
     """
     alpha = getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
-    if not isinstance(alpha, float | int):
+    if not isinstance(alpha, float | int) or limits_number(estimator):
         raise TypeError(
             f"neg_objective: {type(estimator).__name__} has no L1 weight to be judged at; score it "
             "by its own `score`, the variance explained."

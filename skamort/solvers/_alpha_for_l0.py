@@ -70,10 +70,12 @@ def alpha_for_l0(
     wanted = check_real(l0, "l0")
     high = low = float(alpha_max(data, atoms, positive=positive).max())
     smallest, codes = _SMALLEST * high, torch.zeros(len(data), len(atoms)).to(data)
-    while not _mean_l0(codes) >= wanted > 0:  # from above: codes of small weights are dear
-        if low <= smallest or wanted == 0:
+    if wanted == 0:
+        raise ValueError("alpha_for_l0: l0=0 must be above 0; alpha_max is where all codes are 0.")
+    while _mean_l0(codes) < wanted:  # from above: codes of small weights are dear
+        if low <= smallest:
             raise ValueError(
-                f"alpha_for_l0: l0={l0} must be above 0 and at most {_mean_l0(codes):.4g}, what "
+                f"alpha_for_l0: l0={l0} must be at most {_mean_l0(codes):.4g}, what "
                 "codes with next to no penalty have."
             )
         high, low = low, low / 2

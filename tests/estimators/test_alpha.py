@@ -198,3 +198,9 @@ def test_an_encoder_that_is_auto_starts_where_the_teacher_is(X):
     teacher = GradSparseCoder(12, alpha=0.02, max_iter=2, random_state=0).fit(X)
     coder = AmortizedCoder(teacher=teacher, encoder=LISTAEncoder(max_iter=1), random_state=0)
     assert coder.fit(X).encoder_.alpha_ == 0.02
+
+
+def test_a_large_mean_is_no_length_of_double_data():
+    X = np.random.default_rng(0).random((50, 6))
+    near, far = (SAEEncoder(4, max_iter=1, tol=0).fit(X + shift).alpha_ for shift in (0, 1e6))
+    assert far == pytest.approx(near, rel=1e-3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 
 from skamort import TopKSAE
@@ -98,3 +99,20 @@ def test_where_all_are_as_sparse_the_values_count(values):
     }
     display = SweepDisplay(make_table(rows), param_name="n_components").plot()
     assert display.elbow_ == values[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("dead_latents", [None, "auxk"]), ("fit_intercept", [True, False])]
+)
+def test_values_that_are_no_numbers(name, values):
+    display = SweepDisplay.from_estimator(
+        clone(SAE), X[:60], X[60:], param_name=name, param_range=values
+    )
+    assert list(display.table["value"]) == [str(value) for value in values]
+    assert display.elbow_ in display.table.index
+    display.figure_.canvas.draw()
+
+
+def test_no_seed():
+    with pytest.raises(ValueError, match="random_states must hold a seed"):
+        SweepDisplay.from_estimator(SAE, X, X, param_name="k", param_range=[1, 2], random_states=[])

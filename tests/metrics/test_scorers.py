@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, cross_validate
 
-from skamort import GradSparseCoder
+from skamort import GradSparseCoder, JumpReLUSAE
 from skamort.metrics import (
     dead_fraction,
     mean_l0,
@@ -40,9 +40,13 @@ def test_an_automatic_weight_is_the_one_found():
     assert neg_objective(coder, X) == pytest.approx(neg_objective(same, X))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_no_weight_to_be_judged_at():
     with pytest.raises(TypeError, match="PCA has no L1 weight"):
         neg_objective(PCA(2).fit(X), X)
+    priced = JumpReLUSAE(8, alpha=0.1, tol=0.1, max_iter=50, random_state=0).fit(X)
+    with pytest.raises(TypeError, match="JumpReLUSAE has no L1 weight"):
+        neg_objective(priced, X)
 
 
 def test_in_searches(coder):
