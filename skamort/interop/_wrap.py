@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,7 +21,8 @@ def wrap(module: Any, n_features: int | None = None) -> WrappedModule:
 
     It is judged as any estimator is, by :func:`skamort.metrics.amortization_gap`,
     :func:`skamort.inspection.compare_encoders`, displays and
-    :class:`~skamort.ITOCoder`; nothing is copied or changed. The decoder must be linear.
+    :class:`~skamort.ITOCoder`; nothing is copied or changed. The decoder must be linear. A module
+    in training mode is called in evaluation mode, without dropout, and left in training mode.
 
     Parameters
     ----------
@@ -57,16 +61,10 @@ def wrap(module: Any, n_features: int | None = None) -> WrappedModule:
     >>> gap.gap > 0
     True
     """
-    missing = [name for name in ("encode", "decode") if not hasattr(module, name)]
-    if missing:
-        raise TypeError(
-            f"wrap: {type(module).__name__} has no {missing[0]}; pass a module with encode and "
-            "decode."
-        )
     return WrappedModule(module, n_features)._look()
 
 
-class WrappedModule(TransformerMixin, BaseEstimator):
+class WrappedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator that encodes and decodes by a module of another package; see `wrap`.
 
     Parameters
@@ -93,7 +91,7 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         self.n_features = n_features
 
     def fit(self, X, y=None):  # noqa: ARG002
-        """Do nothing: the module is trained.
+        """Find out what the module, which is trained, decodes by.
 
         Parameters
         ----------
@@ -107,7 +105,7 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         self : object
             The estimator itself.
         """
-        return self
+        return self._look()
 
     def transform(self, X):
         """Find the codes of the rows of X.
@@ -122,7 +120,8 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         codes : ndarray of shape (n_samples, n_components)
             What the module's `encode` gives.
         """
-        return self._by_blocks(self._encode, X)
+        check_is_fitted(self)
+        return self._by_blocks(self._encode, self._checked(X, self.n_features_in_))
 
     def inverse_transform(self, X):
         """Reconstruct data from codes.
@@ -137,18 +136,40 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         X_original : ndarray of shape (n_samples, n_features)
             What the module's `decode` gives.
         """
-        return self._by_blocks(self.module.decode, X)
+        check_is_fitted(self)
+        return self._decode(self._checked(X, self._n_features_out))
+
+    def _checked(self, X, width):
+        """Return rows as an array of numbers, which must be finite and of a width."""
+        kinds = [np.float64, np.float32]
+        X = check_array(X, dtype=kinds, force_writeable=True, estimator=self, input_name="X")
+        if X.shape[1] != width:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {width} "
+                "features as input."
+            )
+        return X
+
+    @property
+    def _n_features_out(self):
+        return len(self.components_)
 
     def _look(self) -> WrappedModule:
         """Find out what the module decodes by."""
+        missing = [name for name in ("encode", "decode") if not hasattr(self.module, name)]
+        if missing:
+            raise TypeError(
+                f"wrap: {type(self.module).__name__} has no {missing[0]}; pass a module with "
+                "encode and decode."
+            )
         self.n_features_in_, codes = self._find_width()
         n_components = codes.shape[1]
-        self.intercept_ = self.inverse_transform(np.zeros((1, n_components)))[0]
+        self.intercept_ = self._decode(np.zeros((1, n_components)))[0]
         blocks = range(0, n_components, _ROWS)
         self.components_ = (
             np.concatenate(
                 [
-                    self.inverse_transform(np.eye(min(_ROWS, n_components - i), n_components, i))
+                    self._decode(np.eye(min(_ROWS, n_components - i), n_components, i))
                     for i in blocks
                 ]
             )
@@ -163,7 +184,7 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         for width in sorted(widths) if self.n_features is None else [self.n_features]:
             try:
                 row = torch.zeros(1, width, dtype=self._dtype, device=self._device)
-                with torch.no_grad():
+                with torch.no_grad(), self._evaluating():
                     codes = self._encode(row)
                     if self.module.decode(codes).shape == row.shape:
                         return width, codes
@@ -176,7 +197,7 @@ class WrappedModule(TransformerMixin, BaseEstimator):
 
     def _check_linear(self, n_components):
         codes = np.linspace(0, 2, n_components)[None]
-        found = self.inverse_transform(codes)
+        found = self._decode(codes)
         expected = codes @ self.components_.astype(np.float64) + self.intercept_
         if np.abs(found - expected).max() > 1e-2 * max(1.0, np.abs(expected).max()):
             raise ValueError(
@@ -205,11 +226,28 @@ class WrappedModule(TransformerMixin, BaseEstimator):
         codes = codes[-1] if isinstance(codes, tuple) else codes
         return codes.to_dense() if codes.is_sparse else codes
 
+    def _decode(self, codes):
+        return self._by_blocks(self.module.decode, codes)
+
     @torch.no_grad()
     def _by_blocks(self, function, X):
-        rows = torch.as_tensor(np.asarray(X), dtype=self._dtype)
-        blocks = [function(block.to(self._device)).cpu() for block in rows.split(_ROWS)]
+        rows = torch.as_tensor(X, dtype=self._dtype)
+        with self._evaluating():
+            blocks = [function(block.to(self._device)).cpu() for block in rows.split(_ROWS)]
         return torch.cat(blocks).float().numpy()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Have the module in evaluation mode for a while, part by part as some may be already."""
+        is_module = isinstance(self.module, nn.Module)
+        training = [part for part in self.module.modules() if part.training] if is_module else []
+        try:
+            for part in training:
+                part.training = False
+            yield
+        finally:
+            for part in training:
+                part.training = True
 
     def _parameters(self):
         module = self.module

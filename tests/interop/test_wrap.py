@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy.sparse import csr_array
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from skamort import ITOCoder, SAEEncoder
 from skamort.inspection import DictionaryDisplay, compare_encoders
-from skamort.interop import wrap
+from skamort.interop import WrappedModule, wrap
 from skamort.metrics import amortization_gap, flops, fraction_variance_unexplained
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -39,6 +42,20 @@ class Pair(Theirs):
         return x @ self.W_enc, super().encode(x)
 
 
+class Noisy(Theirs):
+    """With dropout before and after the encoder, as while it is trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.after = nn.Dropout(0.5), nn.Dropout(0.5)
+
+    def encode(self, x):
+        return super().encode(self.before(x))
+
+    def decode(self, z):
+        return super().decode(self.after(z))
+
+
 @pytest.mark.parametrize("kind", [Theirs, Pair])
 @pytest.mark.parametrize("shape", [(6, 10), (6, 6), (6, 3)])
 def test_it_encodes_and_decodes_as_the_module_does(kind, shape):
@@ -54,6 +71,68 @@ def test_it_encodes_and_decodes_as_the_module_does(kind, shape):
     assert_allclose(estimator.intercept_, module.b_dec.detach(), atol=1e-6)
     linear = codes.numpy() @ estimator.components_ + estimator.intercept_
     assert_allclose(linear, reconstruction, atol=1e-5)
+
+
+def test_a_module_in_training_is_evaluated_and_goes_on_in_training():
+    module = Noisy()
+    module.after.eval()
+    estimator = wrap(module)
+    expected = wrap(Theirs())
+    assert_allclose(estimator.components_, expected.components_)
+    codes = estimator.transform(X)
+    assert_allclose(codes, expected.transform(X))
+    assert_allclose(estimator.inverse_transform(codes), expected.inverse_transform(codes))
+    with pytest.raises(RuntimeError, match="of theirs"):
+        broken_encode(module, estimator)
+    assert module.training
+    assert module.before.training
+    assert not module.after.training
+
+
+def broken_encode(module, estimator):
+    def encode(x):
+        raise RuntimeError("of theirs")
+
+    module.encode = encode
+    estimator.transform(X)
+
+
+def test_it_has_names_of_features_and_other_outputs():
+    pandas = pytest.importorskip("pandas")
+    estimator = wrap(Theirs(6, 3)).set_output(transform="pandas")
+    names = ["wrappedmodule0", "wrappedmodule1", "wrappedmodule2"]
+    assert list(estimator.get_feature_names_out()) == names
+    codes = estimator.transform(pandas.DataFrame(X))
+    assert list(codes.columns) == names
+    assert_allclose(estimator.inverse_transform(codes), estimator.inverse_transform(codes.values))
+
+
+def test_the_class_fits_as_wrap_does():
+    estimator, expected = WrappedModule(Theirs()), wrap(Theirs())
+    with pytest.raises(NotFittedError):
+        estimator.transform(X)
+    with pytest.raises(NotFittedError):
+        estimator.inverse_transform(X)
+    assert_allclose(estimator.fit(X).components_, expected.components_)
+    assert_allclose(clone(estimator).fit_transform(X), expected.transform(X))
+    with pytest.raises(TypeError, match="Linear has no encode"):
+        WrappedModule(nn.Linear(2, 3)).fit(X)
+
+
+def test_data_are_checked_as_everywhere():
+    estimator = wrap(Theirs())
+    for width in (1, 5, 10):
+        with pytest.raises(ValueError, match=rf"X has {width} features, .* expecting 6 features"):
+            estimator.transform(np.ones((2, width)))
+    with pytest.raises(ValueError, match=r"X has 6 features, .* expecting 10 features"):
+        estimator.inverse_transform(X)
+    for call in (estimator.transform, estimator.inverse_transform):
+        with pytest.raises(TypeError, match="Sparse data was passed for X"):
+            call(csr_array(X))
+        with pytest.raises(ValueError, match="contains NaN"):
+            call(np.full((2, 6), np.nan))
+        with pytest.raises(ValueError, match="Expected 2D array"):
+            call(X[0])
 
 
 def test_half_precision_comes_as_float32():
