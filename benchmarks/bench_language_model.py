@@ -25,21 +25,32 @@ from _smollm import load_contexts, load_model
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import ITOCoder, JumpReLUSAE, SAEEncoder, TopKSAE
+from skamort import (
+    BatchTopKSAE,
+    GradSparseCoder,
+    ITOCoder,
+    JumpReLUSAE,
+    SAEEncoder,
+    TopKSAE,
+)
 from skamort.hooks import collect_activations, loss_recovered
 from skamort.metrics import dead_fraction, fraction_variance_unexplained, mean_l0
 
-TRAINING = {"max_iter": 20, "random_state": 0}
+TRAINING = {"max_iter": 10, "random_state": 0}
 
 
 def encoders(n_components, k):
     """Return the encoders by name; each sees those that were fitted before."""
     return {
         "PCA": lambda _: PCA(4 * k, random_state=0),
-        "SAE": lambda _: SAEEncoder(n_components, **TRAINING),
-        "JumpReLU": lambda _: JumpReLUSAE(n_components, **TRAINING),
         "TopK": lambda _: TopKSAE(n_components, k=k, **TRAINING),
         "ITO of TopK": lambda fitted: improved(fitted["TopK"], k),
+        "k-sparse dictionary": lambda _: GradSparseCoder(
+            n_components, n_nonzero_coefs=k, max_iter=4, random_state=0
+        ),
+        "BatchTopK": lambda _: BatchTopKSAE(n_components, k=k, **TRAINING),
+        "JumpReLU": lambda _: JumpReLUSAE(n_components, target_l0=k, **TRAINING),
+        "SAE": lambda _: SAEEncoder(n_components, target_l0=k, **TRAINING),
         "ITO of SAE": lambda fitted: improved(fitted["SAE"]),
     }
 
