@@ -204,7 +204,8 @@ class ResampleDead(DeadLatents):
             errors = torch.where(centered.any(1), errors, 0).cpu()
             dead = dead[: errors.count_nonzero()]
             if len(dead):
-                drawn = torch.multinomial(errors, len(dead), generator=net.generator)
+                # In double, or torch 2.4 would draw others for float32 data.
+                drawn = torch.multinomial(errors.double(), len(dead), generator=net.generator)
                 samples = centered[drawn.to(X.device)]
                 dictionary[dead] = nn.functional.normalize(samples, dim=1)
         if not len(dead):

@@ -176,7 +176,7 @@ def test_what_is_missing_counts_for_nothing(signal):
     X = signal[0][:400].astype(np.float64)
     holes = np.where(np.random.RandomState(0).rand(*X.shape) < 0.1, np.nan, X)
     fitted = coder(missing_values=np.nan, batch_size=100, max_iter=10).fit(holes)
-    assert fitted.loss_curve_[-1] < 0.5 * fitted.loss_curve_[0]
+    assert fitted.loss_curve_[-1] < 0.6 * fitted.loss_curve_[0]
     assert fitted.score(holes) > 0.7
     assert np.count_nonzero(fitted.transform(holes), axis=1).max() == K
     with pytest.raises(ValueError, match="NaN"):

@@ -2,13 +2,11 @@
 
 import json
 import pickle
-import warnings
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from device import emulated_cuda
 from discovery import fast_estimators
 from numpy.testing import assert_array_equal
 from power_failure import assert_same_bits
@@ -186,22 +184,6 @@ def test_arrays_keep_the_layout_by_which_sums_go(tmp_path):
     loaded = saved_and_loaded(GradSparseCoder(8, dict_init=start), tmp_path)
     assert_array_equal(loaded.dict_init, start)
     assert loaded.dict_init.strides == start.strides
-
-
-@pytest.mark.parametrize("estimator", [BUSY[0], GradSparseCoder(8, max_iter=1)])
-@pytest.mark.parametrize("n_devices", [0, 1])
-def test_what_was_fitted_on_a_gpu_is_loaded_without_one(estimator, n_devices, tmp_path):
-    with emulated_cuda(n_devices=1):
-        model = clone(estimator).set_params(device="cuda", random_state=0).fit(X[:20])
-        model.save(tmp_path / "saved")
-        codes = model.transform(X[:5])
-    with emulated_cuda(n_devices=n_devices), warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        loaded = skamort.load(tmp_path / "saved")
-        assert loaded.device == ("cuda" if n_devices else "auto")
-        assert bool(told) == (n_devices == 0)
-        np.testing.assert_allclose(loaded.transform(X[:5]), codes, atol=1e-2)
-        loaded.partial_fit(X[:20])
 
 
 # -- What is refused -------------------------------------------------------------------------------
