@@ -15,12 +15,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 BUSY = TopKSAE(12, k=2, max_iter=3, batch_size=16, dead_latents=TeachDead(window=20))
 
 
-@pytest.mark.parametrize("estimator", [BUSY, GradSparseCoder(8, max_iter=1)])
+@pytest.mark.parametrize("kind", [BUSY, GradSparseCoder(8, max_iter=1)])
 @pytest.mark.parametrize("n_devices", [0, 1])
-def test_what_was_fitted_on_a_gpu_is_loaded_without_one(gpu, X, estimator, n_devices, tmp_path):
+def test_what_was_fitted_on_a_gpu_is_loaded_without_one(gpu, X, kind, n_devices, tmp_path):
     if gpu is None:
         pytest.skip("a real GPU cannot be taken away")
-    model = clone(estimator).set_params(device="cuda", random_state=0).fit(X[:20])
+    model = clone(kind).set_params(device="cuda", random_state=0).fit(X[:20])
     model.save(tmp_path / "saved")
     codes = model.transform(X[:5])
     with emulated_cuda(n_devices=n_devices), warnings.catch_warnings(record=True) as told:
