@@ -8,9 +8,9 @@ from skamort.hooks import collect_activations, loss_recovered, steer
 
 
 def test_a_model_elsewhere_does_as_one_here():
-    texts = [torch.arange(12).reshape(3, 4) % 5, torch.arange(9).reshape(3, 3) % 5]
-    embed = torch.nn.Embedding(5, 6)
-    model = torch.nn.Sequential(embed, torch.nn.Linear(6, 5))
+    texts = [torch.arange(5).repeat(4, 1).T, torch.arange(3).repeat(3, 1).T]
+    repeats = torch.nn.Embedding.from_pretrained(3 * torch.eye(5))  # expects the same token
+    model = torch.nn.Sequential(repeats, torch.nn.Identity())
     outcomes = []
     for device in ("cpu", "cuda"):
         model.to(device)
