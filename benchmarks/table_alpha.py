@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from _list_table import to_rst
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,7 @@ from skamort.metrics import dead_fraction, mean_l0
 FACTORS = (0.5, 1, 2)
 ESTIMATORS = (GradSparseCoder, SAEEncoder, JumpReLUSAE)
 MAX_ITER = 30
+HEAD = ["data", "estimator", "times auto", "active", "of the atoms", "dead", "FVU"]
 
 
 def load_data(activations, quick):
@@ -63,20 +65,6 @@ def measure(Estimator, X, X_test):
         yield factor, l0, l0 / codes.shape[1], dead_fraction(codes), 1 - coder.score(X_test)
 
 
-def to_rst(rows):
-    """Return the rows as a list-table."""
-    head = ["data", "estimator", "times auto", "active", "of the atoms", "dead", "FVU"]
-    lines = [
-        ".. Written by benchmarks/table_alpha.py.",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-    ]
-    for cells in [head, *rows]:
-        lines += ["", *(f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(cells))]
-    return "\n".join(lines) + "\n"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--activations", type=Path)
@@ -93,7 +81,7 @@ def main():
                 rows.append([name, label, f"{factor:g}", *figures])
                 print(name, Estimator.__name__, f"{factor:g}", *figures, flush=True)
     if args.output:
-        args.output.write_text(to_rst(rows))
+        args.output.write_text(to_rst("table_alpha.py", HEAD, rows))
     return 0
 
 

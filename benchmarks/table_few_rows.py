@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from _list_table import to_rst
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -27,6 +28,7 @@ MODELS = [
     TopKSAE(64),
     GradSparseCoder(128),
 ]
+HEAD = ["data", "estimator", "own rows", "other rows", "epochs"]
 
 
 def load_data(activations, quick):
@@ -40,20 +42,6 @@ def load_data(activations, quick):
         parts = tuple(normalize(part.astype(np.float32)) for part in parts)
         data = {f"{n_rows:,} activations": parts} | data
     return data
-
-
-def to_rst(rows):
-    """Return the rows as a list-table."""
-    head = ["data", "estimator", "own rows", "other rows", "epochs"]
-    lines = [
-        ".. Written by benchmarks/table_few_rows.py.",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-    ]
-    for cells in [head, *rows]:
-        lines += ["", *(f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(cells))]
-    return "\n".join(lines) + "\n"
 
 
 def main():
@@ -74,7 +62,7 @@ def main():
             rows.append([name, f"``{model!r}``", *left, str(fitted.n_iter_)])
             print(*rows[-1], flush=True)
     if args.output:
-        args.output.write_text(to_rst(rows))
+        args.output.write_text(to_rst("table_few_rows.py", HEAD, rows))
     return 0
 
 

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from _list_table import to_rst
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort import JumpReLUSAE, TopKSAE
@@ -27,6 +28,7 @@ MODELS = [
     TopKSAE(k=32),
     JumpReLUSAE(alpha=0.001),
 ]
+HEAD = ["estimator", "active", "unexplained", "epochs"]
 
 
 def measure(model, X, X_test):
@@ -35,20 +37,6 @@ def measure(model, X, X_test):
     model.set_params(n_components=N_COMPONENTS, random_state=0).fit(X)
     l0 = mean_l0(model.transform(X_test))
     return [f"``{label}``", f"{l0:.1f}", f"{1 - model.score(X_test):.1%}", str(model.n_iter_)]
-
-
-def to_rst(rows):
-    """Return the rows as a list-table."""
-    head = ["estimator", "active", "unexplained", "epochs"]
-    lines = [
-        ".. Written by benchmarks/table_thresholds.py.",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-    ]
-    for cells in [head, *rows]:
-        lines += ["", *(f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(cells))]
-    return "\n".join(lines) + "\n"
 
 
 def main():
@@ -67,7 +55,7 @@ def main():
         rows.append(measure(model, X, X_test))
         print(*rows[-1], flush=True)
     if args.output:
-        args.output.write_text(to_rst(rows))
+        args.output.write_text(to_rst("table_thresholds.py", HEAD, rows))
     return 0
 
 
