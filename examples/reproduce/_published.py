@@ -56,7 +56,17 @@ class PublishedAutoencoders:
             X = X.relu_()
         return X
 
-    def fit(self, X, *, codes=None, lam=0.01, learning_rate=1e-3, n_steps=20_000, batch_size=None):
+    def fit(
+        self,
+        X,
+        *,
+        codes=None,
+        lam=0.01,
+        learning_rate=1e-3,
+        n_steps=20_000,
+        batch_size=None,
+        callback=None,
+    ):
         """Train; return the runs themselves.
 
         Parameters
@@ -73,11 +83,15 @@ class PublishedAutoencoders:
             Number of steps.
         batch_size : int, optional
             Samples that each step draws; otherwise it takes all.
+        callback : callable, optional
+            Called with the number of steps done, before each step and after the last.
         """
         optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
         generator = torch.Generator().manual_seed(0)
         X_all, codes_all = X, codes
-        for _ in range(n_steps):
+        for step in range(n_steps):
+            if callback is not None:
+                callback(step)
             if batch_size is not None:
                 rows = torch.randint(X_all.shape[-2], (batch_size,), generator=generator)
                 X = X_all[..., rows, :]
@@ -93,6 +107,8 @@ class PublishedAutoencoders:
             if self.dictionary.requires_grad:
                 with torch.no_grad():
                     self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
+        if callback is not None:
+            callback(n_steps)
         return self
 
 
@@ -122,28 +138,37 @@ class PublishedSparseCoding:
         self.offset = torch.zeros(len(dictionary), 1, n_features)
         self.bias = bias
 
-    def fit(self, X, *, lam=0.01, learning_rate=1e-3, n_steps=40_000):
+    def fit(self, X, *, lam=0.01, learning_rate=1e-3, n_steps=40_000, callback=None):
         """Learn atoms from X as `PublishedAutoencoders.fit` does; return the runs themselves."""
         learned = [self.dictionary, self.offset] if self.bias else [self.dictionary]
-        self._descend(X, lam, learning_rate, n_steps, learned)
+        self._descend(X, lam, learning_rate, n_steps, learned, callback=callback)
         return self
 
-    def encode(self, X, *, lam=0.01, k=None, learning_rate=3e-3, n_steps=10_000):
-        """Find the codes of X by a new descent; with `k` of the k largest codes alone."""
-        return self._descend(X, lam, learning_rate, n_steps, [], k)
+    def encode(
+        self, X, *, lam=0.01, k=None, start=None, learning_rate=3e-3, n_steps=10_000, callback=None
+    ):
+        """Find the codes of X by a descent from `start`, or from next to nothing.
+
+        With `k` of the k largest codes alone. The callback gets the number of steps and the codes.
+        """
+        return self._descend(X, lam, learning_rate, n_steps, [], k, start, callback)
 
     @torch.no_grad()
-    def _descend(self, X, lam, learning_rate, n_steps, learned, k=None):
+    def _descend(self, X, lam, learning_rate, n_steps, learned, k=None, start=None, callback=None):
         """Return codes, having updated what is to be learned in place."""
         X = X.expand(len(self.dictionary), -1, -1)
         _, n_samples, n_features = X.shape
         n_latents = self.dictionary.shape[1]
         logs = X.new_full((len(X), n_samples, n_latents), -10.0)
+        if start is not None:
+            logs = start.log().clamp_(min=-10.0)
         slope = torch.as_tensor(lam if k is None else 0.0).view(-1, 1, 1) / (n_samples * n_latents)
         scale = 2.0 / (n_samples * n_features)
         optimizer = torch.optim.Adam([logs, *learned], lr=learning_rate, fused=True)
-        for _ in range(n_steps):
+        for step in range(n_steps):
             codes = keep_largest(logs.exp(), k)
+            if callback is not None:
+                callback(step, codes)
             residual = torch.baddbmm(self.offset - X, codes, self.dictionary).mul_(scale)
             logs.grad = (residual @ self.dictionary.mT).add_(slope).mul_(codes)
             if learned:
@@ -152,7 +177,10 @@ class PublishedSparseCoding:
             optimizer.step()
             if learned:
                 self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
-        return keep_largest(logs.exp_(), k)
+        codes = keep_largest(logs.exp_(), k)
+        if callback is not None:
+            callback(n_steps, codes)
+        return codes
 
 
 def keep_largest(codes, k):

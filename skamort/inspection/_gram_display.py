@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .._coherence import coherence_of
 from .._decoder import dictionary_of
 from .._matrices import check_matrix
 from ._matplotlib import import_pyplot, on_one_line
@@ -36,6 +37,7 @@ class GramDisplay:
     See Also
     --------
     DictionaryDisplay : The atoms themselves.
+    skamort.metrics.mutual_coherence : The number alone.
 
     Examples
     --------
@@ -138,16 +140,7 @@ class GramDisplay:
         if colorbar:
             self.figure_.colorbar(self.im_, ax=ax, label="inner product", shrink=0.85)
         ax.set(xlabel="atom", ylabel="atom")
-        coherence = f"mutual coherence {_mutual_coherence(gram):.2f}"
+        coherence = f"mutual coherence {coherence_of(gram):.2f}"
         name = f"{on_one_line(self.name)}: " if self.name else ""
         ax.set_title(name + coherence, parse_math=False)
         return self
-
-
-def _mutual_coherence(gram: np.ndarray) -> float:
-    """Largest absolute cosine between two different atoms."""
-    norms = np.sqrt(np.diagonal(gram))
-    norms = np.where(norms > 0, norms, 1)
-    cosines = np.abs(gram / np.outer(norms, norms))
-    np.fill_diagonal(cosines, 0)
-    return float(cosines.max())

@@ -7,6 +7,7 @@ from ._ksparse_gap import KSparseAmortizationGap
 from ._monosemanticity import semantic_consistency, sources_per_latent
 from ._probes import class_difference, probe_loss
 from ._reconstruction import fraction_variance_unexplained, sparse_coding_objective
+from ._recoverability import mutual_coherence, recovery_boundary
 from ._recovery import dictionary_mcc, latent_mcc, stability
 from ._scorers import neg_dead_fraction, neg_l0, neg_objective
 from ._sparsity import dead_fraction, mean_l0
@@ -22,10 +23,12 @@ __all__ = [
     "fraction_variance_unexplained",
     "latent_mcc",
     "mean_l0",
+    "mutual_coherence",
     "neg_dead_fraction",
     "neg_l0",
     "neg_objective",
     "probe_loss",
+    "recovery_boundary",
     "semantic_consistency",
     "sources_per_latent",
     "sparse_coding_objective",

@@ -73,10 +73,13 @@ def flops(
     Where at most k codes are active and the products are sparse, they have k M in place of M N, but
     for the encoder's own.
 
-    The published figure for the training of sparse coding, 2.1e12 in the base case, multiplies the
-    loss and the update of the codes, which are counted for the whole batch, by its size once more.
-    Counted once they leave 8.3e10, which the published formula gives here. It still has the
-    normalization of the atoms in every sample; by products it is 3.1e10.
+    For autoencoders "published" are the formulas of the paper's text. For sparse coding that learns
+    its dictionary they are those of the authors' code, whose forward pass takes 5 MN + N, where the
+    text has 3 MN + N. The published figure for its training, 2.1e12 in the base case, follows from
+    neither: it multiplies the loss and the update of the codes, which are counted for the whole
+    batch, by its size once more. Counted once they leave 8.3e10 by the code, which "published"
+    gives here, and 5.1e10 by the text. Both have the normalization of the atoms in every sample; by
+    products it is 3.1e10.
 
     References
     ----------

@@ -82,14 +82,18 @@ def _consistency(codes: np.ndarray, y: np.ndarray, n_labels: int, n_top: int) ->
         "codes": ["array-like", "sparse matrix"],
         "sources": ["array-like"],
         "threshold": [Interval(Real, 0, None, closed="left")],
+        "normalize": ["boolean"],
     },
     prefer_skip_nested_validation=True,
 )
-def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> np.ndarray:
+def sources_per_latent(
+    codes: Any, sources: Any, *, threshold: float = 0.0, normalize: bool = False
+) -> np.ndarray:
     """Count the sources that activate each latent: 1 for a monosemantic one.
 
     Encode samples in which a single source is active; a source activates a latent if the absolute
-    codes that its samples have there sum to more than a threshold.
+    codes that its samples have there sum to more than a threshold, or are larger than it on
+    average.
 
     Parameters
     ----------
@@ -98,8 +102,11 @@ def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> n
     sources : array-like of shape (n_samples,)
         Label of the source that is active in each sample.
     threshold : float, default=0.0
-        A source activates a latent if its sum exceeds this, in the units of the codes times the
-        number of samples of a source.
+        A source activates a latent if its sum, or its mean, exceeds this: in the units of the
+        codes, times the number of samples of a source where sums count.
+    normalize : bool, default=False
+        Whether the codes of a source are averaged over its samples, where otherwise they are
+        summed.
 
     Returns
     -------
@@ -117,8 +124,11 @@ def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> n
 
     Notes
     -----
-    The mean over latents is the monosemanticity curve of the reference. A dead latent counts as
-    better than a monosemantic one there: look at `dead_fraction` too, or leave the zeros out.
+    The mean over latents, of sums, is the monosemanticity curve of the reference. With a fixed
+    threshold it falls where sources become rarer, whatever the latents do: a source of fewer
+    samples has a smaller sum. ``normalize=True`` compares sources, and data, that are not equally
+    frequent. A dead latent counts as better than a monosemantic one in either: look at
+    `dead_fraction` too, or leave the zeros out.
 
     References
     ----------
@@ -132,6 +142,8 @@ def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> n
     array([1, 2, 0])
     >>> sources_per_latent(codes, ["cat", "cat", "dog"], threshold=0.5)
     array([1, 1, 0])
+    >>> sources_per_latent(codes, ["cat", "cat", "dog"], threshold=0.5, normalize=True)
+    array([1, 1, 0])
     """
     codes = check_dense_or_csr(codes)
     labels, sources = np.unique(column_or_1d(sources), return_inverse=True)
@@ -139,5 +151,7 @@ def sources_per_latent(codes: Any, sources: Any, *, threshold: float = 0.0) -> n
     n_samples, shape = len(sources), (len(labels), len(sources))
     ones = np.ones(n_samples, dtype=codes.dtype)
     of_source = sparse.csr_array((ones, (sources, np.arange(n_samples))), shape=shape)
+    if normalize:
+        of_source = sparse.diags_array(1 / of_source.sum(axis=1)) @ of_source
     activation = of_source @ abs(codes)
     return np.asarray((activation > threshold).sum(axis=0)).ravel()

@@ -23,8 +23,9 @@ def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
 
     Every true latent is matched with one learned latent so that the mean absolute Pearson
     correlation over samples is largest, and this mean is returned. Where the numbers of latents
-    differ, pairs are matched greedily, from the highest correlation downwards, until the smaller
-    side is used up.
+    differ, pairs are first chosen greedily, from the highest correlation downwards, until the
+    smaller side is used up; what they chose of the larger side is then matched as above. So did the
+    reference.
 
     Parameters
     ----------
@@ -201,24 +202,30 @@ def stability(dictionaries: Any) -> float:
 
 
 def _mean_of_best_matching(similarity: np.ndarray) -> float:
-    if similarity.shape[0] == similarity.shape[1]:
-        rows, columns = linear_sum_assignment(similarity, maximize=True)
-        return float(similarity[rows, columns].mean())
-    return _greedy_total(similarity) / min(similarity.shape)
+    if similarity.shape[0] != similarity.shape[1]:
+        rows, columns = _greedy_pairs(similarity)
+        similarity = similarity[np.ix_(rows, columns)]
+    rows, columns = linear_sum_assignment(similarity, maximize=True)
+    return float(similarity[rows, columns].mean())
 
 
-def _greedy_total(similarity: np.ndarray) -> float:
-    """Sum over pairs taken from the highest similarity downwards, each row and column once.
+def _greedy_pairs(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pairs taken from the highest similarity downwards, each once.
 
     All pairs that are the best of both their row and their column are taken at once: nothing that
-    comes before them in the order could take either away.
+    comes before them in the order could take either away. Where no similarity is left any will do.
     """
-    left = similarity.copy()
-    total = 0.0
-    while left.size and left.max() > 0:
+    rows, columns = (np.arange(size) for size in similarity.shape)
+    taken: list[np.ndarray] = []
+    while rows.size and columns.size:
+        left = similarity[np.ix_(rows, columns)]
         best_column, best_row = left.argmax(axis=1), left.argmax(axis=0)
-        rows = np.flatnonzero(best_row[best_column] == np.arange(len(left)))
-        columns = best_column[rows]
-        total += left[rows, columns].sum()
-        left = np.delete(np.delete(left, rows, axis=0), columns, axis=1)
-    return float(total)
+        if left.max() > 0:
+            chosen = np.flatnonzero(best_row[best_column] == np.arange(len(rows)))
+            partners = best_column[chosen]
+        else:
+            chosen = partners = np.arange(min(left.shape))
+        taken.append(np.stack([rows[chosen], columns[partners]]))
+        rows, columns = np.delete(rows, chosen), np.delete(columns, partners)
+    pairs = np.concatenate(taken, axis=1)
+    return pairs[0], pairs[1]

@@ -64,6 +64,16 @@ def test_sources_per_latent_definition(seed, n_samples, n_sources, threshold, as
     assert_array_equal(counts, expected)
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 5), min_size=3, max_size=3))
+def test_normalized_counts_do_not_depend_on_how_often_a_source_comes(seed, times):
+    codes = np.random.default_rng(seed).standard_normal((3, 4))
+    rows = np.repeat(np.arange(3), times)
+    for given_codes in (codes[rows], sparse.csr_array(codes[rows])):
+        counts = sources_per_latent(given_codes, rows, threshold=0.5, normalize=True)
+        assert_array_equal(counts, (np.abs(codes) > 0.5).sum(axis=0))
+
+
 def test_a_latent_for_each_source_and_one_for_all():
     names = np.array(["b", "a", "c"])
     codes = np.hstack([np.eye(3), np.ones((3, 1)), np.zeros((3, 1))])

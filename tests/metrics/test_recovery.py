@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import pearsonr
 
-from skamort.metrics import dictionary_mcc, latent_mcc, stability
+from skamort.metrics import _recovery, dictionary_mcc, latent_mcc, stability
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -34,12 +34,20 @@ def test_greedy_where_widths_differ(seed, n_true, n_learned):
     rng = np.random.default_rng(seed)
     truth, codes = rng.normal(size=(9, n_true)), rng.normal(size=(9, n_learned))
     similarity = absolute_correlations(truth, codes)
-    taken = []
+    left, rows, columns = similarity.copy(), [], []
     for _ in range(min(n_true, n_learned)):
-        row, column = np.unravel_index(similarity.argmax(), similarity.shape)
-        taken.append(similarity[row, column])
-        similarity[row] = similarity[:, column] = -1
-    assert latent_mcc(truth, codes) == pytest.approx(np.mean(taken))
+        row, column = np.unravel_index(left.argmax(), left.shape)
+        rows, columns = [*rows, row], [*columns, column]
+        left[row] = left[:, column] = -1
+    chosen = similarity[np.ix_(rows, columns)]  # what was chosen is matched anew
+    best = max(chosen[range(len(rows)), order].mean() for order in permutations(range(len(rows))))
+    assert latent_mcc(truth, codes) == pytest.approx(best)
+
+
+def test_greedy_pairs_are_matched_anew():
+    """Greedily .9 + .1; the pairs crossed have .8 + .8, and the third latent is left out."""
+    similarity = np.array([[0.9, 0.8, 0.1], [0.8, 0.1, 0.05]])
+    assert _recovery._mean_of_best_matching(similarity) == pytest.approx(0.8)
 
 
 @settings(deadline=None)
