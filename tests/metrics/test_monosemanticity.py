@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from skamort import _explained_variance
-from skamort.metrics import semantic_consistency, sources_per_latent
+from skamort.metrics import latent_variance, semantic_consistency, sources_per_latent
 
 
 @settings(deadline=None)
@@ -104,3 +104,24 @@ def test_consistency_of_sparse_codes_is_that_of_dense_ones(n_top, signed, monkey
     monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 40 * 4)
     found = semantic_consistency(sparse.csr_array(codes), y, n_top=n_top)
     assert_array_equal(found, semantic_consistency(codes, y, n_top=n_top))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.floats(0.1, 1e6))
+def test_latent_variance_is_that_of_columns_dense_and_sparse(seed, n_samples, scale):
+    rng = np.random.default_rng(seed)
+    codes = scale * rng.random((n_samples, 4)) * rng.integers(2, size=(n_samples, 4))
+    codes[:, 0] = 0  # a dead latent
+    expected = np.var(codes, axis=0)
+    means = np.where(codes.any(axis=0), codes.mean(axis=0), np.inf)
+    for form in (codes, sparse.csr_array(codes), sparse.csr_matrix(codes)):
+        before = form.copy()
+        assert_allclose(latent_variance(form), expected, atol=1e-12 * scale**2)
+        assert_allclose(latent_variance(form, relative=True), expected / means**2, atol=1e-12)
+        assert abs(form - before).max() == 0  # nothing was changed
+
+
+def test_constant_codes_have_no_variance():
+    assert_allclose(latent_variance(sparse.csr_array(np.full((5, 2), 0.1))), 0, atol=1e-30)
+    with pytest.raises(ValueError, match="codes contains NaN"):
+        latent_variance([[np.nan]])
