@@ -35,7 +35,7 @@ CASES = {
     "known dictionary": (SAEEncoder(dictionary=np.eye(6)), {"alpha": [0.01, 0.1]}),
     "k": (TopKSAE(N_COMPONENTS, fit_intercept=True), {"k": [1, 3, 2]}),
     "k beyond rounds": (TopKSAE(N_COMPONENTS), {"k": [2, 10]}),
-    "shapes": (SAEEncoder(), {"n_components": [5, 7], "max_iter": [3, 20]}),
+    "shapes": (SAEEncoder(), {"n_components": [5, 7], "max_iter": [3, 12]}),
     "hidden layers": (
         MLPEncoder(N_COMPONENTS, hidden_layer_sizes=(7, 9), fit_intercept=True),
         {"alpha": [0.01, 0.1]},
@@ -101,8 +101,7 @@ def no_fit_alone(monkeypatch):
         yield context
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("batch_size", [64, 1000])
+@pytest.mark.parametrize("early_stopping, batch_size", [(False, 64), (True, 64), (False, 1000)])
 @pytest.mark.parametrize("case", CASES)
 @each_engine
 def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_alone):
@@ -110,7 +109,7 @@ def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_a
         no_fit_alone.setattr("skamort.training.batched._net.has_numba", lambda: False)
     estimator, grid = CASES[case]
     estimator = clone(estimator).set_params(
-        max_iter=20, batch_size=batch_size, early_stopping=early_stopping, learning_rate=1e-3
+        max_iter=12, batch_size=batch_size, early_stopping=early_stopping, learning_rate=1e-3
     )
     models = fit_quietly(fit_many, estimator, X, grid, [0, 1])
     no_fit_alone.undo()
