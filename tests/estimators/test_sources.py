@@ -93,7 +93,7 @@ def estimator(request):
 # Every estimator with a third of the sources, every source with a third of the estimators: what
 # reads sources is the same code for all.
 each_with_some_sources = pytest.mark.parametrize(
-    "estimator, source",
+    ("estimator", "source"),
     [
         pytest.param(estimator, kind, id=f"{type(estimator).__name__}-{kind.__name__}")
         for i, estimator in enumerate(fast_estimators())
