@@ -83,6 +83,7 @@ API_TOPICS = {
         "skamort.training.TeachDead",
         "skamort.training.ClipGradient",
         "skamort.training.DataParallel",
+        "skamort.training.StepScoring",
     ],
     "Parts of your own": [
         "skamort.modules.Encoder",

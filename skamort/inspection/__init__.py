@@ -18,6 +18,7 @@ from ._shown import SafeHTML
 from ._sweep_display import SweepDisplay
 from ._token_contexts import TokenContexts
 from ._top_activations import top_activations
+from ._training_curve_display import TrainingCurveDisplay
 
 __all__ = [
     "ComparisonDisplay",
@@ -35,6 +36,7 @@ __all__ = [
     "SafeHTML",
     "SweepDisplay",
     "TokenContexts",
+    "TrainingCurveDisplay",
     "collect_examples",
     "compare_encoders",
     "dunn_test",

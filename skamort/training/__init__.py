@@ -27,6 +27,7 @@ from ._net import SparseNet
 from ._plateau import Plateau
 from ._schedule import Schedule, ramp
 from ._sparse_coding_loss import SparseCodingLoss
+from ._step_scoring import StepScoring
 from ._target_l0 import TargetL0
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "SparseCodingLoss",
     "SparseNet",
     "Stateful",
+    "StepScoring",
     "StopOnPlateau",
     "TargetL0",
     "TeachDead",
