@@ -175,7 +175,7 @@ class TrainingCurveDisplay:
         """Name of the score to draw, which every curve has."""
         common = [n for n in next(iter(self.curves.values())) if self._all_have(n)]
         scores = [name for name in common if name not in _COSTS]
-        name = self.score_name or next(iter(scores), None)
+        name = self.score_name or next(iter(scores), "score")
         if name not in scores or len(scores) == len(common):
             raise ValueError(
                 f"TrainingCurveDisplay: curves must share a cost and the score {name!r}, they "
