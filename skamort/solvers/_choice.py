@@ -16,7 +16,7 @@ from ._registry import SOLVERS
 SKLEARN_ALGORITHMS = ("lars", "lasso_cd", "lasso_lars", "threshold")
 _MANY_ATOMS = 1024
 # What only some solvers have, and no other may be asked for.
-_OF_SOME = {"residual_tol", "beam_width", "node_limit", "n_stages"}
+_OF_SOME = {"n_nonzero_coefs", "residual_tol", "beam_width", "node_limit", "n_stages"}
 
 
 def choose_algorithm(
@@ -48,6 +48,24 @@ def check_algorithm(algorithm: str) -> None:
         raise ValueError(
             f"sparse_encode: algorithm={algorithm!r} is unknown; "
             f"choose one of {sorted(['auto', *SOLVERS, *SKLEARN_ALGORITHMS])}."
+        )
+
+
+def check_sparsity(algorithm: str, alpha: Any, n_nonzero_coefs: Any, residual_tol: Any) -> None:
+    """Refuse two ways to say how sparse codes are where nothing says which of them counts, and one
+    that scikit-learn's algorithm would leave aside."""
+    limits = {"n_nonzero_coefs": n_nonzero_coefs, "residual_tol": residual_tol}
+    given = {name: value for name, value in limits.items() if value is not None}
+    if algorithm == "auto" and given and alpha is not None:
+        name, value = next(iter(given.items()))
+        raise ValueError(
+            f"sparse_encode: alpha={alpha} and {name}={value} both say how sparse codes are; drop "
+            f"one of them, or name the algorithm."
+        )
+    if algorithm in SKLEARN_ALGORITHMS and algorithm != "lars" and n_nonzero_coefs is not None:
+        raise ValueError(
+            f"sparse_encode: algorithm={algorithm!r} has no n_nonzero_coefs, got "
+            f"{n_nonzero_coefs}; drop it, or choose 'lars' or a k-sparse solver."
         )
 
 

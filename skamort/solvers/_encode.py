@@ -26,6 +26,7 @@ from ._base import SolverResult
 from ._choice import (
     SKLEARN_ALGORITHMS,
     check_algorithm,
+    check_sparsity,
     choose_algorithm,
     default_tol,
     make_solver,
@@ -107,7 +108,8 @@ def sparse_encode(
     X : array-like, sparse matrix or Tensor of shape (n_samples, n_features)
         Data; sparse ones are made dense a block of rows at a time.
     dictionary : array-like or Tensor of shape (n_components, n_features)
-        Atoms, one a row, of any norm but zero.
+        Atoms, one a row, of any norm but zero. K-sparse solvers choose among them as if all had
+        one norm.
     gram : array-like or Tensor of shape (n_components, n_components), default=None
         ``dictionary @ dictionary.T``, computed where it is needed.
     cov : array-like of shape (n_components, n_samples), default=None
@@ -120,16 +122,18 @@ def sparse_encode(
         "gradient_pursuit" (`GradientPursuit`), "iht" (`IHT`), "topk_refined" (`TopKRefined`),
         "exchange" (`Exchange`, the best codes where time is no matter) or "exact"
         (`BranchAndBound`, for small problems). "auto" picks by problem:
-        "omp" where ``n_nonzero_coefs`` or ``residual_tol`` is given and ``alpha`` is not; else "cd"
-        on a CPU or for more than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and
+        "omp" where ``n_nonzero_coefs`` or ``residual_tol`` is given; else "cd" on a CPU or for more
+        than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and
         without a certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations,
         shrunk by ``alpha``).
     n_nonzero_coefs : int, default=None
         Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
-        features, or with ``residual_tol`` as many as it takes.
+        features, or with ``residual_tol`` as many as it takes. With as many as features codes of
+        any sign are exact in general.
     alpha : float, default=None
-        Weight of the L1 norm; for "threshold" the threshold. None means 1. The k-sparse solvers
-        ignore it.
+        Weight of the L1 norm; for "threshold" the threshold. None means 1. A k-sparse solver that
+        is named ignores it, as scikit-learn's does; "auto" refuses it beside ``n_nonzero_coefs`` or
+        ``residual_tol``.
     copy_cov : bool, default=True
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
@@ -188,8 +192,8 @@ def sparse_encode(
     ------
     ValueError
         NaN, infinity, a zero atom, shapes that do not fit, a negative ``alpha``, an unknown
-        ``algorithm``, a ``mask`` for one of scikit-learn's, codes that the dtype cannot
-        hold: those of float32 data of 1e30 for atoms of 1e-15 are 1e45.
+        ``algorithm``, one that does not go by what is given, a ``mask`` for one of scikit-learn's,
+        codes that the dtype cannot hold: those of float32 data of 1e30 for atoms of 1e-15 are 1e45.
     TypeError
         Tensors of a dtype other than float32 and float64, or parameters of the wrong type.
 
@@ -223,6 +227,7 @@ def sparse_encode(
     array([[ 2. ,  0. ],
            [-1. ,  0.5]])
     """
+    check_sparsity(algorithm, alpha, n_nonzero_coefs, residual_tol)
     if algorithm in SKLEARN_ALGORITHMS:
         if return_info or residual_tol is not None:
             raise ValueError(
@@ -235,7 +240,7 @@ def sparse_encode(
             n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
         )  # fmt: skip
     check_algorithm(algorithm)
-    k_sparse = alpha is None and not (n_nonzero_coefs is None and residual_tol is None)
+    k_sparse = n_nonzero_coefs is not None or residual_tol is not None
     alpha = 1.0 if alpha is None else check_real(alpha, "alpha")
     options = {"max_iter": check_integer(max_iter, "max_iter", 0)}
     if sparse.issparse(X):
@@ -248,7 +253,8 @@ def sparse_encode(
         options["residual_tol"] = check_real(residual_tol, "residual_tol")
     counts = {"beam_width": beam_width, "node_limit": node_limit, "n_stages": n_stages}
     options |= {name: check_integer(n, name, 1) for name, n in counts.items() if n is not None}
-    options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
+    if n_nonzero_coefs is not None:
+        options["n_nonzero_coefs"] = _check_n_nonzero_coefs(n_nonzero_coefs, len(atoms))
     options["n_jobs"] = resolve_n_jobs(n_jobs)
     if init is not None:
         init = check_codes(init, "init", data, atoms, check=check_input)
@@ -310,9 +316,7 @@ def _encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> An
     return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
 
 
-def _check_n_nonzero_coefs(limit: Any, n_components: int) -> int | None:
-    if limit is None:
-        return None
+def _check_n_nonzero_coefs(limit: Any, n_components: int) -> int:
     limit = check_integer(limit, "n_nonzero_coefs", 1)
     if limit > n_components:
         raise ValueError(

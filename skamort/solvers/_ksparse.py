@@ -16,9 +16,12 @@ import torch
 from torch import Tensor
 
 from ._base import Problem, Solver, SolverResult
+from ._scale import check_range, magnitude, row_norms
 
 # What is left of an atom that depends on the support is this many roundings at most.
 DEPENDENT = 64
+# Norms that differ by less are one.
+_EVEN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class KSparseSolver(Solver):
     """Base of the solvers that find codes with few non-zeros, for every sample of a batch.
 
     A subclass provides `_pursue_block`, and gets the scaling of the problem, warm starts, blocks of
-    samples and the residual.
+    samples and the residual. It chooses among atoms of one norm: others are divided by theirs, for
+    a long atom correlates with much that a short one explains better.
 
     Parameters
     ----------
@@ -43,6 +47,26 @@ class KSparseSolver(Solver):
     is_k_sparse: ClassVar[bool] = True
     _block_size: ClassVar[float] = 0.5
     n_nonzero_coefs: int | None = None
+
+    def _solve(
+        self,
+        X: Tensor,
+        dictionary: Tensor,
+        alpha: Tensor,
+        positive: bool,
+        init: Tensor | None,
+        gram: Tensor | None,
+        mask: Tensor | None,
+    ) -> SolverResult:
+        norms = row_norms(dictionary)
+        if not norms.amax() > (1 + _EVEN) * norms.amin():
+            return super()._solve(X, dictionary, alpha, positive, init, gram, mask)
+        start = None if init is None else init * norms
+        result = super()._solve(X, dictionary / norms[:, None], alpha, positive, start, None, mask)
+        codes, size = result.codes / norms, magnitude(result.codes)
+        what = f"{type(self).__name__}: codes"
+        check_range(what, result.codes, codes, size, bool((norms > 1).any()))
+        return replace(result, codes=codes)
 
     def _limit(self, dictionary: Tensor) -> int:
         """Most non-zeros of a sample."""

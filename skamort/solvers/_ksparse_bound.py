@@ -71,7 +71,9 @@ def ksparse_bound(
     Raises
     ------
     ValueError
-        NaN, infinity, a zero atom, or shapes that do not fit.
+        NaN, infinity, a zero atom, negative limits, or shapes that do not fit.
+    TypeError
+        A number of non-zeros that is no integer.
 
     See Also
     --------
@@ -94,12 +96,12 @@ def ksparse_bound(
     data = as_tensor(X, "X")
     atoms = check_dictionary(dictionary, data)
     z = check_codes(codes, "codes", data, atoms).double()
-    limit = (z != 0).sum(dim=1) if n_nonzero_coefs is None else n_nonzero_coefs
-    norms = (
-        given if given is not None else z.abs().pow(p).sum(dim=1).pow(1 / p)
-        for p, given in ((1, max_l1), (2, max_l2))
+    given = {"n_nonzero_coefs": n_nonzero_coefs, "max_l1": max_l1, "max_l2": max_l2}
+    own = (z != 0).sum(dim=1), z.abs().sum(dim=1), z.norm(dim=1)
+    limit, l1, l2 = (
+        _by_sample(values if values is not None else of_codes, name, z)
+        for (name, values), of_codes in zip(given.items(), own, strict=True)
     )
-    limit, l1, l2 = (_by_sample(values, z) for values in (limit, *norms))
     allowed = _Allowed(limit.clamp(max=len(atoms)), l1, l2, positive)
     bound = torch.zeros_like(l1)
     width = max(*atoms.shape, int(limit.max()) ** 2)
@@ -108,9 +110,23 @@ def ksparse_bound(
     return bound if isinstance(X, Tensor) else bound.numpy()
 
 
-def _by_sample(values: Any, like: Tensor) -> Tensor:
-    """Numbers of all samples, float64, of one for all or of one each."""
-    return torch.as_tensor(values, dtype=torch.float64, device=like.device).expand(len(like))
+def _by_sample(values: Any, name: str, like: Tensor) -> Tensor:
+    """Numbers >= 0 of all samples, float64, of one for all or of one each."""
+    numbers = torch.as_tensor(values, device=like.device)
+    counts = name == "n_nonzero_coefs"
+    if numbers.dtype == torch.bool or (counts and numbers.is_floating_point()):
+        raise TypeError(
+            f"ksparse_bound: {name} must be {'integers' if counts else 'numbers'}, got "
+            f"{numbers.dtype}."
+        )
+    if numbers.shape not in ((), (len(like),)):
+        raise ValueError(
+            f"ksparse_bound: {name} must be a number, or one for each of the {len(like)} samples, "
+            f"got shape {tuple(numbers.shape)}."
+        )
+    if not (numbers >= 0).all():
+        raise ValueError(f"ksparse_bound: {name} must be >= 0, got {values!r}.")
+    return numbers.double().expand(len(like))
 
 
 @dataclass(frozen=True)

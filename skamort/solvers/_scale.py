@@ -14,6 +14,13 @@ def magnitude(values: Tensor) -> Tensor:
     return torch.maximum(values.amax(dim=1), -values.amin(dim=1))
 
 
+def row_norms(values: Tensor) -> Tensor:
+    """Norm of each row, of any size that the dtype holds."""
+    size = power_of_four(magnitude(values))
+    norms = (values / size[:, None]).norm(dim=1) * size
+    return norms.clamp(max=torch.finfo(values.dtype).max)
+
+
 def power_of_four(values: Tensor) -> Tensor:
     """The power of four just above each value; 1 for 0 and where the size does no harm.
 

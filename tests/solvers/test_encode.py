@@ -158,7 +158,17 @@ def test_names_zero_atoms():
         ({"alpha": np.nan}, TypeError, "alpha must be a finite number"),
         ({"alpha": "0.1"}, TypeError, "alpha must be a finite number"),
         ({"tol": -1.0}, ValueError, "tol must be >= 0"),
+        ({"alpha": 0.1, "n_nonzero_coefs": 2}, ValueError, "alpha=0.1 and n_nonzero_coefs=2 both"),
+        ({"alpha": 0.1, "residual_tol": 2}, ValueError, "alpha=0.1 and residual_tol=2 both say"),
+        ({"algorithm": "cd", "n_nonzero_coefs": 2}, ValueError, "'cd' has no n_nonzero_coefs"),
+        ({"algorithm": "lasso_lars", "n_nonzero_coefs": 2}, ValueError, "has no n_nonzero_coefs"),
+        ({"n_nonzero_coefs": True}, TypeError, "n_nonzero_coefs must be an integer, got True"),
+        ({"algorithm": "gomp", "n_stages": True}, TypeError, "n_stages must be an integer"),
+        ({"algorithm": "exchange", "beam_width": True}, TypeError, "beam_width must be an integer"),
+        ({"algorithm": "exact", "node_limit": True}, TypeError, "node_limit must be an integer"),
+        ({"residual_tol": True}, TypeError, "residual_tol must be a finite number"),
         ({"max_iter": -1}, ValueError, "max_iter must be >= 0"),
+        ({"max_iter": True}, TypeError, "max_iter must be an integer, got True"),
         ({"max_iter": 1.5}, TypeError, "max_iter must be an integer"),
         ({"init": np.zeros((6, 11))}, ValueError, r"init must have shape .* \(6, 12\)"),
         ({"gram": np.eye(3)}, ValueError, "gram must be dictionary @ dictionary.T"),
@@ -174,6 +184,13 @@ def test_refuses_bad_input(options, error, message):
     options = {"X": X, "dictionary": DICTIONARY} | options
     with pytest.raises(error, match=message):
         sparse_encode(**options)
+
+
+def test_a_named_pursuit_leaves_alpha_aside_as_scikit_learn_does():
+    options = {"algorithm": "omp", "n_nonzero_coefs": 2}
+    np.testing.assert_array_equal(
+        sparse_encode(X, DICTIONARY, alpha=0.1, **options), sparse_encode(X, DICTIONARY, **options)
+    )
 
 
 def coherent_problem(dtype):

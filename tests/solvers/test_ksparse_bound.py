@@ -114,3 +114,33 @@ def test_degenerate_input():
         ksparse_bound(np.full((2, 2), np.nan), np.eye(2), atoms)
     with pytest.raises(ValueError, match=r"codes must have shape .* = \(2, 2\)"):
         ksparse_bound(X, np.eye(3), atoms)
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "message"),
+    [
+        ({"n_nonzero_coefs": True}, TypeError, "n_nonzero_coefs must be integers, got torch.bool"),
+        ({"n_nonzero_coefs": 1.5}, TypeError, "n_nonzero_coefs must be integers"),
+        ({"n_nonzero_coefs": -1}, ValueError, "n_nonzero_coefs must be >= 0, got -1"),
+        (
+            {"n_nonzero_coefs": [1, 1, 1]},
+            ValueError,
+            r"one for each of the 2 samples, got .*\(3,\)",
+        ),
+        ({"max_l1": True}, TypeError, "max_l1 must be numbers"),
+        ({"max_l1": np.nan}, ValueError, "max_l1 must be >= 0"),
+        ({"max_l2": [1.0, -1.0]}, ValueError, "max_l2 must be >= 0"),
+        ({"max_l2": [[1.0], [1.0]]}, ValueError, r"got shape \(2, 1\)"),
+    ],
+)
+def test_refuses_limits_of_nothing(limits, error, message):
+    with pytest.raises(error, match=f"ksparse_bound: .*{message}"):
+        ksparse_bound(np.eye(2), np.eye(2), np.eye(2), **limits)
+
+
+def test_limits_are_one_for_all_or_one_each():
+    X, codes = np.array([[3.0, 1.0], [2.0, 2.0]]), np.array([[3.0, 0.0], [2.0, 0.0]])
+    one = ksparse_bound(X, codes, np.eye(2), n_nonzero_coefs=1, max_l1=4, max_l2=4.0)
+    each = ksparse_bound(X, codes, np.eye(2), n_nonzero_coefs=[1, 1], max_l1=[4.0, 4.0], max_l2=4)
+    np.testing.assert_array_equal(one, each)
+    np.testing.assert_array_equal(ksparse_bound(X, codes, np.eye(2), n_nonzero_coefs=0), [5, 4])

@@ -165,6 +165,36 @@ def test_scaling_data_scales_codes(problem, solver, factor):
     np.testing.assert_allclose(scaled, factor * codes, atol=1e-9)
 
 
+@settings(max_examples=100, deadline=None)
+@given(problems(), any_solver, st.integers(0, 2**31), st.booleans(), st.booleans())
+def test_norms_of_atoms_do_not_choose(problem, solver, seed, masked, started):
+    X, dictionary, k, positive = problem
+    k = min(k, max(dictionary.shape[1] - 1, 1))
+    rng = np.random.default_rng(seed)
+    norms = 10 ** rng.uniform(-12, 12, len(dictionary))
+    mask = rng.random(X.shape) < 0.7
+    # In a single feature all atoms are alike.
+    mask = mask if masked and (mask.sum(axis=1) > max(k, 1)).all() else None
+    start = np.abs(rng.standard_normal((len(X), len(dictionary)))) if started else None
+    codes, info = encode(X, dictionary, k, positive, solver, mask=mask, init=start)
+    start = None if start is None else start / norms
+    found, uneven = encode(
+        X, dictionary * norms[:, None], k, positive, solver, mask=mask, init=start
+    )
+    np.testing.assert_allclose(found * norms, codes, atol=1e-5)
+    np.testing.assert_allclose(uneven.residual, info.residual, atol=1e-8)
+
+
+@each_solver
+def test_the_norms_of_unit_atoms_are_rounding_and_change_no_bit(solver, monkeypatch):
+    rng = np.random.default_rng(0)
+    dictionary, X = rng.standard_normal((20, 10)).astype("f"), rng.standard_normal((5, 10))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    codes, _ = encode(X.astype("f"), dictionary, 4, True, solver)
+    monkeypatch.setattr("skamort.solvers._ksparse._EVEN", np.inf)
+    np.testing.assert_array_equal(encode(X.astype("f"), dictionary, 4, True, solver)[0], codes)
+
+
 @each_solver
 @pytest.mark.parametrize("positive", [False, True])
 def test_recovers_sparse_codes_of_an_orthonormal_dictionary(solver, positive):
