@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,28 @@ def write_folder(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put files into a folder, the last of which says how the others are to be read.
+
+    An interruption leaves all the old files, or all the new, or not the last one: never some of
+    both that would be read together.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which is made; other files in it stay.
+    files : mapping of str to bytes
+        Contents by name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
+        for name, content in files.items():
+            _write_synced(Path(temporary) / name, content)
+        (folder / list(files)[-1]).unlink(missing_ok=True)
+        for name in files:
+            os.replace(Path(temporary) / name, folder / name)
 
 
 def read_json(path: Path) -> dict[str, Any]:

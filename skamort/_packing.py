@@ -50,6 +50,11 @@ class Packed:
         return {"packed": packer.pack(self._parts(), ""), "arrays": packer.arrays}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if state.keys() != {"packed", "arrays"}:
+            raise ValueError(
+                f"{type(self).__name__}: this pickle is of another version of skamort; open it "
+                "there and use `save`, whose directories every later version loads."
+            )
         self._take_parts(_Unpacker(state["arrays"]).unpack(state["packed"]))
 
 

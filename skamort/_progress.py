@@ -3,7 +3,7 @@
 from tqdm import tqdm
 
 
-def progress_bar(total: int, description: str, disable: bool = False) -> tqdm:
+def progress_bar(total: int, description: str, disable: bool = False, unit: str = "it") -> tqdm:
     """Return a bar on the error stream that comes with the first line, or after a second.
 
     Parameters
@@ -14,8 +14,10 @@ def progress_bar(total: int, description: str, disable: bool = False) -> tqdm:
         Text in front of the bar.
     disable : bool, default=False
         Whether to draw nothing at all.
+    unit : str, default="it"
+        What a step is called where their number in a second is told.
     """
-    return tqdm(total=total, desc=description, disable=disable, delay=1, leave=False, unit="it")
+    return tqdm(total=total, desc=description, disable=disable, delay=1, leave=False, unit=unit)
 
 
 def advance(bar: tqdm, step: str, **figures: str) -> None:

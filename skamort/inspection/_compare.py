@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .._explained_variance import fraction_unexplained
 from .._fitted import fitted
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
 from .._pipeline import as_one_coder
+from .._progress import progress_bar
 from .._validation import check_real
 from ..metrics import amortization_gap, dead_fraction, dictionary_mcc, latent_mcc, mean_l0
 from ._table import make_table
@@ -34,6 +35,7 @@ def compare_encoders(
     codes: Any = None,
     dictionary: Any = None,
     return_estimators: bool = False,
+    verbose: int | bool = False,
 ) -> Any:
     """Fit encoders and compare them on the same data, under the same objective.
 
@@ -59,6 +61,8 @@ def compare_encoders(
         True dictionary, where it is known.
     return_estimators : bool, default=False
         Whether to return the fitted estimators as well.
+    verbose : int or bool, default=False
+        Whether to draw a bar of the estimators that are done, with a line for each that stays.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def compare_encoders(
     task = _check(X_train, X_test, alpha, codes, dictionary)
     rows: dict[str, dict[str, Any]] = {}
     models = {}
-    for name, estimator in named.items():
+    for name, estimator in _shown(named, bool(verbose)):
         try:
             models[name], seconds = _fit(estimator, X_train)
             rows[name] = _measure(as_one_coder(models[name]), task, seconds)
@@ -126,6 +130,20 @@ def compare_encoders(
     _warn_of_zero_codes(rows)
     table = make_table(rows)
     return (table, models) if return_estimators else table
+
+
+def _shown(named: Mapping[str, Any], verbose: bool) -> Iterator[tuple[str, Any]]:
+    """Estimators by name, with a bar that shows which one it is, and a line for each when it is
+    done."""
+    bar = progress_bar(len(named), "compare_encoders", disable=not verbose, unit="estimator")
+    with bar:
+        for name, estimator in named.items():
+            bar.set_postfix_str(name)
+            start = monotonic()
+            yield name, estimator
+            bar.update()
+            if verbose:
+                bar.write(f"compare_encoders: {name}, {monotonic() - start:.1f} s")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
+from .._folder import replace_files
 from .._unit import times
 from ..modules import LinearEncoder, ReLU, Threshold, TopK
 from ._files import checked_config, is_path, read_json, read_safetensors
@@ -122,7 +123,8 @@ def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None 
     estimator : object
         A fitted autoencoder with a linear encoder, or an `AmortizedCoder` of one.
     path : str or path
-        The directory, which is made; its two files are replaced.
+        The directory, which is made; its two files are replaced. After an interruption they are the
+        old ones, or the new, or ``cfg.json`` is missing.
     metadata : mapping, default=None
         What SAELens is to know of the data, such as `model_name` and `hook_name`.
 
@@ -139,10 +141,7 @@ def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None 
     """
     config, tensors = _as_saelens(estimator)
     text = _as_json(config, metadata)
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path / _FILE)
-    (path / _CONFIG).write_text(text, encoding="utf-8")
+    replace_files(Path(path), {_FILE: save(tensors), _CONFIG: text.encode()})
 
 
 def _as_json(config: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ same for codes that a number of non-zeros limits.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .._decoder import alpha_of, decoder_of, limits_number, positive_of
 from .._explained_variance import row_blocks
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
 from .._pipeline import as_one_coder
+from .._progress import progress_bar
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import CoordinateDescent, duality_gap
 from ._gap import AmortizationGap
@@ -34,6 +36,7 @@ def amortization_gap(
     codes: Any = None,
     max_iter: int = 2000,
     tol: float = 1e-5,
+    verbose: int | bool = False,
 ) -> AmortizationGap:
     """Measure how far an encoder's codes are from the best codes for its dictionary.
 
@@ -74,6 +77,8 @@ def amortization_gap(
     tol : float, default=1e-5
         The search for a sample's best codes ends when their duality gap is at most
         ``tol * 1/2 ||x||^2``. Exchanges end where none is left.
+    verbose : int or bool, default=False
+        Whether to draw a bar of the rows that are done, from the second second on.
 
     Returns
     -------
@@ -146,17 +151,26 @@ def amortization_gap(
     check_dictionary(dictionary, as_tensor(as_dense(data[:1]), "X"))
     check_shapes_fit(data, codes, dictionary)
     positive = positive_of(estimator, codes)
+    blocks = _shown_blocks(data.shape[0], max(dictionary.shape), bool(verbose))
     if counts:
         limit = _check_limit(n_nonzero_coefs, codes)
-        return ksparse_gap(data, codes, dictionary, intercept, positive, limit, max_iter)
+        return ksparse_gap(data, codes, dictionary, intercept, positive, limit, max_iter, blocks)
     solver = CoordinateDescent(max_iter=max_iter, tol=tol)
     samples = [
         _gap_of_block(
             solver, as_dense(data[rows]) - intercept, codes[rows], dictionary, alpha, positive
         )
-        for rows in row_blocks(data.shape[0], max(dictionary.shape))
+        for rows in blocks
     ]
     return AmortizationGap(alpha, positive, *map(np.concatenate, zip(*samples, strict=True)))
+
+
+def _shown_blocks(n_samples: int, width: int, verbose: bool) -> Iterator[slice]:
+    """Slices of a few rows, with a bar of those that are done."""
+    with progress_bar(n_samples, "amortization_gap", disable=not verbose, unit="row") as bar:
+        for rows in row_blocks(n_samples, width):
+            yield rows
+            bar.update(rows.stop - rows.start)
 
 
 def _check_limit(limit: Any, codes: Codes) -> int | None:

@@ -9,6 +9,7 @@ gap says what none can go below.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,19 +141,20 @@ def ksparse_gap(
     positive: bool,
     limit: int | None,
     max_iter: int,
+    blocks: Iterable[slice],
 ) -> KSparseAmortizationGap:
     """The gap of checked codes, a block of rows at a time.
 
     ``limit`` is the number of non-zeros; None: of each sample as many as its code has.
     """
-    blocks = [
+    samples = [
         _gap_of_block(
             as_dense(X[rows]) - intercept, as_dense(codes[rows]), dictionary, positive, limit,
             max_iter,
         )
-        for rows in row_blocks(X.shape[0], max(dictionary.shape))
+        for rows in blocks
     ]  # fmt: skip
-    objective, best, bound, counts, l1, l2 = map(np.concatenate, zip(*blocks, strict=True))
+    objective, best, bound, counts, l1, l2 = map(np.concatenate, zip(*samples, strict=True))
     variance = _half_variance(X)
     return KSparseAmortizationGap(0.0, positive, objective, best, bound, counts, l1, l2, variance)
 

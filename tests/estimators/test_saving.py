@@ -384,6 +384,15 @@ def test_a_newer_format_is_refused_with_the_version_that_wrote_it(tmp_path):
         skamort.load(tmp_path / "saved")
 
 
+def test_a_pickle_of_another_version_is_refused_by_name():
+    net = SAEEncoder(4, max_iter=1, random_state=0).fit(X).net_
+    for state in ({"module_": None}, {}, {**net.__getstate__(), "more": 1}):
+        with pytest.raises(
+            ValueError, match=r"SparseNet: this pickle is of another version .*save"
+        ):
+            net.__setstate__(state)
+
+
 # -- Files of this version, for the versions to come -----------------------------------------------
 
 

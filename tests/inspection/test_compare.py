@@ -291,3 +291,16 @@ def test_a_pipeline_without_a_way_back_is_refused(signal, lead, error, message):
     pipeline = make_pipeline(lead, PCA(2))
     with pytest.raises(error, match=message):
         compare_encoders([pipeline], alpha=0.1, **skewed)
+
+
+def test_progress_is_told_by_name(capsys):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    models = {"one": PCA(2), "other": PCA(3)}
+    compare_encoders(models, X[:20], X[20:], alpha=0.1)
+    assert capsys.readouterr() == ("", "")
+    compare_encoders(models, X[:20], X[20:], alpha=0.1, verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(", ")[0] for line in lines] == [
+        "compare_encoders: one",
+        "compare_encoders: other",
+    ]

@@ -1,6 +1,8 @@
 """What `to_saelens` writes, decoded here by SAELens's equations, has the estimator's codes."""
 
+import contextlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from skamort.interop import from_saelens, to_saelens
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.default_rng(0).standard_normal((80, 5)) + 0.5
+FILES = ("cfg.json", "sae_weights.safetensors")
 QUICK = {"n_components": 9, "max_iter": 4, "random_state": 0}
 
 
@@ -105,3 +108,40 @@ def test_metadata_that_json_does_not_hold_leave_what_was_there(metadata, tmp_pat
     with pytest.raises(TypeError, match="to_saelens: metadata must be a mapping"):
         to_saelens(sae, tmp_path / "new", metadata=metadata)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("n_moves", [0, 1, 2])
+def test_an_interruption_leaves_no_mixture(n_moves, tmp_path, monkeypatch):
+    def replace(source, target):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        move(source, target)
+
+    left, move = [None] * n_moves, os.replace
+    old, new = (SAEEncoder(**QUICK | {"random_state": seed}).fit(X) for seed in (1, 2))
+    to_saelens(old, tmp_path)
+    (tmp_path / "README.md").write_text("precious")
+    monkeypatch.setattr("skamort._folder.os.replace", replace)
+    with pytest.raises(KeyboardInterrupt) if n_moves < 2 else contextlib.nullcontext():
+        to_saelens(new, tmp_path)
+    if n_moves == 2:
+        assert_allclose(from_saelens(tmp_path).transform(X), new.transform(X), atol=1e-5)
+    else:
+        with pytest.raises(FileNotFoundError, match=r"cfg\.json"):
+            from_saelens(tmp_path)
+    assert {"README.md"} < {path.name for path in tmp_path.iterdir()} <= {"README.md", *FILES}
+
+
+def test_a_full_disk_leaves_the_earlier_files(tmp_path, monkeypatch):
+    def write(path, content):
+        path.write_bytes(content[:5])
+        raise OSError("No space left on device")
+
+    old, new = (SAEEncoder(**QUICK | {"random_state": seed}).fit(X) for seed in (1, 2))
+    to_saelens(old, tmp_path)
+    monkeypatch.setattr("skamort._folder._write_synced", write)
+    with pytest.raises(OSError, match="No space left"):
+        to_saelens(new, tmp_path)
+    assert_allclose(from_saelens(tmp_path).transform(X), old.transform(X), atol=1e-5)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skamort import _explained_variance
+from skamort._progress import progress_bar
 from skamort.metrics import AmortizationGap, amortization_gap, sparse_coding_objective
 from skamort.metrics._reconstruction import objective_samples
 
@@ -291,3 +292,18 @@ def test_the_gap_on_sparse_data_is_that_on_dense_ones(kind, monkeypatch):
     expected, found = (amortization_gap(encoder, data, 0.1) for data in (X, kind(X)))
     for name in ("objective_samples", "best_objective_samples", "lower_bound_samples"):
         assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9)
+
+
+@pytest.mark.parametrize("how", [{"alpha": 0.1}, {"n_nonzero_coefs": 6}])
+def test_a_bar_counts_rows_and_changes_nothing(problem, monkeypatch, how):
+    def noted(*args, **kwargs):
+        bars.append(progress_bar(*args, **kwargs))
+        return bars[-1]
+
+    bars, (X, dictionary) = [], problem
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 100)  # several blocks
+    monkeypatch.setattr("skamort.metrics._amortization.progress_bar", noted)
+    encoder = Encoder(dictionary, lambda X: (X @ dictionary.T).clip(0))
+    quiet, loud = (amortization_gap(encoder, X, **how, verbose=v) for v in (0, 1))
+    assert [(bar.n, bar.total) for bar in bars] == [(0, 40), (40, 40)]
+    assert_array_equal(loud.gap_samples, quiet.gap_samples)
