@@ -8,6 +8,7 @@ import torch
 
 from .._compat import StrOptions
 from .._unit import times
+from .._validation import check_real
 from ..modules import SparseAutoencoder, Threshold, threshold_of_rows
 from ..training import ResampleDead, TeachDead
 from ._base_sae import BaseSAE
@@ -70,7 +71,10 @@ class BaseTopK(BaseSAE):
         ------
         ValueError
             If `l0` is out of range.
+        TypeError
+            If `l0` is no finite number.
         """
+        check_real(l0, "l0", -math.inf)
         coder, n_components = self._ready(X), self._n_features_out
         if not 0 < l0 <= n_components:
             raise ValueError(

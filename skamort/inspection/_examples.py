@@ -10,8 +10,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from .._matrices import check_dense_or_csr
+from .._matrices import check_dense_or_csr, check_matrix
+from .._validation import check_integer
 from ._places import Places
+from ._top_activations import check_latents
 
 MARKS = ("<<", ">>")
 
@@ -146,7 +148,11 @@ def collect_examples(
     Raises
     ------
     ValueError
-        If rows, texts and positions do not fit together: a row without a token, for instance.
+        If rows, texts and positions do not fit together: a row without a token, for instance; if
+        there is no such latent, a count is negative or `near` has another number of rows than there
+        are latents.
+    TypeError
+        If a count or a latent is no integer.
 
     References
     ----------
@@ -165,11 +171,20 @@ def collect_examples(
     """
     codes = sparse.csc_array(check_dense_or_csr(codes))
     places = _places(tokens, text, position, codes.shape[0])
+    n_strong, n_bins, n_silent, *window = (
+        check_integer(count, name, 0)
+        for name, count in {
+            "n_strong": n_strong,
+            "n_bins": n_bins,
+            "n_silent": n_silent,
+            "before": before,
+            "after": after,
+        }.items()
+    )
     rng = check_random_state(random_state)
     fired = np.flatnonzero(np.diff(codes.indptr))
-    wanted = fired if latents is None else np.intersect1d(latents, fired)
-    neighbours = None if near is None else _nearest(np.asarray(near, dtype=float), fired)
-    window = (before, after)
+    wanted = np.intersect1d(check_latents(latents, codes.shape[1]), fired)
+    neighbours = None if near is None else _nearest(_atoms(near, codes.shape[1]), fired)
     found = []
     for latent in map(int, wanted):
         column = _Column(codes, latent, places, window)
@@ -203,7 +218,7 @@ def _places(tokens: Sequence[Sequence[str]], text: Any, position: Any, n_rows: i
 class _Column:
     """One latent's codes."""
 
-    def __init__(self, codes: Any, latent: int, places: Places, window: tuple[int, int]):
+    def __init__(self, codes: Any, latent: int, places: Places, window: Sequence[int]):
         kept = slice(codes.indptr[latent], codes.indptr[latent + 1])
         values, rows = codes.data[kept], codes.indices[kept]
         order = np.lexsort((rows, -np.abs(values)))
@@ -243,6 +258,16 @@ class _Column:
             if row not in chosen and not self.example(row).codes.any():
                 chosen.append(row)
         return chosen
+
+
+def _atoms(near: Any, n_latents: int) -> np.ndarray:
+    atoms = check_matrix(near, "near")
+    if len(atoms) != n_latents:
+        raise ValueError(
+            f"collect_examples: near must hold an atom for each of {n_latents} latents, got shape "
+            f"{atoms.shape}."
+        )
+    return atoms
 
 
 def _nearest(atoms: np.ndarray, fired: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.utils import check_random_state
 
+from .._validation import check_integer
 from . import _prompts
 from ._ask import Asker, Explainer, read_explanation, read_numbers
 from ._examples import Example, LatentExamples
@@ -90,14 +91,15 @@ def score_by_detection(
     """Judge explanations by whether stretches with a latent are told from others by them.
 
     The scorer gets the explanation and, in random order, the strong examples that the explainer did
-    not see with as many silent ones.
+    not see with as many silent ones; fewer where there are fewer of either.
 
     Parameters
     ----------
     examples : sequence of LatentExamples
         The same that were explained.
     explanations : dict of int to str or None
-        As :func:`explain` gives them. Latents without one are left out.
+        As :func:`explain` gives them. Latents without one are left out, and those without a strong
+        or without a silent example to judge by.
     scorer : callable
         From a prompt to an answer, both str.
     n_shown : int, default=5
@@ -142,10 +144,10 @@ def score_by_detection(
     for each in examples:
         explanation = explanations.get(each.latent)
         _, unseen = _split(each.strong, n_shown)
-        shown = [*unseen, *each.silent[: len(unseen)]]
-        if explanation and unseen:
-            true = np.repeat([1, 0], [len(unseen), len(shown) - len(unseen)])
-            order = rng.permutation(len(shown))
+        n = min(len(unseen), len(each.silent))  # of one kind alone nothing is told apart
+        shown = [*unseen[:n], *each.silent[:n]]
+        if explanation and shown:
+            true, order = np.repeat([1, 0], n), rng.permutation(2 * n)
             prompt = _detecting(explanation, [shown[i] for i in order])
             rows[each.latent] = _detection(asker, prompt, true[order])
     return _judged(rows)
@@ -219,8 +221,8 @@ def score_by_simulation(
 def _judged(rows: dict[int, dict[str, float]]) -> Any:
     if not rows:
         raise ValueError(
-            "no latent has both an explanation and strong examples that the explainer did not see; "
-            "collect more examples (n_strong)."
+            "no latent has an explanation, strong examples that the explainer did not see and, for "
+            "detection, silent ones; collect more examples (n_strong, n_silent)."
         )
     return make_table(rows)
 
@@ -228,6 +230,7 @@ def _judged(rows: dict[int, dict[str, float]]) -> Any:
 def _split(strong: Sequence[Example], n_shown: int) -> tuple[list[Example], list[Example]]:
     """Return every other example, which the explainer sees, and the rest, so that both are of all
     strengths."""
+    check_integer(n_shown, "n_shown", 1)
     shown = list(strong[::2][:n_shown])
     return shown, [each for place, each in enumerate(strong) if place % 2 or place >= 2 * n_shown]
 

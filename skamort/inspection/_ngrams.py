@@ -175,16 +175,16 @@ def explain_by_ngrams(
     ends = [_numbers(context)[-max_length:] for context in contexts]
     if not ends or not all(ends):
         raise ValueError("explain_by_ngrams: contexts must be lists of one token at least.")
-    patterns: dict[Pattern, list[float]] = {}
-    for end, code in zip(ends, activate(ends), strict=True):
-        if code:
-            pattern = _pattern(end, activate, keep * float(code), padding)
-            patterns.setdefault(pattern, []).append(float(code))
-    if not patterns:
+    codes = np.asarray(activate(ends), dtype=float)
+    if not codes.any():
         raise ValueError(
             "explain_by_ngrams: the latent is silent at the end of every context; give contexts "
             "that end where it is strong."
         )
+    ends, codes = [end for end, code in zip(ends, codes, strict=True) if code], codes[codes != 0]
+    patterns: dict[Pattern, list[float]] = {}
+    for pattern, code in zip(_patterns(ends, activate, keep * codes, padding), codes, strict=True):
+        patterns.setdefault(pattern, []).append(float(code))
     return NGramExplanation(patterns)
 
 
@@ -193,23 +193,39 @@ def _numbers(tokens: Tokens) -> list[int]:
     return [int(token) for token in tokens]
 
 
-def _pattern(context: list[int], activate: Activate, least: float, padding: int) -> Pattern:
-    """Return what of a context the code at its end hangs on."""
-    shortest = _shortest(context, activate, least)
+def _patterns(
+    contexts: list[list[int]], activate: Activate, least: np.ndarray, padding: int
+) -> list[Pattern]:
+    """Return what of each context the code at its end hangs on."""
+    suffixes = [[context[start:] for start in range(len(context))] for context in contexts]
+    kept = _keeps(suffixes, activate, least)
+    shortest = [each[_n_cut(enough)] for each, enough in zip(suffixes, kept, strict=True)]
     replaced = [
-        [*shortest[:place], padding, *shortest[place + 1 :]] for place in range(len(shortest) - 1)
+        [[*text[:place], padding, *text[place + 1 :]] for place in range(len(text) - 1)]
+        for text in shortest
     ]
-    free = np.asarray(activate(replaced)) * np.sign(least) >= abs(least) if replaced else []
+    free = _keeps(replaced, activate, least)
+    return [_pattern(text, wild) for text, wild in zip(shortest, free, strict=True)]
+
+
+def _keeps(texts: list[list[list[int]]], activate: Activate, least: np.ndarray) -> list[np.ndarray]:
+    """Return for each text whether its code is enough; all are asked for in one call."""
+    sizes = [len(each) for each in texts]
+    every = [text for each in texts for text in each]
+    codes = np.asarray(activate(every), dtype=float) if every else np.empty(0)
+    needed = np.repeat(least, sizes)
+    return np.split(codes * np.sign(needed) >= abs(needed), np.cumsum(sizes)[:-1])
+
+
+def _n_cut(kept: np.ndarray) -> int:
+    """Return how many tokens can be cut off, one after the other."""
+    return max(int(np.argmin(np.append(kept, False))) - 1, 0)
+
+
+def _pattern(text: list[int], free: np.ndarray) -> Pattern:
+    """Return a text with wildcards, none of them first."""
     pattern = [
-        None if is_free else token for token, is_free in zip(shortest, [*free, False], strict=True)
+        None if is_free else token for token, is_free in zip(text, [*free, False], strict=True)
     ]
     first = next(place for place, token in enumerate(pattern) if token is not None)
     return tuple(pattern[first:])
-
-
-def _shortest(context: list[int], activate: Activate, least: float) -> list[int]:
-    """Return the end of a context that remains where one token after the other is cut off."""
-    ends = [context[start:] for start in range(len(context))]
-    kept = np.asarray(activate(ends)) * np.sign(least) >= abs(least)
-    n_cut = int(np.argmin(np.append(kept, False))) - 1
-    return ends[max(n_cut, 0)]

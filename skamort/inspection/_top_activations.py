@@ -79,7 +79,7 @@ def top_activations(
     n_top, n_bins = check_integer(n_top, "n_top", 0), check_integer(n_bins, "n_bins", 0)
     n_per_bin = check_integer(n_per_bin, "n_per_bin", 1)
     coded, seed = CodedRows(estimator, X), draw_seed(random_state)
-    numbers = _check_latents(latents, coded.shape[1])
+    numbers = check_latents(latents, coded.shape[1])
     n_sample = max(N_SAMPLED, 4 * n_bins * n_per_bin) if n_bins else 0
     activity = find_activity(coded, numbers, n_top, n_sample, seed)
     drawn, bins = quantile_bins(activity, n_bins, n_per_bin)
@@ -100,7 +100,8 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def _check_latents(latents: Any, n_latents: int) -> np.ndarray:
+def check_latents(latents: Any, n_latents: int) -> np.ndarray:
+    """Return the numbers of the latents that are asked for; None asks for all."""
     if latents is None:
         return np.arange(n_latents)
     numbers = np.asarray(latents).reshape(-1)

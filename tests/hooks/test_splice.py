@@ -64,6 +64,15 @@ def test_an_atom_is_added(model, texts, strength):
     assert_allclose((moved - clean).numpy(), expected, atol=1e-5)
 
 
+def test_one_token_at_a_time_as_with_a_cache(model, texts):
+    pca = PCA().fit(collect_activations(model, "embed", texts, dtype="float32").rows)
+    together, *one_by_one = (
+        seen_after(model, "embed", tokens, steer(model, "embed", pca, 2, 3.0, skip=0))
+        for tokens in [texts[0], *texts[0].split(1, dim=1)]
+    )
+    assert_allclose(torch.cat(one_by_one, 1), together, atol=1e-6)
+
+
 @pytest.mark.parametrize("latent", [-1, 8])
 def test_a_latent_that_is_not_there(model, texts, latent):
     pca = PCA().fit(collect_activations(model, "embed", texts, dtype="float32").rows)

@@ -142,6 +142,33 @@ def test_rows_without_a_token_are_refused(codes, texts, places, change, said):
         collect_examples(codes, texts, *places)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ({"latents": [0, 4]}, ValueError, "latents must be from 0 to 3, got 4"),
+        ({"latents": [-1]}, ValueError, "latents must be from 0 to 3, got -1"),
+        ({"latents": [0.5]}, TypeError, "latents must be integers"),
+        ({"near": np.eye(3)}, ValueError, r"an atom for each of 4 latents, got shape \(3, 3\)"),
+        ({"near": np.full((4, 2), np.nan)}, ValueError, "near contains NaN"),
+        *(
+            ({name: value}, error, f"{name} must be")
+            for name in ("n_strong", "n_bins", "n_silent", "before", "after")
+            for value, error in ((-1, ValueError), (1.5, TypeError))
+        ),
+    ],
+)
+def test_bad_requests_for_examples(codes, texts, places, wrong, error, said):
+    with pytest.raises(error, match=said):
+        collect_examples(codes, texts, *places, **wrong)
+
+
+def test_latents_that_are_asked_for(codes, texts, places):
+    found = collect_examples(codes, texts, *places, latents=[2, 3, 0], n_strong=2, n_silent=0)
+    assert [each.latent for each in found] == [0, 2]
+    assert [len(each.strong) for each in found] == [2, 2]
+    assert not any(each.silent for each in found)
+
+
 # -- Explanations ----------------------------------------------------------------------------------
 
 
@@ -273,8 +300,34 @@ def test_lists_are_read_strictly(answer, read):
 
 def test_nothing_to_judge(examples):
     for score in (score_by_detection, score_by_simulation):
-        with pytest.raises(ValueError, match="no latent has both an explanation"):
+        with pytest.raises(ValueError, match="no latent has an explanation, strong examples"):
             score(examples, dict.fromkeys(SAID), oracle)
+
+
+@pytest.mark.parametrize("n_silent", [0, 3])
+def test_detection_shows_as_many_of_either_kind(codes, texts, places, n_silent):
+    examples = collect_examples(codes, texts, *places, n_silent=n_silent, random_state=0)
+    asked, always = [], lambda prompt: asked.append(prompt) or str([1] * 2 * n_silent)
+    if n_silent:
+        table = score_by_detection(examples, SAID, always, random_state=0)
+        assert set(table["accuracy"]) == {0.5}
+    else:
+        with pytest.raises(ValueError, match="for detection, silent ones"):
+            score_by_detection(examples, SAID, always)
+        assert not asked
+
+
+@pytest.mark.parametrize(
+    ("n_shown", "error"), [(0, ValueError), (-2, ValueError), (2.5, TypeError)]
+)
+def test_how_many_are_shown(examples, n_shown, error):
+    for use in (
+        lambda: explain(examples, oracle, n_shown=n_shown),
+        lambda: score_by_detection(examples, SAID, oracle, n_shown=n_shown),
+        lambda: score_by_simulation(examples, SAID, oracle, n_shown=n_shown),
+    ):
+        with pytest.raises(error, match="n_shown must be"):
+            use()
 
 
 def test_who_explains_must_be_callable(examples):

@@ -57,6 +57,17 @@ def test_a_latent_with_a_rule_is_explained_by_it(rule, seed, size):
     assert_allclose([explanation.predict(text)[-1] for text in new], size)
 
 
+def test_few_calls_for_many_contexts():
+    latent, sizes = fires([3, None, 5]), []
+
+    def counted(texts):
+        sizes.append(len(texts))
+        return latent(texts)
+
+    explain_by_ngrams(texts_with([3, None, 5], 9, 0), counted, padding=PADDING, max_length=6)
+    assert sizes == [9, 9 * 6, 9 * 2]
+
+
 @given(seed=st.integers(0, 99))
 def test_the_longest_pattern_counts(seed):
     rng = np.random.default_rng(seed)
