@@ -281,7 +281,7 @@ class Skamort:
         }
         sparsity = {"k": s["k"]} if s["k"] else {"alpha": s["alpha"]}
         name = s.get("estimator") or ("TopKSAE" if s["k"] else "SAEEncoder")
-        self.sae = getattr(skamort, name)(**sparsity, **shared)
+        self.sae = getattr(skamort, name)(**{**sparsity, **shared})
 
     def step(self, X):
         self.sae.partial_fit(X.numpy())

@@ -3,30 +3,52 @@
     frontier   fraction of variance unexplained for each number of active codes, of all variants
     widths     the same for each number of atoms at one number of active codes, with the slope in
                log-log, and the share of dead latents
-    steps      the best step size for each number of atoms, beside 2e-4 / sqrt(atoms / 2^14)
+    steps      error for each number of atoms and step size, beside 2e-4 / sqrt(atoms / 2^14)
 
-Variants that keep k codes get k; those with a penalty the alpha, found by a search, at which L0 on
-the validation rows is as wanted. Beside them run the TopK autoencoders of the packages of
-`--python` with their own recipes, as in bench_quality_peers.py, which says how data are prepared.
-Figures are of the test rows.
+Variants that keep k codes get k; those with a penalty that L0 as `target_l0`; all else is as by
+default. Beside them run the TopK autoencoders of the packages of `--python` with their own recipes,
+as in bench_quality_peers.py, which says how data are prepared. Figures are of the test rows.
 
     python benchmarks/bench_family.py activations.npz --python sae-lens=/path/to/python ...
+
+Runs are kept in the file `--results`, a line of JSON each, and not made again; `--output` writes
+the tables of the documentation from it.
 """
 
 import argparse
+import json
+import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
+from _list_table import to_rst
 from _training_peers import add_arguments, interpreters
-from bench_quality_peers import OURS, match_l0, prepare, run
+from bench_quality_peers import prepare, run
 
-BY_K = ["TopKSAE", "BatchTopKSAE", "MatryoshkaSAE"]
-BY_ALPHA = {"SAEEncoder": 4.0, "GatedSAE": 4.0, "JumpReLUSAE": 4.0}  # and where its search begins
-RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3]
+# Estimators, and what they are given beside k or target_l0.
+BY_K = {
+    "TopK": ("TopKSAE", {}),
+    "BatchTopK": ("BatchTopKSAE", {}),
+    "Matryoshka": ("MatryoshkaSAE", {}),
+    "group top-k": ("TopKSAE", {"activation": "group_topk"}),
+}
+BY_L0 = {
+    "ReLU": ("SAEEncoder", {}),
+    "ProLU": ("SAEEncoder", {"activation": "prolu"}),
+    "Gated": ("GatedSAE", {}),
+    "JumpReLU": ("JumpReLUSAE", {}),
+}
+OURS = {**BY_K, **BY_L0}
+# What the adapter would set otherwise.
+DEFAULTS = dict.fromkeys(
+    ["learning_rate", "dict_init", "fit_intercept", "schedule", "dead_latents"], "auto"
+)
+RATES = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3]
 
 
 class Family:
-    """Trains variants and packages on the same rows.
+    """Trains variants and packages on the same rows, each once.
 
     Parameters
     ----------
@@ -39,8 +61,9 @@ class Family:
     """
 
     def __init__(self, arguments, paths, n_samples):
-        self.python = interpreters(arguments)
-        self.arguments, self.alphas = arguments, dict(BY_ALPHA)
+        self.python, self.file = interpreters(arguments), arguments.results
+        packages = [name for name in self.python if name != "skamort"]
+        self.names = arguments.only or [*OURS, *packages]
         self.settings = {
             **paths,
             "learning_rate": None,
@@ -52,72 +75,73 @@ class Family:
             "seed": 0,
             "alpha": 0.0,
         }
+        lines = self.file.read_text().splitlines() if self.file.exists() else []
+        self.reached = {tuple(key): result for key, result in map(json.loads, lines)}
 
-    def by_k(self, name, k, n_components, **options):
-        """Train what keeps k codes, a variant or a package."""
-        told = {**self.settings, "k": k, "n_components": n_components}
-        if name in self.python:
+    def train(self, name, l0, n_components, rate=None):
+        """Train a variant or a package, if that has not been done, and return what it reached."""
+        key = (name, l0, n_components, rate)
+        if key not in self.reached:
+            self.reached[key] = result = self._run(*key)
+            with self.file.open("a") as file:
+                file.write(json.dumps([key, result]) + "\n")
+        return self.reached[key]
+
+    def _run(self, name, l0, n_components, rate):
+        told = {**self.settings, "k": l0, "n_components": n_components}
+        if name not in OURS:
             return run(name, self.python[name], told)
-        options = {**OURS["topk"], **options}
+        estimator, options = OURS[name]
+        options = {**DEFAULTS, **options, **({} if rate is None else {"learning_rate": rate})}
+        if name in BY_L0:
+            told["k"], options = 0, {**options, "alpha": "auto", "target_l0": l0}
         return run(
-            "skamort", self.python["skamort"], {**told, "estimator": name, "options": options}
+            "skamort", self.python["skamort"], {**told, "estimator": estimator, "options": options}
         )
-
-    def by_alpha(self, name, l0, n_components):
-        """Train a variant that has a penalty, such that so many codes are active."""
-        told = {**self.settings, "k": 0, "n_components": n_components}
-        told |= {"estimator": name, "options": OURS["relu"]}
-        reached = match_l0(
-            lambda alpha: run("skamort", self.python["skamort"], {**told, "alpha": alpha}),
-            l0,
-            self.alphas[name],
-        )
-        self.alphas[name] = reached["alpha"]  # where the next search begins
-        return reached
-
-    def runs(self):
-        """Yield names and functions of what is asked for."""
-        packages = [name for name in self.python if name != "skamort"]
-        wanted = self.arguments.only or [*BY_K, *BY_ALPHA, *packages]
-        yield from ((name, self.by_k) for name in wanted if name not in BY_ALPHA)
-        yield from ((name, self.by_alpha) for name in wanted if name in BY_ALPHA)
 
 
 def frontier(family, arguments):
-    """Print the error of all for each number of active codes."""
-    for name, train in family.runs():
-        for l0 in arguments.l0:
-            show(
-                f"{name}, {arguments.components[0]} atoms", train(name, l0, arguments.components[0])
-            )
+    """Return the error of all for each number of active codes."""
+    n = arguments.components[0]
+    rows = {name: [name] for name in family.names}
+    for l0 in arguments.l0:
+        for name in family.names:
+            reached = family.train(name, l0, n)
+            show(f"{name}, {n} atoms", reached)
+            codes = "" if round(reached["test"]["l0"]) == l0 else f" ({reached['test']['l0']:.0f})"
+            rows[name].append(f"{reached['test']['fvu']:.1%}{codes}")
+    return ["", *map(str, arguments.l0)], [*rows.values()]
 
 
 def widths(family, arguments):
-    """Print errors for each number of atoms, and how fast they fall."""
-    l0 = arguments.l0[0]
-    for name, train in family.runs():
-        reached = [train(name, l0, n) for n in arguments.components]
-        for n, result in zip(arguments.components, reached, strict=True):
+    """Return errors and dead latents for each number of atoms, and how fast errors fall."""
+    rows, sizes = [], sorted(arguments.components)
+    for name in family.names:
+        reached = [family.train(name, arguments.l0[0], n) for n in sizes]
+        for n, result in zip(sizes, reached, strict=True):
             show(f"{name}, {n} atoms", result)
         errors = [result["test"]["fvu"] for result in reached]
-        slope = np.polyfit(np.log(arguments.components), np.log(errors), 1)[0]
-        print(f"{name}: FVU falls as atoms to the power of {slope:.3f}", flush=True)
+        slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+        cells = [f"{r['test']['fvu']:.1%}, {r['dead']:.1%} dead" for r in reached]
+        rows.append([name, *cells, f"{slope:.3f}"])
+    return ["", *map(str, sizes), "slope"], rows
 
 
 def steps(family, arguments):
-    """Print the best step size of TopKSAE for each number of atoms."""
-    for n in arguments.components:
-        errors = {}
-        for rate in RATES:
-            reached = family.by_k("TopKSAE", arguments.l0[0], n, learning_rate=rate)
-            errors[rate] = reached["validation"]["fvu"]
-        told = ", ".join(f"{rate:g} {error:.4f}" for rate, error in errors.items())
-        best, rule = min(errors, key=errors.get), 2e-4 / (n / 2**14) ** 0.5
-        print(f"{n} atoms: best step {best:g}, rule {rule:.2g}; validation FVU by step: {told}")
+    """Return the validation error of TopKSAE for each number of atoms and step size."""
+    rows = []
+    for n in sorted(arguments.components):
+        reached = [family.train("TopK", arguments.l0[0], n, rate) for rate in RATES]
+        for rate, result in zip(RATES, reached, strict=True):
+            show(f"step {rate:g}, {n} atoms", result)
+        errors = [result["validation"]["fvu"] for result in reached]
+        rule = 2e-4 / (n / 2**14) ** 0.5
+        rows.append([str(n), *(f"{error:.1%}" for error in errors), f"{rule:.1e}"])
+    return ["atoms", *(f"{rate:g}" for rate in RATES), "rule"], rows
 
 
 def show(label, reached):
-    """Print a row."""
+    """Print what a run reached."""
     test = reached["test"]
     print(
         f"{label:36s} FVU {test['fvu']:.4f}  L0 {test['l0']:6.1f}  dead {reached['dead']:6.2%}  "
@@ -137,14 +161,21 @@ def main():
     parser.add_argument("--components", type=int, nargs="+", default=[1152, 576, 2304, 4608])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--results", type=Path, default=Path("family.jsonl"))
+    parser.add_argument("--output", type=Path, help="folder for the tables")
     add_arguments(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths, (n_samples, _) = prepare(arguments.data, folder)
+        family = Family(arguments, paths, n_samples)
         for part in arguments.part or parts:
             print(f"\n{part}", flush=True)
-            parts[part](Family(arguments, paths, n_samples), arguments)
+            head, rows = parts[part](family, arguments)
+            if arguments.output:
+                file = arguments.output / f"family_{part}.inc"
+                file.write_text(to_rst("bench_family.py", head, rows))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ by the products of sparse codes: to them each pair of a sample and a group is a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -111,13 +112,13 @@ class MatryoshkaLoss(SparseCodingLoss):
         """Compute the gradients by hand, with sparse products alone but for the encoder's."""
         workspace = Workspace() if workspace is None else workspace
         dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
-        traced, preactivations = module.encoder.trace(X, intercept, workspace)
-        centered = traced.detach()
-        codes = module.select(preactivations.detach(), centered)
+        centered, preactivations, codes = self._find_codes(
+            module, X, workspace, activate=module.select
+        )
         parts, residuals = self._reconstruct(dictionary, codes, centered)
         outcome = self._outcome(residuals, codes)
-        weighted = self.weigh(residuals).div_(len(X))
-        to_come = weighted.flip(1).cumsum(1).flip(1).div_(len(self.prefix_sizes))
+        to_come = self.weigh(residuals).div_(residuals[..., 0].numel())
+        _accumulate(to_come.unbind(1)[::-1])
         by_part = to_come.flatten(0, 1)
         if dictionary.requires_grad:
             space = workspace.take_for_gradient("dictionary gradient", dictionary)
@@ -128,14 +129,14 @@ class MatryoshkaLoss(SparseCodingLoss):
             add_gradient(intercept, to_come[:, 0].sum(0))
         if self.dead is not None:
             error = outcome.terms[self.names[-1]]
-            self._teach_dead(module, centered, preactivations, weighted[:, -1], error)
+            residual_grad = to_come[:, -1] * len(self.prefix_sizes)
+            self._teach_dead(module, centered, preactivations, residual_grad, error)
         return outcome
 
     @torch.no_grad()
     def evaluate(self, module, X, *target):  # noqa: ARG002
         """Return the loss of a batch and its codes."""
-        centered = module.center(X)
-        codes = module.select(module.encoder(centered), centered)
+        centered, _, codes = self._find_codes(module, X, Workspace(), activate=module.select)
         residuals = self._reconstruct(module.decoder.dictionary, codes, centered)[1]
         return self._outcome(residuals, codes)
 
@@ -146,11 +147,18 @@ class MatryoshkaLoss(SparseCodingLoss):
         groups = torch.searchsorted(self.prefix_sizes, codes.indices, right=True)
         rows = codes.rows * n_groups + groups
         parts = RaggedCodes(codes.values, codes.indices, rows, (n * n_groups, len(dictionary)))
-        start = centered.new_zeros(n, n_groups, centered.shape[1])
-        start[:, 0] = centered
-        added = parts.residual(dictionary, start.flatten(0, 1))
-        return parts, added.view(start.shape).cumsum(1)
+        residuals = parts.decode(dictionary).view(n, n_groups, -1)
+        residuals[:, 0].sub_(centered)
+        _accumulate(residuals.unbind(1))
+        return parts, residuals
 
     def _outcome(self, residuals, codes):
         errors = (self.weigh(residuals) * residuals).sum((0, 2)).div_(2 * len(residuals))
         return Outcome(errors.mean(), codes, dict(zip(self.names, errors.unbind(), strict=True)))
+
+
+def _accumulate(parts):
+    """Add to each of a sequence of tensors those before it, in place: `cumsum` of a dimension that
+    is not the last takes several times as long."""
+    for part, following in pairwise(parts):
+        following.add_(part)

@@ -45,7 +45,9 @@ class Activation(nn.Module):
     competes : bool
         Whether the latents of a row compete, so that to scale one changes which others win.
     is_masked : bool
-        Whether dZ/dA is 1 where a code is positive and 0 elsewhere. Others give `backward`.
+        Whether dZ/dA is 1 where a code is not 0 and 0 elsewhere. Others give `backward`.
+    is_signed : bool
+        Whether codes may be below 0.
     offers : frozenset of str
         What losses and callbacks may require of it, by name.
     sample_weight : Tensor of shape (n,) or None
@@ -60,6 +62,7 @@ class Activation(nn.Module):
     n_kept: int | None = None
     competes: ClassVar[bool] = False
     is_masked: ClassVar[bool] = True
+    is_signed: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()
     batched: ClassVar[tuple[str, ...] | None] = None
     sample_weight: Tensor | None = None
@@ -90,9 +93,9 @@ class Activation(nn.Module):
         X: Tensor,  # noqa: ARG002
         intercept: Tensor | None,  # noqa: ARG002
         workspace: Workspace,  # noqa: ARG002
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Return centered data and what the encoder knows of the codes that are kept, if it finds
-        them without all others: see `Encoder.largest`."""
+    ) -> tuple[Tensor, SparseCodes] | None:
+        """Return centered data and the codes that are kept, if the encoder finds them without
+        computing all pre-activations: see `Encoder.screen`."""
         return None
 
     def rescale(self, scale: Tensor | float) -> None:
@@ -152,8 +155,9 @@ class TopK(Activation):
         return SparseCodes(*largest(preactivations, self.n_kept), preactivations.shape[1])
 
     def find(self, encoder, X, intercept, workspace):
-        """Return what the encoder knows of the k largest."""
-        return encoder.largest(X, intercept, self.n_kept, workspace)
+        """Return the k largest, in order, if a screen finds them."""
+        found = encoder.screen(X, intercept, self.n_kept, workspace)
+        return found and (found[0], found[1].largest(self.n_kept))
 
     def extra_repr(self) -> str:
         """Show k when the module is printed."""

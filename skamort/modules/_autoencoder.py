@@ -120,11 +120,7 @@ class SparseAutoencoder(nn.Module):
         """
         activation = activation or self.activation
         workspace = Workspace() if workspace is None else workspace
-        found = activation.find(self.encoder, X, self.decoder.intercept, workspace)
-        if found is None:
-            return None
-        centered, values, indices = found
-        return centered, SparseCodes(values, indices, len(self.decoder.dictionary))
+        return activation.find(self.encoder, X, self.decoder.intercept, workspace)
 
     def activate(
         self, preactivations: Tensor, centered: Tensor, activation: Activation | None = None
@@ -144,7 +140,8 @@ class SparseAutoencoder(nn.Module):
         activation = activation or self.activation
         n_components = preactivations.shape[1]
         if activation.n_active is None or not sparse_pays(activation.n_active, n_components):
-            return DenseCodes(activation(preactivations.to(centered.dtype)))
+            values = activation(preactivations.to(centered.dtype))
+            return DenseCodes(values, activation.is_signed)
         return self.select(preactivations, centered, activation)
 
     def select(
@@ -152,8 +149,10 @@ class SparseAutoencoder(nn.Module):
     ) -> SparseCodes:
         """Turn pre-activations into codes as `activate` does, in a sparse layout; the activation
         must know how many codes are active."""
-        chosen = (activation or self.activation).select(preactivations)
-        return chosen.with_values(self.encoder.entries(centered, chosen).relu_())
+        activation = activation or self.activation
+        chosen = activation.select(preactivations)
+        values = self.encoder.entries(centered, chosen)
+        return chosen.with_values(values if activation.is_signed else values.relu_())
 
     def forward(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """Return the reconstruction of `X` and its codes."""

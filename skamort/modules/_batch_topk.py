@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ._activations import Activation
 from ._ragged_codes import RaggedCodes
+from ._screen import Screen
 from ._thresholds import candidates, largest_left_out
 
 # Share of a batch in the running mean of the thresholds.
@@ -45,6 +46,14 @@ class Threshold(Activation):
         """Return the pre-activations that are kept."""
         places = (preactivations > self.threshold).reshape(-1).nonzero().flatten()
         return RaggedCodes.of(preactivations, places)
+
+    def find(self, encoder, X, intercept, workspace):
+        """Return the codes that are kept, if a screen finds them."""
+        found = encoder.screen(X, intercept, self.n_active, workspace)
+        return found and (found[0], self._keep_of(found[1]))
+
+    def _keep_of(self, screen: Screen) -> RaggedCodes:
+        return screen.above(float(self.threshold))
 
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
@@ -109,10 +118,27 @@ class BatchTopK(Threshold):
             places = (values > 0).nonzero().flatten()
             weights = weights[places // preactivations.shape[1]]
         threshold = largest_left_out(values[places], budget, weights)
+        self._note(threshold)
+        return places, threshold
+
+    def find(self, encoder, X, intercept, workspace):
+        """Return the codes that are kept, if a screen finds them; of rows with weights none does
+        in training."""
+        if self.training and self.sample_weight is not None:
+            return None
+        return super().find(encoder, X, intercept, workspace)
+
+    def _keep_of(self, screen):
+        if not self.training:
+            return super()._keep_of(screen)
+        codes, threshold = screen.largest_together(self.k * len(screen.X))
+        self._note(threshold)
+        return codes
+
+    def _note(self, threshold: Tensor) -> None:
         self.n_batches += 1
         rate = self.n_batches.reciprocal().clamp(min=_RATE)
         self.threshold.lerp_(threshold.to(self.threshold), rate)
-        return places, threshold
 
     def extra_repr(self) -> str:
         """Show k when the module is printed."""

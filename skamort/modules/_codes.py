@@ -2,7 +2,7 @@
 
     residual            R = Z D - X                          (n, n_features)
     transposed product  Z^T Y                                (n_components, n_features)
-    gradient            G = (Y D^T + penalty) * 1[Z > 0]     the layout of Z
+    gradient            G = (Y D^T + penalty) * 1[Z != 0]    the layout of Z
 
 `DenseCodes` holds Z (n, n_components) as it is. `SparseCodes` holds k values and indices a row:
 every product then touches k atoms a sample instead of all. Decoding is a weighted sum of atoms for
@@ -48,15 +48,18 @@ class DenseCodes:
     Parameters
     ----------
     values : Tensor of shape (n, n_components)
-        The codes; for the methods `gradient` and `firing_counts` they are >= 0.
+        The codes.
+    signed : bool, default=False
+        Whether some may be below 0.
     """
 
-    def __init__(self, values: Tensor):
+    def __init__(self, values: Tensor, signed: bool = False):
         self.values = values
+        self.signed = signed
 
     def with_values(self, values: Tensor) -> "DenseCodes":
         """Return other codes of the same layout."""
-        return DenseCodes(values)
+        return DenseCodes(values, self.signed)
 
     def of_latents(self, numbers: Tensor) -> Tensor:
         """Return numbers of the latents, (n_components,), so that they go with the values."""
@@ -105,7 +108,7 @@ class DenseCodes:
     def gradient(
         self, Y: Tensor, dictionary: Tensor, penalty: float | Tensor, out: Tensor | None = None
     ) -> "DenseCodes":
-        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere.
+        """Return (Y D^T + penalty) where a code is not 0, 0 elsewhere.
 
         The penalty is a number, or one a row, (n, 1). The values may take the memory of `out`, of
         the shape of `values`.
@@ -113,8 +116,9 @@ class DenseCodes:
         gradient = _product(Y, dictionary.T, out)
         if isinstance(penalty, Tensor) or penalty:
             gradient.add_(penalty)
+        sizes = self.values.abs() if self.signed else self.values
         # The operator behind ReLU's backward pass, in place.
-        torch.ops.aten.threshold_backward(gradient, self.values, 0, grad_input=gradient)
+        torch.ops.aten.threshold_backward(gradient, sizes, 0, grad_input=gradient)
         return DenseCodes(gradient)
 
 
@@ -186,13 +190,17 @@ class SparseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        active = self.values.sign().reshape(-1)
+        active = self.values.sign().abs_().reshape(-1)
         return _counts(self.indices.reshape(-1), self.n_components, active)
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
+        return self.decode(dictionary).sub_(X)
+
+    def decode(self, dictionary: Tensor) -> Tensor:
+        """Return Z D."""
         atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
-        return weighted_sums(weights, atoms, self.offsets, dictionary).sub_(X)
+        return weighted_sums(weights, atoms, self.offsets, dictionary)
 
     def sample(self, Y: Tensor, matrix: Tensor) -> Tensor:
         """Return the entries of Y matrix^T, (n, n_components), where codes are held."""
@@ -218,13 +226,13 @@ class SparseCodes:
         penalty: float | Tensor,
         out: Tensor | None = None,  # noqa: ARG002
     ) -> Self:
-        """Return (Y D^T + penalty) where a code is positive, 0 elsewhere; `out` is ignored."""
+        """Return (Y D^T + penalty) where a code is not 0, 0 elsewhere; `out` is ignored."""
         products = self.sample(Y, dictionary)
         if isinstance(penalty, Tensor):
             products.add_(self._by_row(penalty))
         elif penalty:
             products.add_(penalty)
-        return self.with_values(products.mul_(self.values > 0))
+        return self.with_values(products.mul_(self.values != 0))
 
     def _by_row(self, numbers: Tensor) -> Tensor:
         """Return numbers of the rows, (n, 1), so that they go with the values."""

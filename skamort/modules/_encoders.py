@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .._rows import few_rows
 from ._codes import DenseCodes, SparseCodes
-from ._screen import largest_products, screening_pays
+from ._screen import Screen, screening_pays
 from ._workspace import Workspace, add_gradient, add_gradient_rows
 
 _TYING_RIDGE = 1e-3
@@ -81,15 +81,15 @@ class Encoder(nn.Module):
             centered = X if intercept is None else X - intercept
             return centered, self(centered)
 
-    def largest(
+    def screen(
         self,
         X: Tensor,  # noqa: ARG002
         intercept: Tensor | None,  # noqa: ARG002
-        k: int,  # noqa: ARG002
+        n_active: int,  # noqa: ARG002
         workspace: Workspace,  # noqa: ARG002
-    ) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Return centered data, the k largest pre-activations of each row, clipped at zero, and
-        their latents (n, k), if it finds them without computing all; None where it does not.
+    ) -> tuple[Tensor, Screen] | None:
+        """Return centered data and what finds the few largest pre-activations, about `n_active` a
+        row, without computing all; None where that does not pay.
 
         `backward` then gets None for the pre-activations.
         """
@@ -229,14 +229,13 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
             return centered, torch.mm(X, W.T, out=out)
         return centered, torch.addmm(self.bias.to(dtype), X, W.T, out=out)
 
-    def largest(self, X, intercept, k, workspace):
-        """Return centered data, the k largest of each row and their latents; large layers on the
-        CPU find them by a screen."""
-        if not screening_pays(X, self.weight, k):
+    def screen(self, X, intercept, n_active, workspace):
+        """Return centered data and a screen; of large layers on the CPU."""
+        if not screening_pays(X, self.weight, n_active):
             return None
         centered = X if intercept is None else X - intercept
-        found = largest_products(centered, self.weight, self.bias, k, workspace)
-        return None if found is None else (centered, *found)
+        screen = Screen(centered, self.weight, self.bias, workspace)
+        return (centered, screen) if screen.has_bounds() else None
 
     def backward(self, centered, preactivations, gradient, intercept, workspace):  # noqa: ARG002
         """Add the gradients of A = (X - c) W^T + b, given dL/dA."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._activations import Activation
+from ._activations import Activation, largest
 from ._codes import SparseCodes
 
 
@@ -45,6 +45,11 @@ class GroupTopK(Activation):
         places += torch.arange(self.n_kept, device=places.device).mul_(size)
         return SparseCodes(values, places, preactivations.shape[1])
 
+    def find(self, encoder, X, intercept, workspace):
+        """Return the largest of each block, if a screen finds them."""
+        found = encoder.screen(X, intercept, self.n_kept, workspace)
+        return found and (found[0], found[1].largest(1, n_groups=self.n_kept))
+
     def extra_repr(self) -> str:
         """Show k when the module is printed."""
         return f"k={self.n_kept}"
@@ -61,26 +66,25 @@ class SignedTopK(Activation):
 
     n_kept: int
     competes = True
-    is_masked = False
+    is_signed = True
 
     def __init__(self, k: int):
         super().__init__()
         self.n_kept = k
 
-    @property
-    def n_active(self) -> None:
-        """Unknown: the sparse layout is for codes >= 0."""
-        return None
-
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
-        places = preactivations.abs().topk(self.n_kept, dim=-1, sorted=False).indices
-        codes = torch.zeros_like(preactivations)
-        return codes.scatter_(-1, places, preactivations.gather(-1, places))
+        return self.select(preactivations).to_dense()
 
-    def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:  # noqa: ARG002
-        """Return dL/dA, that of the codes that were kept."""
-        return code_grad * (codes != 0)
+    def select(self, preactivations: Tensor) -> SparseCodes:
+        """Return the pre-activations of largest magnitude of each row, in no order."""
+        places = largest(preactivations.abs(), self.n_kept)[1]
+        return SparseCodes(preactivations.gather(1, places), places, preactivations.shape[1])
+
+    def find(self, encoder, X, intercept, workspace):
+        """Return those of largest magnitude, if a screen finds them."""
+        found = encoder.screen(X, intercept, self.n_kept, workspace)
+        return found and (found[0], found[1].largest(self.n_kept, signed=True))
 
     def extra_repr(self) -> str:
         """Show k when the module is printed."""

@@ -41,6 +41,11 @@ class RaggedCodes(SparseCodes):
         columns = places - rows * n_components
         return cls(matrix.reshape(-1)[places], columns, rows, (n, n_components))
 
+    def where(self, kept: Tensor) -> RaggedCodes:
+        """Return those codes that are kept, a mask of shape (n_codes,)."""
+        shape = (self.n_rows, self.n_components)
+        return RaggedCodes(self.values[kept], self.indices[kept], self.rows[kept], shape)
+
     @cached_property
     def offsets(self) -> Tensor:
         """Where the codes of each row begin, and where the last ones end, (n + 1,), int64."""

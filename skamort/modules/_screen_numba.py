@@ -1,8 +1,9 @@
-"""The k largest products of a row with the rows of a matrix, among those that a screen leaves.
+"""The largest products of a row with the rows of a matrix, among those that a screen leaves.
 
 Of upper bounds on all products of a row the largest choose some k. No product of the k largest is
-below the least of theirs, so that only rows of the matrix whose bound reaches it need one too. All
-products come from `_multiply`: which are kept, and their bits, do not depend on the screen.
+below the least of theirs, so that only rows of the matrix whose bound reaches it need one too. Of
+products above a given bound the upper bounds are too. All products come from `_multiply`: which
+are kept, and their bits, do not depend on the screen.
 """
 
 import numpy as np
@@ -12,11 +13,12 @@ from ._topk_numba import _BLOCK, _bound, _maximize
 
 _LARGEST = np.int32(np.iinfo(np.int32).max)
 _AT_ONCE = 4
+_RUN = 64
 
 
 @kernel(fastmath=False, error_model="python")
 def select_products(
-    screen, slopes, rounding, X, lengths, matrix, bias, k, most, values, columns, done
+    screen, slopes, rounding, X, lengths, matrix, bias, k, signed, most, values, columns, done
 ):
     """Write the k largest of X @ matrix.T + bias in each row, with 0 for those that are not > 0.
 
@@ -39,6 +41,8 @@ def select_products(
         What is added to the products.
     k : int
         How many are kept, of equal ones the first.
+    signed : bool
+        Whether the largest in magnitude are kept, with their sign.
     most : int
         Products to compute for a row; one that needs more is left undone.
     values : array of shape (n, k), float32
@@ -54,32 +58,105 @@ def select_products(
     maxima = np.empty(n_rows // _BLOCK, np.int32)
     places = np.empty(n_rows + _AT_ONCE, np.int64)
     products = np.empty(n_rows + _AT_ONCE, np.float32)
-    product_bits = products.view(np.int32)
+    sizes = np.empty(n_rows + _AT_ONCE, np.float32)
+    size_bits = sizes.view(np.int32)
     for i in range(n):
-        row, slope = screen[i], slopes[i]
-        for j in range(n_rows):  # the bias last: to add it is monotone
-            uppers[j] = (row[j] + (slope * lengths[j] + rounding * abs(row[j]))) + bias[j]
+        _bound_above(screen[i], slopes[i], rounding, lengths, bias, uppers)
+        if signed:
+            _bound_magnitudes(screen[i], slopes[i], rounding, lengths, bias, uppers)
         _maximize(bits, maxima)
         bound = max(np.int32(1), _bound(maxima, len(maxima), k, k // 4))
         first = _collect(bits, maxima, bound, _LARGEST, places, 0)
         found = first
         if first <= most:
             _multiply(X[i], matrix, places, 0, first, products)
-            _activate(products, bias, places, 0, first)
-            least = _least(product_bits, first, k)
+            _activate(products, bias, places, 0, first, signed, sizes)
+            least = _least(size_bits, first, k)
             found = _collect(bits, maxima, least, bound - 1, places, first)
         done[i] = found <= most
         if done[i]:
             _multiply(X[i], matrix, places, first, found, products)
-            _activate(products, bias, places, first, found)
-            least = _least(product_bits, found, k)
-            _keep(products, product_bits, places, found, least, values[i], columns[i])
+            _activate(products, bias, places, first, found, signed, sizes)
+            least = _least(size_bits, found, k)
+            _keep(products, size_bits, places, found, least, values[i], columns[i])
 
 
 @kernel(fastmath=False, error_model="python")
-def _least(product_bits, found, k):
-    """Return the bits of the k-th largest product, or of the least number > 0."""
-    return max(np.int32(1), _bound(product_bits, found, k, 0)) if found >= k else np.int32(1)
+def collect_products(
+    screen, slopes, rounding, X, lengths, matrix, bias, bound, most, values, columns, counts
+):
+    """Write the entries of X @ matrix.T + bias above a bound >= 0, row after row and in order of
+    columns, and return how many there are.
+
+    Parameters
+    ----------
+    screen, slopes, rounding, X, lengths, matrix, bias : array or float32
+        As in `select_products`.
+    bound : float32
+        The bound.
+    most : int
+        Products to compute for a row; one that needs more is left out.
+    values : array of shape (n * most,), float32
+        Where the entries go.
+    columns : array of shape (n * most,), int64
+        Where their columns go.
+    counts : array of shape (n,), int64
+        Where their number goes, -1 for a row that is left out.
+    """
+    n, n_rows = screen.shape
+    uppers = np.empty(n_rows, np.float32)
+    places = np.empty(n_rows + _AT_ONCE, np.int64)
+    products = np.empty(n_rows + _AT_ONCE, np.float32)
+    total = 0
+    for i in range(n):
+        _bound_above(screen[i], slopes[i], rounding, lengths, bias, uppers)
+        found = _collect_in_order(uppers, bound, places)
+        counts[i] = -1
+        if found <= most:
+            _multiply(X[i], matrix, places, 0, found, products)
+            start = total
+            for c in range(found):
+                values[total], columns[total] = products[c] + bias[places[c]], places[c]
+                total += values[total] > bound
+            counts[i] = total - start
+    return total
+
+
+@kernel(fastmath=False, error_model="python")
+def _bound_above(row, slope, rounding, lengths, bias, uppers):
+    """Write upper bounds on a row's entries; the bias comes last, for to add it is monotone."""
+    for j in range(len(row)):
+        uppers[j] = (row[j] + (slope * lengths[j] + rounding * abs(row[j]))) + bias[j]
+
+
+@kernel(fastmath=False, error_model="python")
+def _bound_magnitudes(row, slope, rounding, lengths, bias, uppers):
+    """Let upper bounds on a row's entries be those on their magnitudes."""
+    for j in range(len(row)):
+        lower = (row[j] - (slope * lengths[j] + rounding * abs(row[j]))) + bias[j]
+        uppers[j] = max(uppers[j], -lower)
+
+
+@kernel(fastmath=False, error_model="python")
+def _collect_in_order(uppers, bound, places):
+    """Write the places of all numbers above a bound; return how many there are."""
+    found = 0
+    for start in range(0, len(uppers), _RUN):
+        run = uppers[start : start + _RUN]
+        above = 0
+        for j in range(len(run)):
+            above += run[j] > bound
+        if above:
+            for j in range(len(run)):
+                places[found] = start + j
+                found += run[j] > bound
+    return found
+
+
+@kernel(fastmath=False, error_model="python")
+def _least(size_bits, found, k):
+    """Return the bits of the k-th largest size, or of the least number > 0."""
+    return max(np.int32(1), _bound(size_bits, found, k, 0)) if found >= k else np.int32(1)
 
 
 @kernel(fastmath=False, error_model="python")
@@ -112,26 +189,27 @@ def _multiply(x, matrix, places, first, found, products):
 
 
 @kernel(fastmath=False, error_model="python")
-def _activate(products, bias, places, first, found):
-    """Add the bias, and write 0 where the sum is not > 0."""
+def _activate(products, bias, places, first, found, signed, sizes):
+    """Add the bias, and write the sizes of the sums: 0 where they are not > 0, if not signed."""
     for c in range(first, found):
-        total = products[c] + bias[places[c]]
-        products[c] = total if total > 0 else np.float32(0)
+        products[c] += bias[places[c]]
+        size = abs(products[c]) if signed else products[c]
+        sizes[c] = size if size > 0 else np.float32(0)
 
 
 @kernel(fastmath=False, error_model="python")
-def _keep(products, product_bits, places, found, least, values, columns):
+def _keep(products, size_bits, places, found, least, values, columns):
     """Write the k largest products, of equal ones the first, and 0 for none, in order of places."""
     k, kept = len(values), 0
     for c in range(found):
-        if product_bits[c] > least:
+        if size_bits[c] > least:
             values[kept], columns[kept] = products[c], places[c]
             kept += 1
     last = -1
     while kept < k:
         place, equal = len(places), -1
         for c in range(found):
-            if product_bits[c] == least and last < places[c] < place:
+            if size_bits[c] == least and last < places[c] < place:
                 place, equal = places[c], c
         if equal < 0:
             break

@@ -7,7 +7,7 @@ kept, so that a row of weight 2 and a row that comes twice have one threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -47,18 +47,33 @@ def candidates(values: Tensor, count: int) -> Tensor:
     """Return the places of some values, those of the `count` largest among them, in order."""
     if values.is_cuda:  # to look how many are above a bound would make it wait
         return values.topk(min(count, len(values)), sorted=False).indices.sort().values
-    places = (values >= _bound(values, count)).nonzero().flatten()
+    bound = next(likely_bounds(values[sample_places(len(values))], count))
+    places = (values >= bound).nonzero().flatten()
     return places if len(places) >= count else torch.arange(len(values))
 
 
-def _bound(values: Tensor, count: int) -> Tensor | float:
-    """Return a bound that most likely at least `count` values reach, and few others."""
+def sample_places(n_values: int) -> Tensor:
+    """Return the places of some values that stand for all."""
+    return torch.arange(0, n_values, _STRIDE)
+
+
+def likely_bounds(few: Tensor, count: int) -> Iterator[Tensor | float]:
+    """Yield bounds that most likely at least `count` of all values reach, and few others: each is
+    lower than the one before, and the last is minus infinity.
+
+    Parameters
+    ----------
+    few : Tensor of shape (n_places,)
+        The values at `sample_places`.
+    count : int
+        How many.
+    """
     expected = count / _STRIDE
     rank = round(expected + 4 * expected**0.5 + 4)
-    few = values[::_STRIDE]
-    if len(values) < _FEWEST_VALUES or rank > len(few):
-        return -torch.inf
-    return few.topk(rank, sorted=False).values.min()
+    while len(few) * _STRIDE >= _FEWEST_VALUES and rank <= len(few):
+        yield few.topk(rank, sorted=False).values.min()
+        rank *= 2
+    yield -torch.inf
 
 
 @torch.no_grad()

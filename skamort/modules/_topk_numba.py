@@ -78,6 +78,8 @@ def _bound(values, n, k, slack):
     low, high = values[0], values[0]
     for i in range(n):
         low, high = min(low, values[i]), max(high, values[i])
+    if k == 1:
+        return high
     while low < high:
         middle = (low >> 1) + (high >> 1) + 1  # in the upper half, without overflow
         count = 0

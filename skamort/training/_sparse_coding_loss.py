@@ -107,15 +107,21 @@ class SparseCodingLoss(ReconstructionLoss):
         k, activation, preactivations = module.activation.n_kept, module.activation, None
         if self.multi_topk:
             activation = TopK(min(_MULTI_TOPK_FACTOR * k, len(module.decoder.dictionary)))
-        found = module.find(X, activation, workspace)
-        if found is None:
-            traced, preactivations = module.encoder.trace(X, module.decoder.intercept, workspace)
-            centered = traced.detach()
-            found = centered, module.activate(preactivations.detach(), centered, activation)
-        centered, codes = found
+        centered, preactivations, codes = self._find_codes(module, X, workspace, activation)
         if self.multi_topk:
             return centered, preactivations, codes.keep_largest(k), codes
         return centered, preactivations, codes, None
+
+    def _find_codes(self, module, X, workspace, activation=None, activate=None):
+        """Return centered data, pre-activations or None if the codes were found without them, and
+        the codes, in the layout of `activate`: that of the module if None."""
+        found = module.find(X, activation, workspace)
+        if found is not None:
+            return found[0], None, found[1]
+        traced, preactivations = module.encoder.trace(X, module.decoder.intercept, workspace)
+        centered = traced.detach()
+        activate = activate or module.activate
+        return centered, preactivations, activate(preactivations.detach(), centered, activation)
 
     def _backpropagate(
         self, module, centered, preactivations, codes, residual_grad, workspace

@@ -1,4 +1,4 @@
-"""The k largest products found by a screen: those of all products, to the bit."""
+"""The largest products found by a screen: those of all products, to the bit."""
 
 import pytest
 import torch
@@ -6,7 +6,17 @@ from engines import needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.modules import Decoder, SparseAutoencoder, TopK, Workspace, make_encoder
+from skamort.estimators._matryoshka import MatryoshkaLoss
+from skamort.modules import (
+    BatchTopK,
+    Decoder,
+    GroupTopK,
+    SignedTopK,
+    SparseAutoencoder,
+    TopK,
+    Workspace,
+    make_encoder,
+)
 from skamort.training import SparseCodingLoss
 
 pytestmark = needs_numba
@@ -40,90 +50,135 @@ def problem(seed, kind="normal", size=0, n=35):
     return X * 10.0**size, W, bias * 10.0**size
 
 
-def in_order(values, columns):
-    """The result with zeros taken out and columns in order, as pairs for each row."""
-    return [
-        sorted((c, v) for v, c in zip(*row, strict=True) if v)
-        for row in zip(values.tolist(), columns.tolist(), strict=True)
-    ]
+def screen_of(X, W, bias):
+    from skamort.modules._screen import Screen
+
+    return Screen(X, W, bias, Workspace())
 
 
-def of_all_products(X, W, bias, k):
-    """The k largest of all products, each computed as those that are kept; ties to the first."""
+def entries(codes):
+    """Codes that are not 0 as (value, column) pairs for each row, in order of columns."""
+    csr = codes.to_csr()
+    pairs = list(zip(csr.indices.tolist(), csr.data.tolist(), strict=True))
+    return [sorted(pairs[a:b]) for a, b in zip(csr.indptr, csr.indptr[1:], strict=False)]
+
+
+def all_products(X, W, bias):
+    """All products, each computed as those that are kept."""
     from skamort.modules._screen_numba import _multiply
 
-    products, places = torch.empty(N_ROWS + 4), torch.arange(N_ROWS + 4)
-    for x in X:
-        _multiply(x.numpy(), W.numpy(), places.numpy(), 0, N_ROWS, products.numpy())
-        yield (products[:N_ROWS] + bias).relu().sort(descending=True, stable=True)
+    products, places = torch.empty(len(X), N_ROWS + 4), torch.arange(N_ROWS + 4)
+    for x, row in zip(X, products, strict=True):
+        _multiply(x.numpy(), W.numpy(), places.numpy(), 0, N_ROWS, row.numpy())
+    return products[:, :N_ROWS] + bias
+
+
+def first_largest(A, k, size=torch.relu):
+    """Of each row the k largest by size, of equal ones the first, as pairs."""
+    columns = size(A).sort(dim=1, descending=True, stable=True).indices[:, :k]
+    kept = torch.zeros_like(A).scatter_(1, columns, 1) * (size(A) > 0)
+    return [[(j, row[j]) for j in range(len(row)) if row[j]] for row in (A * kept).tolist()]
 
 
 KINDS = ["normal", "duplicates", "close", "few are positive", "zero rows", "lengths differ"]
+problems = given(st.integers(0, 2**31), st.sampled_from(KINDS), st.integers(-12, 12))
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**31), st.sampled_from(KINDS), st.integers(-12, 12), st.sampled_from([1, 4]))
-def test_are_the_largest_of_all_products(seed, kind, size, k):
-    from skamort.modules._screen import largest_products
+@problems
+def test_are_the_largest_of_all_products(seed, kind, size):
+    parts = problem(seed, kind, size)
+    A, screen = all_products(*parts), screen_of(*parts)
+    for k in (1, 4):
+        assert entries(screen.largest(k)) == first_largest(A, k)
+        assert entries(screen.largest(k, signed=True)) == first_largest(A, k, torch.abs)
+    in_groups = A.view(len(A) * 4, -1)
+    expected = first_largest(in_groups, 1)
+    found = [[] for _ in expected]
+    for i, pairs in enumerate(entries(screen.largest(1, n_groups=4))):
+        for column, value in pairs:
+            found[4 * i + column // 64].append((column % 64, value))
+    assert found == expected
 
-    X, W, bias = problem(seed, kind, size)
-    found = in_order(*largest_products(X, W, bias, k, Workspace()))
-    for row, (values, columns) in zip(found, of_all_products(X, W, bias, k), strict=True):
-        assert row == in_order(values[None, :k], columns[None, :k])[0]
+
+@settings(max_examples=15, deadline=None)
+@problems
+def test_are_the_largest_of_a_batch(seed, kind, size):
+    parts = problem(seed, kind, size)
+    A, screen = all_products(*parts).relu(), screen_of(*parts)
+    for count in (1, 140, 5000):
+        codes, threshold = screen.largest_together(count)
+        assert threshold == A.flatten().topk(count + 1).values[-1]
+        assert torch.equal(codes.to_dense(), torch.where(threshold < A, A, 0))
+        above = screen.above(float(threshold))
+        assert entries(above) == entries(codes)
+        assert (above.rows * N_ROWS + above.indices).diff().gt(0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_has_the_codes_that_it_has_in_a_batch(kind):
-    from skamort.modules._screen import largest_products
-
     X, W, bias = problem(1, kind)
-    values, columns = largest_products(X, W, bias, K, Workspace())
-    for i in range(len(X)):
-        alone = largest_products(X[i : i + 1], W, bias, K, Workspace())
-        assert (alone[0][0] == values[i]).all()
-        assert (alone[1][0] == columns[i]).all()
+    bound = float(all_products(X, W, bias).relu().flatten().topk(140).values[-1])
+    for call in (
+        lambda screen: screen.largest(K),
+        lambda screen: screen.largest(K, signed=True),
+        lambda screen: screen.largest(1, n_groups=K),
+        lambda screen: screen.above(bound),
+    ):
+        together = entries(call(screen_of(X, W, bias)))
+        assert [*together] == [entries(call(screen_of(x[None], W, bias)))[0] for x in X]
 
 
 def test_columns_are_all_different_and_in_order():
-    from skamort.modules._screen import largest_products
-
     for kind in KINDS:
-        _, columns = largest_products(*problem(2, kind), K, Workspace())
-        assert (columns.diff(dim=1) > 0).all()
+        screen = screen_of(*problem(2, kind))
+        for codes in (screen.largest(K), screen.largest(1, n_groups=K)):
+            assert (codes.indices.diff(dim=1) > 0).all()
 
 
 def test_a_row_of_which_too_many_are_left_is_looked_at_again(monkeypatch):
     from skamort.modules import _screen
 
-    X, W, bias = problem(3)
-    expected = in_order(*_screen.largest_products(X, W, bias, K, Workspace()))
+    screen = screen_of(*problem(3))
+    calls = [
+        lambda: screen.largest(K),
+        lambda: screen.above(1.9),
+        lambda: screen.largest_together(140)[0],
+    ]
+    expected = [entries(call()) for call in calls]
     monkeypatch.setattr(_screen, "_TOLERABLE", 8 / N_ROWS)
-    rows = _screen._Rows(W, bias, K, Workspace())
-    _, _, done = rows.by_bfloat16(X)
-    assert 0 < done.sum() < len(X)
-    assert in_order(*_screen.largest_products(X, W, bias, K, Workspace())) == expected
+    assert 0 < screen._select(screen.multiply(), K, False, 1)[2].sum() < len(screen.X)
+    assert 0 < screen._collect(screen.multiply(), 1.9)[3].sum() < len(screen.X)
+    assert [entries(call()) for call in calls] == expected
+
+
+def test_a_misleading_sample_costs_time_alone(monkeypatch):
+    from skamort.modules import _screen
+
+    parts = problem(9)
+    A, screen = all_products(*parts).relu(), screen_of(*parts)
+    monkeypatch.setattr(_screen, "sample_places", lambda _: A.flatten().topk(140).indices)
+    codes, threshold = screen.largest_together(1000)
+    assert torch.equal(codes.to_dense(), torch.where(threshold < A, A, 0))
+    assert len(codes.values) == 1000
 
 
 @pytest.mark.parametrize("spoil", [1e32, float("inf"), float("nan")])
 @pytest.mark.parametrize("which", range(3))
 def test_what_has_no_bounds_is_not_screened(spoil, which):
-    from skamort.modules._screen import largest_products
-
     parts = problem(4)
     parts[which][3:4] = spoil
-    assert largest_products(*parts, K, Workspace()) is None
+    assert not screen_of(*parts).has_bounds()
 
 
-def test_bfloat16_leaves_few():
+def test_bfloat16_leaves_few(monkeypatch):
     from skamort.modules import _screen
 
     generator = torch.Generator().manual_seed(0)
     X, W = torch.randn(40, 600, generator=generator), torch.randn(2048, 600, generator=generator)
-    x, slopes = _screen.round_rows(X)
-    rows = _screen._Rows(W, torch.zeros(2048), 16, Workspace())
-    screen = rows._multiply(x, W.bfloat16())
-    *_, done = rows._select(X, screen, slopes, _screen.SLACK * _screen.ROUNDING, most=40)
-    assert done.all()
+    screen = screen_of(X, W, None)
+    monkeypatch.setattr(_screen, "_TOLERABLE", 40 / 2048)
+    assert screen._select(screen.multiply(), 16, False, 1)[2].all()
 
 
 @pytest.fixture
@@ -138,20 +193,54 @@ def module():
 
 
 @torch.no_grad()
-def test_codes_are_those_of_the_plain_product(module):
-    X = problem(5)[0]
+@pytest.mark.parametrize("activation", [TopK(1), SignedTopK(1), GroupTopK(2), BatchTopK(2)])
+def test_codes_are_those_of_the_plain_product(module, activation):
+    X, module.activation = problem(5)[0], activation
     found = module.find(X)[1]
     plain = module.activation(module.encoder(module.center(X)))
     torch.testing.assert_close(found.to_dense(), plain)
-    assert (module.encode(X) == found.to_dense()).all()
-    assert (module.encode_compactly(X).to_dense() == found.to_dense()).all()
+    module.eval()
+    activation.rescale(0.99)  # a threshold that no entry of X is equal to but for rounding
+    found = module.find(X)[1].to_dense()
+    torch.testing.assert_close(found, module.activation(module.encoder(module.center(X))))
+    assert (module.encode(X) == found).all()
+    assert (module.encode_compactly(X).to_dense() == found).all()
+
+
+@torch.no_grad()
+def test_a_batch_has_the_same_mean_threshold_screened_or_not(module, monkeypatch):
+    X, thresholds = problem(6)[0], []
+    for fewest in (0, 1 << 30):
+        monkeypatch.setattr("skamort.modules._screen._FEWEST_WEIGHTS", fewest)
+        module.activation = BatchTopK(2)
+        for rows in X.split(10):
+            module.encode_compactly(rows)
+        thresholds.append(module.activation.threshold)
+    torch.testing.assert_close(*thresholds)
+    assert thresholds[0] > 0
+
+
+@torch.no_grad()
+def test_batches_of_rows_with_weights_are_not_screened(module):
+    X, module.activation = problem(6)[0], BatchTopK(2)
+    module.activation.sample_weight = torch.ones(len(X))
+    assert module.find(X) is None
+    assert module.eval().find(X) is not None
+
+
+LOSSES = [
+    (TopK(1), SparseCodingLoss()),
+    (TopK(1), SparseCodingLoss(multi_topk=True)),
+    (SignedTopK(1), SparseCodingLoss()),
+    (BatchTopK(2), SparseCodingLoss()),
+    (BatchTopK(2), MatryoshkaLoss([16, 100, N_ROWS])),
+]
 
 
 @pytest.mark.parametrize("dead", [None, torch.arange(7, 250, 9)])
-@pytest.mark.parametrize("multi_topk", [False, True])
-def test_gradients_are_those_of_the_plain_product(module, multi_topk, dead, monkeypatch):
-    X, loss = problem(6)[0], SparseCodingLoss(multi_topk=multi_topk)
-    loss.dead = dead
+@pytest.mark.parametrize(("activation", "loss"), LOSSES)
+def test_gradients_are_those_of_the_plain_product(module, activation, loss, dead, monkeypatch):
+    X, module.activation, loss.dead = problem(6)[0], activation, dead
     outcomes = []
     for fewest in (0, 1 << 30):
         monkeypatch.setattr("skamort.modules._screen._FEWEST_WEIGHTS", fewest)
