@@ -15,34 +15,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from skamort.modules import Decoder, LinearEncoder, ReLU, SparseAutoencoder
+from skamort.datasets import make_superposition
+from skamort.modules import Decoder, LinearEncoder, ReLU, SparseAutoencoder, TopK
 from skamort.training import SparseCodingLoss
 
 EXAMPLES = settings(max_examples=200, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def autoencoder(weights, atoms):
+def autoencoder(weights, atoms, activation=None):
     """relu(weights x) decoded by the atoms; both of shape (n_components, n_features)."""
     encoder = LinearEncoder(*weights.shape[::-1], bias=False, dtype=torch.float64)
     encoder.weight.data = torch.tensor(weights)
-    return SparseAutoencoder(encoder, ReLU(), Decoder(torch.tensor(atoms)))
+    return SparseAutoencoder(encoder, activation or ReLU(), Decoder(torch.tensor(atoms)))
 
 
 def encode(weights, X):
     return autoencoder(weights, weights).encode(torch.tensor(X)).detach().numpy()
 
 
-def error(weights, X, gamma=None):
+def error(weights, X, gamma=None, activation=None):
     """Mean of ||gamma * (x - x_hat)||^2 with the weights transposed as decoder."""
     loss = SparseCodingLoss(0.0, None if gamma is None else torch.tensor(gamma))
-    return 2 * loss.evaluate(autoencoder(weights, weights), torch.tensor(X)).loss.item()
+    model = autoencoder(weights, weights, activation)
+    return 2 * loss.evaluate(model, torch.tensor(X)).loss.item()
 
 
 def polygon(n):
     """Corners of a regular polygon on the unit circle, of shape (2, n); n = 2 is a digon."""
     angles = 2 * np.pi * np.arange(n) / n
     return np.stack([np.cos(angles), np.sin(angles)])
+
+
+def simplex(p):
+    """Corners of a regular simplex as columns of unit norm, (p - 1, p)."""
+    sizes = {"n_components": p, "n_features": p - 1}
+    return make_superposition(1, mixing="simplices", **sizes)[1].T
 
 
 def sources(rng, n_samples, n, sparsity):
@@ -153,6 +161,59 @@ def test_beside_other_weights_triangles_are_near_the_minimum(seed, sparsity):
         assert loss < 1.1 * error(triangle + size * rng.standard_normal(triangle.shape), X)
 
 
+# -- Simplices, and what of [W] they refute --------------------------------------------------------
+
+
+@EXAMPLES
+@given(SEEDS, st.integers(2, 8))
+def test_one_active_source_is_recovered_from_a_simplex(seed, p):
+    """Theorem 2: for extremely sparse sources W_p transposed is a minimum."""
+    x = np.diag(np.random.default_rng(seed).random(p))
+    assert_allclose(encode(simplex(p).T, x @ simplex(p).T), x, atol=1e-12)
+
+
+@EXAMPLES
+@given(SEEDS, st.integers(2, 8))
+def test_of_one_active_source_another_minimum_fires_for_all_others(seed, p):
+    """Theorem 3 calls W_p transposed the only minimum; -sqrt(p - 1) times it is another."""
+    x = np.diag(np.random.default_rng(seed).uniform(0.1, 1, p))
+    X, weights = x @ simplex(p).T, -np.sqrt(p - 1) * simplex(p).T
+    assert error(weights, X) == pytest.approx(0, abs=1e-20)
+    others = ~np.eye(p, dtype=bool)
+    assert_allclose(encode(weights, X), others * x.sum(axis=1, keepdims=True) / np.sqrt(p - 1))
+    for k in range(1, p):  # the k largest codes are enough for it only if they are all of them
+        assert (error(weights, X, activation=TopK(k)) < 1e-20) == (k == p - 1)
+
+
+@EXAMPLES
+@given(SEEDS, st.integers(3, 6), st.floats(0, 0.8))
+def test_with_several_active_sources_a_simplex_is_no_minimum(seed, p, sparsity):
+    """Theorem 1 holds for the digon alone: larger weights are better."""
+    X = sources(np.random.default_rng(seed), 2000, p, sparsity) @ simplex(p).T
+    assert error(1.002 * simplex(p).T, X) < error(simplex(p).T, X)
+
+
+@EXAMPLES
+@given(SEEDS, st.floats(0, 0.9))
+def test_more_latents_than_sources_leave_less(seed, sparsity):
+    """Of a triangle, nothing; and halves of a latent that are duplicates do as well as it."""
+    rng = np.random.default_rng(seed)
+    X = sources(rng, 200, 3, sparsity) @ simplex(3).T
+    assert error(polygon(4).T, X) == pytest.approx(0, abs=1e-20)
+    doubled = np.r_[simplex(3).T, simplex(3).T] / np.sqrt(2)
+    assert error(doubled, X) == pytest.approx(error(simplex(3).T, X))
+
+
+@EXAMPLES
+@given(SEEDS, st.floats(0, 0.1))
+def test_of_dense_sources_digons_are_no_minimum_for_one_code(seed, sparsity):
+    """Top-k codes, appendix A.2, do not inherit Theorem 1: turned by 45 degrees they leave less."""
+    digons = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+    turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    X = sources(np.random.default_rng(seed), 5000, 4, sparsity) @ digons
+    assert error(digons @ turn, X, activation=TopK(1)) < error(digons, X, activation=TopK(1))
+
+
 # -- Examples 1 and 2 of [W] -----------------------------------------------------------------------
 
 EXAMPLE_1 = np.array([[1, 0, 0], [0, 1, -1]]), [0.5, 1, 0.8], [0.5, 0.2, 0]
@@ -190,3 +251,16 @@ def test_what_the_loss_on_mixtures_says_of_the_loss_on_sources(seed, n_p, n, wei
     squared = np.eye(n_p) if gamma is None else np.diag(gamma**2)
     expected = r @ (W_p.T @ squared @ W_p - np.eye(n)) @ r
     assert_allclose(error(W_p.T, X, gamma) - r @ r, expected, rtol=1e-9, atol=1e-9 * (1 + r @ r))
+
+
+@EXAMPLES
+@given(SEEDS, st.integers(1, 5), st.integers(1, 5))
+def test_no_weights_bring_the_losses_closer_than_the_rank_allows(seed, n_p, more):
+    """|W_p^T G W_p - I|_F^2 >= n - n_p for every G, with equality for the inverse of W_p W_p^T."""
+    rng = np.random.default_rng(seed)
+    n = n_p + more
+    W_p, gamma = rng.standard_normal((n_p, n)), rng.standard_normal((n_p, n_p))
+    best = np.linalg.inv(W_p @ W_p.T)
+    for G in (gamma.T @ gamma, np.diag(gamma[0] ** 2), 0 * best, best):
+        assert np.linalg.norm(W_p.T @ G @ W_p - np.eye(n)) ** 2 >= n - n_p - 1e-6
+    assert np.linalg.norm(W_p.T @ best @ W_p - np.eye(n)) ** 2 == pytest.approx(n - n_p)
