@@ -30,8 +30,11 @@ def autoencoder(weights, atoms, activation=None):
     return SparseAutoencoder(encoder, activation or ReLU(), Decoder(torch.tensor(atoms)))
 
 
-def encode(weights, X):
-    return autoencoder(weights, weights).encode(torch.tensor(X)).detach().numpy()
+def encode(weights, X, bias=None):
+    model = autoencoder(weights, weights)
+    if bias is not None:
+        model.encoder.bias = torch.nn.Parameter(torch.tensor(bias))
+    return model.encode(torch.tensor(X)).detach().numpy()
 
 
 def error(weights, X, gamma=None, activation=None):
@@ -86,8 +89,9 @@ def test_no_linear_nonlinear_encoder_recovers_sparse_codes(seed, n, data):
     assert np.linalg.matrix_rank(X) <= n_p
     for weights in candidates.values():
         assert np.linalg.matrix_rank(X @ weights.T) <= n_p
-        largest = np.abs(encode(weights, X) - codes).max()
-        assert largest >= min(1, np.sqrt(n - n_p) / (2 * n)) - 1e-12
+        for bias in (None, rng.standard_normal(n)):  # which the differences do not see
+            largest = np.abs(encode(weights, X, bias) - codes).max()
+            assert largest >= min(1, np.sqrt(n - n_p) / (2 * n)) - 1e-12
 
 
 @EXAMPLES
