@@ -1,8 +1,21 @@
-"""Devices by name."""
+"""Devices: by name, what they hold, what goes to them, and what is said where that is too much."""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
 import torch
+from torch import Tensor
+
+from ._validation import as_tensor
+
+OutOfMemory = torch.cuda.OutOfMemoryError
+_GIB = 1 << 30
 
 
 def is_missing(device: torch.device | str) -> bool:
@@ -16,3 +29,93 @@ def numbered(device: torch.device) -> torch.device:
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", torch.cuda.current_device())
+
+
+# -- What they hold --------------------------------------------------------------------------------
+
+
+def memory_of(device: torch.device) -> int:
+    """Return the memory of a GPU in bytes."""
+    return torch.cuda.get_device_properties(device).total_memory
+
+
+def blocks_larger_by(device: torch.device) -> int:
+    """Return how many times larger than on a CPU blocks of samples are: on a GPU once for each GiB
+    that it has, so that a block's largest matrix of 2^20 float32 takes 1/256 of it."""
+    return 1 if device.type == "cpu" else max(1, memory_of(device) // _GIB)
+
+
+@contextmanager
+def telling_out_of_memory(owner: str, tell: Callable[[], tuple[str, str]]) -> Iterator[None]:
+    """Say of a GPU that is out of memory what it was out of memory for, and what to do, which
+    `tell` returns.
+
+    Raises
+    ------
+    MemoryError
+        In place of torch's error. The memory of all that was being computed is free by then.
+    """
+    try:
+        yield
+    except OutOfMemory as error:
+        traceback.clear_frames(error.__traceback__)  # or they would hold what they computed
+        (what, advice), said = tell(), str(error).partition(". ")[0]
+        raise MemoryError(
+            f"{owner}: the GPU is out of memory for {what}; {advice}. Torch says: {said}."
+        ) from error
+
+
+# -- What goes to them -----------------------------------------------------------------------------
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device.
+
+    From the host to a GPU it is copied while the GPU computes what it was asked before, and the
+    host goes on at once.
+    """
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    pinned, stream = tensor.pin_memory(), _stream_to(device)
+    with torch.cuda.stream(stream):
+        there = pinned.to(device, non_blocking=True)
+    current = torch.cuda.current_stream(device)
+    current.wait_stream(stream)
+    there.record_stream(current)
+    return there
+
+
+_streams: dict[torch.device, Any] = {}
+
+
+def _stream_to(device: torch.device) -> Any:
+    """Return the stream of all copies to a device."""
+    if device not in _streams:
+        _streams[device] = torch.cuda.Stream(device)
+    return _streams[device]
+
+
+_held: ContextVar[dict | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def holding_uploads() -> Iterator[None]:
+    """Let `as_held` upload an array no more than once within this block."""
+    token = _held.set({}) if _held.get() is None else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _held.reset(token)
+
+
+def as_held(values: np.ndarray, name: str, like: Any) -> Tensor:
+    """Return an array as a tensor like another, or like rows; within `holding_uploads` it stays on
+    a GPU."""
+    held = _held.get()
+    if held is None or like.device.type == "cpu":
+        return as_tensor(values, name, like=like, check=False)
+    key = id(values), like.device, like.dtype
+    if key not in held:  # with the array, or another might come to have its id
+        held[key] = values, as_tensor(values, name, like=like, check=False)
+    return held[key][1]

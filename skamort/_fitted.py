@@ -14,6 +14,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from ._numbers import as_array, is_on_gpu
+
 _NO_WISH = (None, False, "auto")
 
 
@@ -42,10 +44,11 @@ def fitted(
     **shared: Any,
 ) -> Any:
     """The estimator itself if it is fitted, else a clone, `configured` with `shared` and fitted
-    within a context."""
+    within a context; to one that knows no devices, data on a GPU come as an array."""
     if is_fitted(estimator):
         return estimator
     part = configured(estimator, **shared)
+    X = as_array(X) if is_on_gpu(X) and not hasattr(part, "device") else X
     given = {} if sample_weight is None else {"sample_weight": sample_weight}
     if given and not has_fit_parameter(part, "sample_weight"):
         raise TypeError(

@@ -30,6 +30,27 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
+def is_on_gpu(X: Any) -> bool:
+    """Whether X is a tensor that a GPU holds."""
+    return isinstance(X, Tensor) and X.is_cuda
+
+
+def as_floats(X: Tensor, owner: str, name: str) -> Tensor:
+    """Return a tensor of float32 or float64 where X is: half precision as the former, all else that
+    is not one of them as the latter.
+
+    Raises
+    ------
+    ValueError
+        If they are complex numbers.
+    """
+    if X.is_complex():
+        return check_real(as_array(X[:1]), owner, name)  # type: ignore[return-value]  # it raises
+    if X.dtype in (torch.float32, torch.float64):
+        return X.detach()
+    return X.detach().float() if X.is_floating_point() else X.double()
+
+
 def as_numbers(X: Any, owner: str, name: str) -> np.ndarray:
     """Return X as an array that holds real numbers, NaN where a frame has an entry missing.
 

@@ -12,7 +12,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from ._numbers import as_array, check_real, is_frame
+from ._device import blocks_larger_by, memory_of, upload
+from ._numbers import as_array, as_floats, check_real, is_frame
 from ._unit import times
 from ._validation import as_tensor
 
@@ -21,12 +22,15 @@ from ._validation import as_tensor
 BLOCK_ELEMENTS = 1 << 24
 # Rows from which what many have in common is estimated.
 _FEW = 4096
+# Blocks that a GPU takes from the host are larger, but by less than those that it computes.
+_GIB_PER_BLOCK = 8
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
-def rows_within(width: int) -> int:
-    """Return how many rows of this width are held at once."""
-    return max(1, BLOCK_ELEMENTS // width)
+def rows_within(width: int, device: torch.device | None = None) -> int:
+    """Return how many rows of this width are held at once, on the CPU or where they go."""
+    times = 1 if device is None else max(1, blocks_larger_by(device) // _GIB_PER_BLOCK)
+    return max(1, times * BLOCK_ELEMENTS // width)
 
 
 def few_rows(X: Tensor | Rows, most: int | None = None) -> slice:
@@ -121,7 +125,7 @@ class Rows:
     def blocks(self, width: int = 1, least: int = 1) -> list[slice]:
         """Return slices of consecutive rows that are held at once, with as many rows of another
         matrix, such as their codes, of this width; at least so many, but in the last."""
-        step = max(least, rows_within(max(width, self.shape[1])))
+        step = max(least, rows_within(max(width, self.shape[1]), self.device))
         return [slice(start, start + step) for start in range(0, len(self), step)]
 
     def to(self, *, dtype: torch.dtype, device: torch.device) -> Rows:
@@ -168,7 +172,14 @@ class Rows:
         would be copied: they stay as they are.
         """
         held = self._is_writeable() if self.in_memory else self._fits_in_a_block()
-        return self._held() if held else self
+        return self._held() if held and self.fits() else self
+
+    def fits(self) -> bool:
+        """Whether the device can hold all rows beside what is computed with them: a GPU as many as
+        fill a quarter of it, or those that it holds already."""
+        if self.device.type == "cpu" or self.there().device == self.device:
+            return True
+        return math.prod(self.shape) * self.dtype.itemsize <= memory_of(self.device) // 4
 
     def _held(self) -> Rows:
         rows = Rows(self[:], self._owner, self._name, allow_nan=self._allow_nan)
@@ -243,7 +254,7 @@ class Rows:
 
     def _as_asked(self, rows: Tensor) -> Tensor:
         rows = rows if self._center is None else rows - self._center.to(rows)
-        return times(rows, self._factor).to(device=self.device, dtype=self.dtype)
+        return upload(times(rows, self._factor).to(self.dtype), self.device)
 
     # -- What the source says of itself ------------------------------------------------------------
 
@@ -273,6 +284,12 @@ class Rows:
     def _float_type_of(values: np.ndarray) -> torch.dtype:
         return torch.float32 if values.dtype in (np.float16, np.float32) else torch.float64
 
+    def there(self) -> Rows:
+        """Return the same rows, where their source is: on a GPU that holds it, else on the CPU."""
+        is_tensor = isinstance(self.source, Tensor)
+        device = self.source.device if is_tensor else torch.device("cpu")
+        return self.to(dtype=self.dtype, device=device)
+
     def _is_writeable(self) -> bool:
         source = self.source
         return (
@@ -281,6 +298,14 @@ class Rows:
 
     def _fits_in_a_block(self) -> bool:
         return math.prod(self.shape) <= BLOCK_ELEMENTS
+
+
+def rows_on_gpu(source: Tensor, owner: str, name: str = "data", *, allow_nan: bool = False) -> Rows:
+    """Return the rows of a tensor on a GPU, which stay there, checked as those of an array are."""
+    rows = Rows(as_floats(source, owner, name), owner, name, allow_nan=allow_nan)
+    if not rows.source.sum().isfinite():  # or it may be the sum that is too large
+        rows._check_finite(rows.source.cpu().numpy(), 0)
+    return rows
 
 
 def _stored_rows(source: Any) -> int:

@@ -87,6 +87,10 @@ class SparseRows(Rows):
         """Return the same rows: as one tensor where they fit in a block."""
         return self._held() if self._fits_in_a_block() else self
 
+    def fits(self) -> bool:
+        """They do, for they are never made dense as a whole."""
+        return True
+
     def _total(self, sample_weight: Tensor | None) -> float:
         return float(len(self) if sample_weight is None else sample_weight.double().sum())
 

@@ -18,7 +18,8 @@ Not emulated: memory, streams, TF32, the order of atomic additions, the kernels'
 waits is known from a table (`_WAITS`), which a real GPU can check.
 """
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from types import SimpleNamespace
 from unittest import mock
 
 import torch
@@ -30,15 +31,16 @@ from device_tensor import (
     check_generator,
     device_of,
     is_emulated,
+    mapped,
     moved,
     place_of,
+    tensors_in,
     unwrapped,
     upload,
     wait,
     wrapped,
 )
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 # What `torch.autocast` computes in half precision, of all that skamort calls.
 _AUTOCAST = {
@@ -86,7 +88,7 @@ def _autocast(args, kwargs):
         is_single = isinstance(value, torch.Tensor) and value.dtype == torch.float32
         return value.to(half) if is_single else value
 
-    return tree_map(cast, (args, kwargs))
+    return mapped(cast, (args, kwargs))
 
 
 def _to(func, args, kwargs):
@@ -180,7 +182,7 @@ def _masks(tensor, index):
 
 def _getitem(func, args, kwargs):
     tensor, index = args
-    if not any(map(is_emulated, tree_flatten(args)[0])):
+    if not any(map(is_emulated, tensors_in(args))):
         return func(tensor, index)
     masks = _masks(tensor, index)
     if tensor.requires_grad and torch.is_grad_enabled():
@@ -253,6 +255,7 @@ _HANDLERS = {
     torch.Tensor.numpy: _of_emulated(torch.Tensor.numpy),
     torch.Tensor.__array__: _of_emulated(torch.Tensor.__array__),
     torch.Tensor.tolist: _of_emulated(torch.Tensor.tolist),
+    torch.Tensor.pin_memory: lambda func, args, kwargs: args[0],
     torch.Tensor.data_ptr: _of_emulated(torch.Tensor.data_ptr),
     torch.where: _where,
     torch.Tensor.where: _where,
@@ -281,13 +284,15 @@ def _parse_to(*args, _real=torch._C._nn._parse_to, **kwargs):
 
 
 @contextmanager
-def emulated_cuda(n_devices=1):
+def emulated_cuda(n_devices=1, memory=64 << 30):
     """Let torch see CUDA devices that are not there.
 
     Parameters
     ----------
     n_devices : int, default=1
         How many. 0: none, as where a pickle from a GPU reaches a machine without.
+    memory : int, default=64 GiB
+        Bytes that each says it has; it takes more.
 
     Yields
     ------
@@ -300,6 +305,11 @@ def emulated_cuda(n_devices=1):
             "torch.cuda.is_available": lambda: n_devices > 0,
             "torch.cuda.device_count": lambda: n_devices,
             "torch.cuda.current_device": lambda: 0,
+            "torch.cuda.get_device_properties": lambda _: SimpleNamespace(total_memory=memory),
+            "torch.cuda.Stream": mock.MagicMock,
+            "skamort._device._streams": {},
+            "torch.cuda.current_stream": mock.MagicMock(),
+            "torch.cuda.stream": lambda _: nullcontext(),
             "torch.cuda.is_bf16_supported": lambda *_, **__: True,
             "torch.amp.autocast_mode.amp_definitely_not_available": lambda: False,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,

@@ -13,11 +13,12 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import known_alpha
+from .._device import as_held
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import SparseRows
-from .._validation import as_tensor, check_dictionary
+from .._validation import check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
 from ._base import BaseSparseCoder, resolve_device
@@ -304,7 +305,7 @@ class AmortizedCoder(BaseSparseCoder):
     def _center_tensor(self, X):
         if self.intercept_ is None:
             return X
-        return X - as_tensor(self.intercept_, "intercept_", like=X, check=False)
+        return X - as_held(self.intercept_, "intercept_", X)
 
     def _count_flops(self, n_samples, mode, n_iter, formula):
         """Count the encoder, and in training the teacher, who labels too."""

@@ -1,6 +1,7 @@
 """What all sparse coders share: validation, devices, transform in blocks, score, feature names."""
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -9,11 +10,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._compat import CallbackSupportMixin
-from .._device import is_missing, numbered
+from .._device import holding_uploads, is_missing, numbered, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
-from .._numbers import as_numbers, column_names, is_frame
-from .._rows import Rows, is_lazy
+from .._numbers import as_numbers, column_names, is_frame, is_on_gpu
+from .._rows import Rows, is_lazy, rows_on_gpu
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
 from ..modules import DenseCodes
@@ -93,7 +94,7 @@ class BaseSparseCoder(
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data; each row is encoded by itself. A memory map, an HDF5, zarr or dask array, a column
             of a data set, or any object with `shape` and row slicing is read a block of rows at a
-            time.
+            time. A tensor on a GPU is used where it lies.
 
         Returns
         -------
@@ -102,12 +103,13 @@ class BaseSparseCoder(
             `sparse_output`; the dense codes are then never held as a whole.
         """
         coder = self._ready(X)
-        blocks = coder._blocks(coder._check_rows(X, reset=False))
-        if self.sparse_output:
-            # csr_array: SciPy before 1.12 stacks arrays into a matrix
-            blocks = [coder._encode_block_to_csr(block) for block in blocks]
-            return sparse.csr_array(sparse.vstack(blocks, format="csr"))
-        return _stack([coder._encode_block(block).cpu().numpy() for block in blocks])
+        with coder._computing():
+            blocks = coder._blocks(coder._check_rows(X, reset=False))
+            if self.sparse_output:
+                # csr_array: SciPy before 1.12 stacks arrays into a matrix
+                blocks = [coder._encode_block_to_csr(block) for block in blocks]
+                return sparse.csr_array(sparse.vstack(blocks, format="csr"))
+            return _stack([coder._encode_block(block).cpu().numpy() for block in blocks])
 
     def inverse_transform(self, X):
         """Reconstruct data from codes.
@@ -158,9 +160,10 @@ class BaseSparseCoder(
         rows, variance = coder._check_rows(X, reset=False), ExplainedVariance()
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights)
-        for block, X, X_hat in coder._reconstructed(rows):
-            given = () if weights is None else (weights[block],)
-            variance.add(X, X_hat, *given)
+        with coder._computing():
+            for block, X, X_hat in coder._reconstructed(rows):
+                given = () if weights is None else (weights[block],)
+                variance.add(X, X_hat, *given)
         return variance.fraction()
 
     def score_samples(self, X):
@@ -179,15 +182,30 @@ class BaseSparseCoder(
         """
         coder = self._ready(X)
         rows = coder._check_rows(X, reset=False)
-        return -_stack([_squared_error(X, X_hat) for _, X, X_hat in coder._reconstructed(rows)])
+        with coder._computing():
+            return -_stack([_squared_error(X, X_hat) for _, X, X_hat in coder._reconstructed(rows)])
 
     def _reconstructed(self, rows):
         """Yield slices of rows, the rows and their reconstructions, as arrays."""
         dtype, device = self._torch_dtype_and_device()
+        rows = rows.there()
         for block in rows.blocks(self._n_features_out):
             X = rows[block]
             codes = self._encode_block(X.to(device=device, dtype=dtype)).cpu().numpy()
-            yield block, X.numpy(), self.inverse_transform(codes)
+            yield block, X.cpu().numpy(), self.inverse_transform(codes)
+
+    @contextmanager
+    def _computing(self):
+        """Take what blocks of rows share to the device once; say what was too much for it."""
+        with holding_uploads(), telling_out_of_memory(type(self).__name__, self._tell_of_memory):
+            yield
+
+    def _tell_of_memory(self):
+        return (
+            f"a block of rows and their codes, n_components={self._n_features_out}",
+            "free what else is held there, by other processes too, or find codes elsewhere by "
+            "set_params(device='cpu')",
+        )
 
     def save(self, path):
         """Save the estimator, fitted or not, for `skamort.load`.
@@ -230,6 +248,12 @@ class BaseSparseCoder(
         rows = rows.to(dtype=dtype, device=device)
         return (rows[block] for block in rows.blocks(self._n_features_out))
 
+    def _codes_there(self, X):
+        """Encode a tensor for another estimator, as one on its device."""
+        coder = self._ready()
+        dtype, device = coder._torch_dtype_and_device()
+        return coder._encode_block(X.to(dtype=dtype, device=device)).to(X)
+
     def _encode_block_to_csr(self, X):
         """Encode a tensor to a SciPy CSR array."""
         return DenseCodes(self._encode_block(X)).to_csr()
@@ -251,6 +275,10 @@ class BaseSparseCoder(
 
     def _read_rows(self, X, reset):
         name = type(self).__name__
+        if is_on_gpu(X):
+            rows = rows_on_gpu(X, name, allow_nan=self._allows_nan)
+            self._check_array(rows[:1].numpy(), reset)
+            return rows
         if not is_lazy(X):
             return rows_of(self._check_array(X, reset), name, allow_nan=self._allows_nan)
         rows = X if isinstance(X, Rows) else Rows(X, name, allow_nan=self._allows_nan)
@@ -293,15 +321,20 @@ class BaseSparseCoder(
 
     def _check_codes(self, codes, n_samples, n_components):
         """Validate known codes; return their rows. A sparse matrix stays one."""
-        if not is_lazy(codes):
+        name = type(self).__name__
+        if is_on_gpu(codes):
+            rows = rows_on_gpu(codes, name, "codes")
+        elif is_lazy(codes):
+            rows = Rows(codes, name, "codes")
+        else:
             like = {"dtype": _FLOAT_TYPES, "order": "C", "input_name": "codes"}
             if not sparse.issparse(codes):
-                codes = as_numbers(codes, type(self).__name__, "codes")
+                codes = as_numbers(codes, name, "codes")
             codes = check_array(codes, accept_sparse="csr", ensure_all_finite=False, **like)
-        rows = rows_of(codes, type(self).__name__, "codes")
+            rows = rows_of(codes, name, "codes")
         if rows.shape != (n_samples, n_components):
             raise ValueError(
-                f"{type(self).__name__}: codes must have shape (n_samples, n_components) = "
+                f"{name}: codes must have shape (n_samples, n_components) = "
                 f"{(n_samples, n_components)}, got {rows.shape}; set n_components to their width."
             )
         return rows

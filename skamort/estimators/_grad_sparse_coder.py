@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, StrOptions
-from .._engine import resolve_engine
+from .._device import as_held
 from .._progress import advance, progress_bar
 from .._rows import few_rows
 from .._sample_weight import check_sample_weight, count_of, weights_to
@@ -54,7 +54,8 @@ from ._solver_parameters import (
     encode,
     flops_per_sample,
     goes_by_penalty,
-    k_sparse_algorithm,
+    learning_algorithm,
+    tell_algorithm,
 )
 from ._split_sign import SplitSign
 from ._statistics import Statistics
@@ -264,6 +265,7 @@ class GradSparseCoder(
         X, codes = self._standardize(X, codes, weights, fresh=True)
         if self.verbose:
             tell(self)
+            tell_algorithm(self, X)
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, weights, again, generator, task)
@@ -496,7 +498,7 @@ class GradSparseCoder(
     def _make_learner(self, X, weights, n_components, generator):
         """Return the algorithm with its settings."""
         batch_size = self._resolve_batch_size(len(X), n_components)
-        algorithm = self._resolve_algorithm(X)
+        algorithm = learning_algorithm(self, X)
         max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
         shared = {
             "algorithm": algorithm,
@@ -515,14 +517,6 @@ class GradSparseCoder(
         if algorithm == "adam":
             return PublishedDescent(alpha, self.learning_rate, max_iter, weights)
         return DictionaryLearner(alpha=alpha, **shared)
-
-    def _resolve_algorithm(self, X):
-        """Return how codes are found in learning."""
-        if self.n_nonzero_coefs is not None:
-            return k_sparse_algorithm(self)
-        if self.algorithm != "auto":
-            return self.algorithm
-        return "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
 
     def _resolve_batch_size(self, n_samples, n_components):
         """Return the samples of a mini-batch."""
@@ -551,7 +545,7 @@ class GradSparseCoder(
         """Return the center as a tensor like another, or None."""
         if not self.fit_intercept_:
             return None
-        return as_tensor(self.intercept_, "intercept_", like=like, check=False)
+        return as_held(self.intercept_, "intercept_", like)
 
     def _fitted_atoms(self, X):
         """Return a copy of the dictionary as a tensor like X."""

@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
 from .._decoder import known_alpha, positive_of
+from .._device import as_held
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
@@ -294,7 +295,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     def _encode_block(self, X):
         init = self._warm_start(X)
         if self.intercept_ is not None:
-            X = X - as_tensor(self.intercept_, "intercept_", like=X, check=False)
+            X = X - as_held(self.intercept_, "intercept_", X)
         positive = self.positive_code_
         return self._split(encode(self, X, alpha=self.alpha_, positive=positive, init=init))
 
@@ -307,12 +308,14 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     def _own_codes(self, X):
         """Return the estimator's codes of the tensor X, which get the center where entries are
-        missing; dense, one column an atom."""
+        missing; dense, one column an atom, and where X is if the estimator is one of ours."""
         if self.missing_values is not None:
             center = 0.0
             if self.intercept_ is not None:
-                center = as_tensor(self.intercept_, "intercept_", like=X, check=False)
+                center = as_held(self.intercept_, "intercept_", X)
             X = fill_in(X, center)
+        if X.is_cuda and isinstance(self.estimator_, BaseSparseCoder):
+            return joined(self.estimator_, self.estimator_._codes_there(X))
         codes = joined(self.estimator_, transform_unnamed(self.estimator_, X.cpu().numpy()))
         return np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
 

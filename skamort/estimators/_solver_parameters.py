@@ -1,6 +1,7 @@
 """The solver behind an estimator that optimizes its codes: parameters, checks, the call."""
 
-from .._validation import as_tensor
+from .._device import as_held
+from .._engine import resolve_engine
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
 
 K_SPARSE = sorted(name for name, solver in SOLVERS.items() if solver.is_k_sparse)
@@ -23,6 +24,22 @@ def inference_of(owner, prefix=""):
 def k_sparse_algorithm(owner):
     """Return the solver that finds the k-sparse codes under which a dictionary is learned."""
     return "ormp" if owner.algorithm == "auto" else owner.algorithm
+
+
+def learning_algorithm(owner, X):
+    """Return the solver that finds the codes under which a dictionary is learned."""
+    if owner.n_nonzero_coefs is not None:
+        return k_sparse_algorithm(owner)
+    if owner.algorithm != "auto":
+        return owner.algorithm
+    return "cd" if resolve_engine("auto", X[:1]) == "numba" else "fista"
+
+
+def tell_algorithm(owner, X):
+    """Print that solver where "auto" picked it, which the device has a say in."""
+    if owner.algorithm == "auto":
+        where = f", for X is on {X.device}" if X.device.type != "cpu" else ""
+        print(f"{type(owner).__name__}: algorithm={learning_algorithm(owner, X)!r}{where}")
 
 
 def check_learned_sparsity(owner, n_components):
@@ -118,7 +135,7 @@ def encode(owner, X, *, alpha, positive, prefix="", init=None):
     algorithm, limits = inference_of(owner, prefix)
     return sparse_encode(
         X,
-        as_tensor(owner.components_, "components_", like=X, check=False),
+        as_held(owner.components_, "components_", X),
         algorithm=algorithm,
         alpha=alpha if limits == dict.fromkeys(limits) else None,
         **limits,

@@ -185,8 +185,12 @@ class SparseCodes:
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
-        sums = self.values.new_zeros(self.n_components)
-        return sums.index_add_(0, self.indices.reshape(-1), self.values.reshape(-1))
+        values = self.values.reshape(-1)
+        if values.is_cuda:  # which adds in any order where it adds at places
+            order, _, offsets = self._by_latent
+            return torch.segment_reduce(values[order], "sum", offsets=offsets)
+        sums = values.new_zeros(self.n_components)
+        return sums.index_add_(0, self.indices.reshape(-1), values)
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""

@@ -27,8 +27,7 @@ from ._blocks import row_blocks
 from ._mask import fill_missing, solve_masked
 from ._scale import check_range, magnitude, power_of_four, times_ratio
 
-# Blocks for a GPU are larger by this, to fill it; no block has fewer rows than that.
-_GPU_BLOCKS, _LEAST_ROWS = 64, 64
+_LEAST_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,11 @@ class Problem:
             return X @ self.atoms.T
         return linear(X.to_mkldnn(), self._packed_atoms).to_dense()
 
+    @cached_property
+    def largest_eigenvalue(self) -> Tensor:
+        """That of ``atoms @ atoms.T``, found once and not in every block."""
+        return torch.linalg.matrix_norm(self.atoms, 2) ** 2
+
     def squared_norms(self) -> Tensor:
         """||d_j||^2 of the atoms of every sample, (n_samples, n_components); of shape (1,
         n_components) where they are those of all."""
@@ -197,7 +201,9 @@ class Solver(ABC):
         ValueError
             If codes are beyond what the dtype holds.
         """
-        alpha = torch.as_tensor(alpha, dtype=torch.float64, device=X.device).expand(len(X))
+        if not isinstance(alpha, Tensor):  # a number that is filled in is no upload
+            alpha = torch.full((), alpha, dtype=torch.float64, device=X.device)
+        alpha = alpha.to(dtype=torch.float64, device=X.device).expand(len(X))
         return self._solve(X, dictionary, alpha, positive, init, gram, mask)
 
     def _solve(
@@ -275,8 +281,8 @@ class Solver(ABC):
 
     def _blocks(self, X: Tensor, dictionary: Tensor) -> Iterator[slice]:
         """Rows of ``X`` that are solved together."""
-        times = self._block_size * blocks_larger_by(X)
-        return row_blocks(len(X), max(dictionary.shape), times=times, least=_LEAST_ROWS)
+        width = max(dictionary.shape)
+        return row_blocks(X, width, times=self._block_size, least=_LEAST_ROWS)
 
     def _solve_rows(
         self, X: Tensor, problem: Problem, alpha: Tensor, init: Tensor | None, codes: Tensor
@@ -374,8 +380,3 @@ class Compiled:
     def _n_threads(self, problem: Problem) -> int:
         """Threads of the compiled kernels; 0 where torch solves the problem."""
         return resolve_n_jobs(self.n_jobs) if self._engine_for(problem) == "numba" else 0
-
-
-def blocks_larger_by(X: Tensor) -> int:
-    """How many times larger than on a CPU blocks are where a tensor lies."""
-    return _GPU_BLOCKS if X.is_cuda else 1

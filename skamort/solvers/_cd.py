@@ -93,7 +93,7 @@ class CoordinateDescent(Compiled, LassoSolver):
         from ._cd_factored import solve_factored
 
         times = 1 if problem.mask is None else _MASKED_BLOCKS
-        blocks = row_blocks(len(X), max(problem.dictionary.shape), times=times, least=_LEAST_ROWS)
+        blocks = row_blocks(X, max(problem.dictionary.shape), times=times, least=_LEAST_ROWS)
         parts = [
             solve_factored(
                 X[rows], problem.of(rows), alpha[rows], self.tol, self.max_iter, codes[rows], n_jobs

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._base import Problem, blocks_larger_by
+from .._device import blocks_larger_by
+from ._base import Problem
 from ._certificate import gap_from_peak
 from ._descent import SAFETY, drop_silent
 from ._fista import FISTA, Iterates, WithGram
@@ -107,7 +108,7 @@ class _WorkingSets:
         (n_components, n_features), n_left = self.problem.atoms.shape, len(self.left)
         width = self.working.shape[1] + _BATCH * self.growth
         numbers = n_left * width * max(width, n_features)
-        return 2 * width > n_components or numbers > _BLOCK_LIMIT * blocks_larger_by(self.X)
+        return 2 * width > n_components or numbers > _BLOCK_LIMIT * blocks_larger_by(self.X.device)
 
     def grow(self, score: Tensor) -> None:
         """Let the atoms with the highest scores join."""

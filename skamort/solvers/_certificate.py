@@ -118,7 +118,7 @@ def certified_gap(
     basis = span_of_atoms(dictionary) if mask is None else None
     atoms = dictionary if basis is None else dictionary @ basis
     gap = torch.empty(len(X), dtype=torch.float64, device=X.device)
-    for rows in row_blocks(len(X), max(dictionary.shape), times=2):
+    for rows in row_blocks(X, max(dictionary.shape), times=2):
         x, z = X[rows].double(), codes[rows].double()
         if basis is not None:
             x = x @ basis

@@ -22,12 +22,19 @@ _OF_SOME = {"n_nonzero_coefs", "residual_tol", "beam_width", "node_limit", "n_st
 def choose_algorithm(
     algorithm: str, X: Tensor | SparseRows, dictionary: Tensor, k_sparse: bool
 ) -> str:
-    """The name of a solver, for "auto" by the kind of problem."""
+    """The name of a solver, for "auto" by the kind of problem, the same on every device but where
+    `goes_by_device` says so."""
     if algorithm != "auto":
         return algorithm
     if k_sparse:
         return "omp"
-    return "cd" if X.device.type == "cpu" or len(dictionary) > _MANY_ATOMS else "fista"
+    return "fista" if goes_by_device(X, dictionary) else "cd"
+
+
+def goes_by_device(X: Tensor | SparseRows, dictionary: Tensor) -> bool:
+    """Whether "auto" takes "fista" where a CPU would take "cd": on a GPU, for problems so small
+    that launches of its many small operators would take longer than they compute."""
+    return X.device.type != "cpu" and len(dictionary) <= _MANY_ATOMS
 
 
 def default_tol(algorithm: str, engine: str, dictionary: Tensor) -> float:

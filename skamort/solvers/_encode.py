@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from .._device import telling_out_of_memory
 from .._engine import resolve_n_jobs
 from .._matrices import check_dense_or_csr
 from .._numba import compile_times
@@ -29,6 +31,7 @@ from ._choice import (
     check_sparsity,
     choose_algorithm,
     default_tol,
+    goes_by_device,
     make_solver,
 )
 from ._mask import check_mask, fill_missing, joined
@@ -147,9 +150,9 @@ def sparse_encode(
     check_input : bool, default=True
         If False, values are not checked for NaN, infinity and zero atoms.
     verbose : int, default=0
-        Above 0, print the algorithm and the engine that ran, also where "auto" picked them, the
-        seconds they took and, apart, those of compiling kernels that numba's cache did not hold
-        yet; verbosity of scikit-learn's algorithms.
+        Above 0, print the algorithm and the engine that ran, also where "auto" picked them and
+        whether the device was the reason, the seconds they took and, apart, those of compiling
+        kernels that numba's cache did not hold yet; verbosity of scikit-learn's algorithms.
     positive : bool, default=False
         Whether codes must be >= 0.
     tol : float, default=None
@@ -261,10 +264,16 @@ def sparse_encode(
     if gram is not None:
         gram = _check_gram(gram, atoms, check=check_input)
 
+    told = ", for X is on a GPU and atoms are few" if goes_by_device(data, atoms) else ""
+    told = told if algorithm == "auto" and not k_sparse else ""
     algorithm = choose_algorithm(algorithm, data, atoms, k_sparse)
     tol = default_tol(algorithm, engine, atoms) if tol is None else check_real(tol, "tol")
     solver = make_solver(algorithm, engine, tol=tol, **options)
-    with _timed(algorithm, len(data)) if verbose else nullcontext([]) as ran:
+    tell = partial(_tell_of_memory, atoms)
+    with (
+        telling_out_of_memory("sparse_encode", tell),
+        _timed(f"algorithm={algorithm!r}{told}", len(data)) if verbose else nullcontext([]) as ran,
+    ):
         given = {"alpha": alpha, "positive": positive, "gram": gram}
         if isinstance(data, Tensor):
             result = solver.solve(data, atoms, init=init, mask=mask, **given)
@@ -274,6 +283,11 @@ def sparse_encode(
     _warn_unless_converged(result, data, solver)
     codes, info = _in_kind(result, algorithm, like=X)
     return (codes, info) if return_info else codes
+
+
+def _tell_of_memory(atoms: Tensor) -> tuple[str, str]:
+    advice = "free what else is held there, or pass X.cpu()"
+    return f"blocks of samples with their codes, {len(atoms)} atoms", advice
 
 
 def _check_sparse(X: Any, mask: Any) -> SparseRows:
@@ -337,7 +351,7 @@ def _check_gram(gram: Any, atoms: Tensor, *, check: bool) -> Tensor:
 
 
 @contextmanager
-def _timed(algorithm: str, n_samples: int) -> Iterator[list[str]]:
+def _timed(told: str, n_samples: int) -> Iterator[list[str]]:
     """Print how long the block took, and what ran: the engine, which the block appends."""
     engines: list[str] = []
     with compile_times() as compiled:
@@ -345,7 +359,7 @@ def _timed(algorithm: str, n_samples: int) -> Iterator[list[str]]:
         yield engines
         seconds = time.perf_counter() - start
     print(
-        f"sparse_encode: algorithm={algorithm!r}, engine={engines[0]!r}; compiled in "
+        f"sparse_encode: {told}, engine={engines[0]!r}; compiled in "
         f"{sum(compiled):.2f} s, solved {n_samples} samples in {seconds - sum(compiled):.2f} s."
     )
 

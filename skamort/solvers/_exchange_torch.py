@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._base import Problem, blocks_larger_by
+from ._base import Problem
 from ._blocks import row_blocks
 from ._ksparse import refit
 from ._pursuit import least_left, squared_norm
@@ -20,8 +20,7 @@ def exchange(
     As `_exchange_numba.exchange`, all supports solved anew after each exchange.
     """
     n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-    times = 4 * blocks_larger_by(X)
-    for rows in row_blocks(len(X), k * len(problem.atoms), times=times):
+    for rows in row_blocks(X, k * len(problem.atoms), times=4):
         support = codes[rows].abs().topk(k, dim=1).indices
         z = codes[rows].gather(1, support)
         z, _ = refit(problem.atoms[support], X[rows], z, z != 0, problem.positive)

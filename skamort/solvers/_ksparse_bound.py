@@ -105,7 +105,7 @@ def ksparse_bound(
     allowed = _Allowed(limit.clamp(max=len(atoms)), l1, l2, positive)
     bound = torch.zeros_like(l1)
     width = max(*atoms.shape, int(limit.max()) ** 2)
-    for rows in row_blocks(len(data), width, times=4):
+    for rows in row_blocks(data, width, times=4):
         bound[rows] = _bound(data[rows], z[rows], atoms, allowed.of(rows))
     return bound if isinstance(X, Tensor) else bound.numpy()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from ._base import Problem
@@ -64,7 +63,7 @@ class LCA(LassoSolver):
     ) -> tuple[Tensor, None]:
         atoms, positive = problem.atoms, problem.positive
         left = drop_silent(X @ atoms.T, alpha, positive, codes)
-        eta = self.step_size / torch.linalg.matrix_norm(atoms, 2) ** 2
+        eta = self.step_size / problem.largest_eigenvalue
         # Where a start is given, its support begins at rest.
         u = codes + codes.sign() * alpha[:, None]
         state = _Circuit(X[left], atoms, alpha[left], positive, u[left], eta.clamp(max=1))

@@ -83,7 +83,7 @@ def alpha_max(X, dictionary, *, positive=False, mask=None):
     atoms = check_dictionary(dictionary, data)
     size, unit = power_of_four(magnitude(data)), power_of_four(magnitude(atoms).amax())
     atoms, scaled = atoms / unit, data.new_empty(len(data))
-    for rows in row_blocks(len(data), len(atoms), times=4):
+    for rows in row_blocks(data, len(atoms), times=4):
         scaled[rows] = largest((data[rows] / size[rows, None]) @ atoms.T, positive)
     found = times_ratio(scaled, size, 1 / unit)
     check_range("alpha_max: weights", scaled[:, None], found[:, None], size, bool(unit < 1))

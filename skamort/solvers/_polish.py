@@ -55,7 +55,7 @@ def polish(
     dictionary = dictionary.double()
     polished = codes.clone()
     width = int(codes.count_nonzero(dim=1).max())
-    for rows in row_blocks(len(X), max(1, width * X.shape[1]), times=2):
+    for rows in row_blocks(X, max(1, width * X.shape[1]), times=2):
         z, support = codes[rows].abs().topk(width, dim=1)
         active = z > 0
         signs = codes[rows].gather(1, support).double().sign()

@@ -9,7 +9,8 @@ from itertools import combinations, islice
 import torch
 from torch import Tensor
 
-from ._base import Problem, blocks_larger_by
+from .._device import blocks_larger_by
+from ._base import Problem
 from ._blocks import BLOCK_ELEMENTS
 from ._certificate import directions
 from ._ksparse import DEPENDENT
@@ -44,7 +45,7 @@ def search(
     best = torch.full((len(X), k), -1, device=X.device)
     left = (residual - slack > bound).nonzero()[:, 0]
     width = len(X) * k * len(atoms)
-    size = max(1, 4 * blocks_larger_by(X) * BLOCK_ELEMENTS // width)
+    size = max(1, 4 * blocks_larger_by(X.device) * BLOCK_ELEMENTS // width)
     for block in _supports(len(atoms), k, size, node_limit):
         if not len(left):
             break

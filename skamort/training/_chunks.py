@@ -67,6 +67,7 @@ class ChunkBatches:
             chunks = [data.chunks[index] for index in drawn]
             rows = torch.cat([left, *map(data.numbers_of, chunks)])
             order = _order(len(rows), stream)
+            there = order.to(data.device)
             n_whole = len(rows) // batch_size
             end = order[n_whole * batch_size :]
             if n_skipped >= n_whole:
@@ -76,9 +77,9 @@ class ChunkBatches:
                 if len(left):
                     parts.insert(0, data.values(left) if buffer is None else buffer)
                 buffer = concatenated(parts)
-                for batch in order.split(batch_size)[n_skipped:n_whole]:
+                for batch in there.split(batch_size)[n_skipped:n_whole]:
                     yield _selected(buffer, batch)
-                buffer = _selected(buffer, end)
+                buffer = _selected(buffer, there[n_whole * batch_size :])
             n_skipped = max(0, n_skipped - n_whole)
             left = rows[end]
         if len(left) and not n_skipped:
@@ -91,7 +92,6 @@ def _order(n: int, stream: torch.Generator | None) -> Tensor:
 
 
 def _selected(tensors: tuple[Tensor, ...], rows: Tensor) -> tuple[Tensor, ...]:
-    rows = rows.to(tensors[0].device)
     return tuple(tensor.index_select(0, rows) for tensor in tensors)
 
 

@@ -56,8 +56,9 @@ class TrainingData(ABC):
     def of(
         rows: Rows, codes: Rows | None = None, sample_weight: Tensor | None = None
     ) -> TrainingData:
-        """Return data that are in memory if rows and codes are, else such as are read by chunks."""
-        if rows.in_memory and (codes is None or codes.in_memory):
+        """Return data that are in memory if rows and codes are and the device can hold them, else
+        such as are read by chunks."""
+        if all(part.in_memory and part.fits() for part in (rows, codes) if part is not None):
             return InMemoryData(_kept(rows), None if codes is None else _kept(codes), sample_weight)
         return ChunkedData(rows, codes, sample_weight)
 

@@ -124,6 +124,11 @@ class SparseNet(Packed, NeuralNet):
         callbacks=(),
         **kwargs,
     ):
+        if generator.device.type != "cpu":
+            raise ValueError(
+                f"SparseNet: generator must be on the CPU, so that a seed gives the same order on "
+                f"every device, got one on {generator.device}; pass torch.Generator()."
+            )
         self.learning_rate = learning_rate
         self.data_scale = data_scale
         self.unit = unit

@@ -65,8 +65,9 @@ def test_waits_of_a_solver(counts, algorithm, most):
     dictionary = np.random.default_rng(1).standard_normal((24, 16))
 
     def solve(length):
-        limit = "n_nonzero_coefs" if algorithm in ("omp", "ormp", "mp") else "max_iter"
-        asked = {"alpha": 0.1, "tol": 0, limit: length}
+        asked = {"alpha": 0.1, "tol": 0, "max_iter": length}
+        if algorithm in ("omp", "ormp", "mp"):
+            asked = {"n_nonzero_coefs": length}
         sparse_encode(X, dictionary, algorithm=algorithm, **asked)
 
     short, long = (2, 10) if algorithm in ("omp", "ormp", "mp") else (40, 80)
