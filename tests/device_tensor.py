@@ -28,9 +28,11 @@ _WAITS = {
     "_linalg_check_errors": 1,
 }
 # Operators that only look at memory in another way, or reserve it: no kernel.
-_VIEWS = """view _unsafe_view expand slice select t transpose permute unsqueeze squeeze detach alias
-as_strided split unbind diagonal _reshape_alias unfold split_with_sizes unflatten empty new_empty
-empty_like empty_strided new_empty_strided lift_fresh"""
+_VIEWS = """
+view _unsafe_view expand slice select t transpose permute unsqueeze squeeze squeeze_
+detach alias as_strided split unbind diagonal _reshape_alias unfold split_with_sizes
+unflatten empty new_empty empty_like empty_strided new_empty_strided lift_fresh
+"""
 _NO_KERNEL = frozenset(_VIEWS.split())
 # Operators whose CUDA implementation takes tensors of the CPU beside those of the device.
 _INDEXING = frozenset(["index", "index_put", "index_put_", "_index_put_impl_"])

@@ -26,6 +26,8 @@ _BLOCK = 8
 # is worth while.
 _COLUMNS_PER_CODE = 16
 _FEWEST_ELEMENTS = 1 << 17
+# Below it a pass over a matrix on a GPU takes less than the launch of an operator, about 5 us.
+_FEWEST_ON_GPU = 1 << 22
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -175,7 +177,8 @@ def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if is_wide and A.device.type == "cpu" and A.is_contiguous() and has_numba():
         return _largest_compiled(A, k)
     stride = A.shape[1] // _BLOCK
-    if stride < 4 * k:
+    is_launched = A.is_cuda and A.numel() < _FEWEST_ON_GPU  # which takes longer than to look twice
+    if stride < 4 * k or is_launched:
         return A.topk(k, dim=1, sorted=False)
     # A block is every stride-th column, so that its maximum is an elementwise one of long rows.
     maxima = A[:, : _BLOCK * stride].unflatten(1, (_BLOCK, stride)).amax(1)

@@ -14,7 +14,7 @@ Under autocast dense products are taken in half precision; what comes out has th
 """
 
 from copy import copy
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Self
 
 import torch
@@ -99,6 +99,8 @@ class DenseCodes:
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
+        if X.is_cuda and not torch.is_autocast_enabled("cuda"):  # one operator less
+            return torch.addmm(X, self.values, dictionary, beta=-1)
         return (self.values @ dictionary).to(X.dtype).sub_(X)
 
     def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
@@ -144,18 +146,19 @@ class SparseCodes:
     def offsets(self) -> Tensor:
         """Where the codes of each row begin, and where the last ones end, (n + 1,), int64."""
         n, k = self.indices.shape
-        return torch.arange(0, n * k + 1, k, device=self.indices.device)
+        return _numbers_below(n * k + 1, self.indices.device, k)
 
     @cached_property
     def rows(self) -> Tensor:
         """The row of each code, of all n k in their order."""
         n, k = self.indices.shape
-        return torch.arange(n, device=self.indices.device).repeat_interleave(k)
+        return _numbers_below(n, self.indices.device).repeat_interleave(k)
 
     def with_values(self, values: Tensor) -> Self:
         """Return other codes of the same layout."""
         codes = copy(self)
         codes.values = values
+        codes.__dict__.pop("_values_by_latent", None)
         return codes
 
     def of_latents(self, numbers: Tensor) -> Tensor:
@@ -187,8 +190,8 @@ class SparseCodes:
         """Return the sum of each latent's codes, of shape (n_components,)."""
         values = self.values.reshape(-1)
         if values.is_cuda:  # which adds in any order where it adds at places
-            order, _, offsets = self._by_latent
-            return torch.segment_reduce(values[order], "sum", offsets=offsets)
+            offsets = self._by_latent[2]
+            return torch.segment_reduce(self._values_by_latent, "sum", offsets=offsets)
         sums = values.new_zeros(self.n_components)
         return sums.index_add_(0, self.indices.reshape(-1), values)
 
@@ -220,8 +223,8 @@ class SparseCodes:
 
     def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Z^T Y; it may take the memory of `out`, of the same shape."""
-        order, samples, offsets = self._by_latent
-        return weighted_sums(self.values.reshape(-1)[order], samples, offsets, Y, out)
+        _, samples, offsets = self._by_latent
+        return weighted_sums(self._values_by_latent, samples, offsets, Y, out)
 
     def gradient(
         self,
@@ -246,14 +249,35 @@ class SparseCodes:
     def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
         """The codes sorted by latent: their order, their samples, where each latent begins."""
         latents = self.indices.reshape(-1).to(torch.int32)  # half as wide sorts twice as fast
-        order = latents.sort(stable=True).indices
+        ordered, order = latents.sort(stable=True)
+        if latents.is_cuda:  # fewer operators
+            bounds = _numbers_below(self.n_components + 1, latents.device, dtype=latents.dtype)
+            return order, self._rows_of(order), torch.searchsorted(ordered, bounds)
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
         torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
         return order, self._rows_of(order), offsets
 
+    @cached_property
+    def _values_by_latent(self) -> Tensor:
+        return self.values.reshape(-1)[self._by_latent[0]]
+
     def _rows_of(self, places: Tensor) -> Tensor:
         """Return the rows to which codes belong, given their places among all."""
         return places // self.indices.shape[1]
+
+
+def _numbers_below(
+    end: int, device: torch.device, step: int = 1, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """Return 0, step, ... below `end`; on a GPU the ones that it had for the last batch."""
+    made = _made_numbers.__wrapped__ if device.type == "cpu" else _made_numbers
+    return made(end, device, step, dtype)
+
+
+@lru_cache(maxsize=16)
+def _made_numbers(end: int, device: torch.device, step: int, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # for they are used outside of it too
+        return torch.arange(0, end, step, device=device, dtype=dtype)
 
 
 def _total(values: Tensor, sample_weight: Tensor | None) -> Tensor:
