@@ -150,20 +150,37 @@ def make_sparsify(out):
         note(folder, encode, lambda codes, model=model: codes @ model.W_dec + model.b_dec)
 
 
-def make_overcomplete(out):
-    """Train by its train_sae; a state dict of it lacks k, which is saved beside."""
+def import_overcomplete():
+    """Return its autoencoders, whatever torchvision there is."""
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError):  # its pretrained models alone need one that fits torch
         stub = sys.modules["torchvision"] = types.ModuleType("torchvision")
         stub.transforms = types.ModuleType("transforms")
-    from overcomplete.sae import BatchTopKSAE, JumpSAE, TopKSAE, train_sae
+    import overcomplete.sae
 
+    return overcomplete.sae
+
+
+def save_overcomplete(model, folder):
+    """Save the state dict, and beside it what it lacks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.eval()
+    torch.save(model.state_dict(), folder / "model.pt")
+    threshold = getattr(model, "running_threshold", None)
+    beside = {"k": getattr(model, "top_k", None), "threshold": threshold}
+    beside = {key: float(value) for key, value in beside.items() if value is not None}
+    np.savez(folder / "beside.npz", **beside)
+
+
+def make_overcomplete(out):
+    """Train by its train_sae."""
+    sae = import_overcomplete()
     makers = {
-        "topk": lambda: TopKSAE(N_FEATURES, N_COMPONENTS, top_k=K),
-        "batchtopk": lambda: BatchTopKSAE(N_FEATURES, N_COMPONENTS, top_k=K * BATCH),
-        "jumprelu": lambda: JumpSAE(N_FEATURES, N_COMPONENTS, bandwidth=0.2),
-        "tied": lambda: TopKSAE(N_FEATURES, N_COMPONENTS, top_k=K).tied(bias=True),
+        "topk": lambda: sae.TopKSAE(N_FEATURES, N_COMPONENTS, top_k=K),
+        "batchtopk": lambda: sae.BatchTopKSAE(N_FEATURES, N_COMPONENTS, top_k=K * BATCH),
+        "jumprelu": lambda: sae.JumpSAE(N_FEATURES, N_COMPONENTS, bandwidth=0.2),
+        "tied": lambda: sae.TopKSAE(N_FEATURES, N_COMPONENTS, top_k=K).tied(bias=True),
     }
     data = torch.cat([X for _, X in zip(range(50), batches(), strict=False)])
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), batch_size=BATCH)
@@ -175,15 +192,9 @@ def make_overcomplete(out):
         torch.manual_seed(0)
         model = make()
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        train_sae(model, loader, criterion, optimizer, nb_epochs=5, monitoring=0)
+        sae.train_sae(model, loader, criterion, optimizer, nb_epochs=5, monitoring=0)
         folder = out / f"overcomplete-{name}"
-        folder.mkdir(parents=True)
-        model.eval()
-        torch.save(model.state_dict(), folder / "model.pt")
-        threshold = getattr(model, "running_threshold", None)
-        beside = {"k": getattr(model, "top_k", None), "threshold": threshold}
-        beside = {key: float(value) for key, value in beside.items() if value is not None}
-        np.savez(folder / "beside.npz", **beside)
+        save_overcomplete(model, folder)
         note(folder, lambda X, model=model: model.encode(X)[-1], model.decode)
 
 

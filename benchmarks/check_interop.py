@@ -44,9 +44,31 @@ PACKAGES = {
 _TOLERANCE = 2e-5
 
 
-def run(python, *arguments):
-    """Run the other script with another interpreter."""
-    command = [str(python), str(PEERS), *map(str, arguments)]
+def add_environment_options(parser):
+    """Declare the options that say where the environments of the packages are."""
+    parser.add_argument("--environments", type=Path, default=Path("results/interop"))
+    parser.add_argument("--install", action="store_true", help="make the environments")
+
+
+def interpreters(options):
+    """Return the interpreter of each package that has an environment; make them if asked for."""
+    found = {}
+    for package, requirements in PACKAGES.items():
+        place = options.environments / package
+        if options.install and not place.exists():
+            venv.create(place, with_pip=True)
+            install = [place / "bin" / "pip", "install", "-q", "--constraint", CONSTRAINTS]
+            subprocess.run([*map(str, install), *requirements], check=True)
+        if (place / "bin" / "python").exists():
+            found[package] = place / "bin" / "python"
+        else:
+            print(f"{package} is not installed in {place}; --install makes its environment.")
+    return found
+
+
+def run(python, *arguments, script=PEERS):
+    """Run another script with another interpreter."""
+    command = [str(python), str(script), *map(str, arguments)]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode:
@@ -120,33 +142,22 @@ def there(folder, python, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--environments", type=Path, default=Path("results/interop"))
-    parser.add_argument("--install", action="store_true", help="make the environments")
+    add_environment_options(parser)
     parser.add_argument("--keep", type=Path, help="where the files are to stay")
     parser.add_argument("--quick", action="store_true", help="ignored: it is as small as can be")
     options = parser.parse_args()
-    rows, interpreters = [], {}
-    for package, requirements in PACKAGES.items():
-        place = options.environments / package
-        if options.install and not place.exists():
-            venv.create(place, with_pip=True)
-            install = [place / "bin" / "pip", "install", "-q", "--constraint", CONSTRAINTS]
-            subprocess.run([*map(str, install), *requirements], check=True)
-        if (place / "bin" / "python").exists():
-            interpreters[package] = place / "bin" / "python"
-        else:
-            print(f"{package} is not installed in {place}; --install makes its environment.")
+    rows, pythons = [], interpreters(options)
     with tempfile.TemporaryDirectory() as temporary:
         out = options.keep or Path(temporary) / "theirs"
-        for package, python in interpreters.items():
+        for package, python in pythons.items():
             run(python, "make", package, out)
-        for folder in sorted(out.glob("*")) if interpreters else []:
+        for folder in sorted(out.glob("*")) if pythons else []:
             estimator = load(folder)
             expected = dict(np.load(folder / "expected.npz"))
             what = type(estimator).__name__
             check(rows, folder.name, what, difference(estimator, expected))
-        if "saelens" in interpreters:
-            there(Path(temporary) / "ours", interpreters["saelens"], rows)
+        if "saelens" in pythons:
+            there(Path(temporary) / "ours", pythons["saelens"], rows)
     print(json.dumps({"compared": len(rows), "agree": sum(rows)}))
     sys.exit(not all(rows))
 

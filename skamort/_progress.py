@@ -37,3 +37,20 @@ def advance(bar: tqdm, step: str, **figures: str) -> None:
     if not bar.disable and str(bar.n).rstrip("0") in ("1", "2", "5"):
         told = ", ".join(f"{name} {figure}" for name, figure in figures.items())
         bar.write(f"{bar.desc}: {step} {bar.n}, {told}")
+
+
+def expect(bar: tqdm, about: int, most: int) -> str:
+    """Give a bar the number of steps that there will probably be; say so, and when they are done.
+
+    Parameters
+    ----------
+    bar : tqdm
+        What `progress_bar` returned, before it goes on.
+    about, most : int
+        How many steps there will probably be, and how many at most.
+    """
+    bar.total, done = about, bar.n + 1
+    left = bar.format_interval(bar.format_dict["elapsed"] / done * (about - done))
+    return (
+        f"about {about} in {left}, at most {most}" if about < most else f"at most {most} in {left}"
+    )

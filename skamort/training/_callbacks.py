@@ -8,8 +8,9 @@ from dataclasses import asdict
 import torch
 from skorch.callbacks import Callback
 
-from .._progress import advance, progress_bar
+from .._progress import advance, expect, progress_bar
 from ._callback import Setting, Stateful
+from ._forecast import Forecast
 from ._plateau import Plateau
 from ._rules import clear_denormals, clipping_factor, is_lowest, normalize_atoms, project_on_sphere
 
@@ -211,6 +212,9 @@ class Progress(Callback):
     """Draw a bar of epochs with the latest loss, and where there is a `LatentActivity`, "activity",
     with the number of codes a sample and the share of dead latents; print a line now and then.
 
+    The bar is as long as training will probably take: until the plateau that `StopOnPlateau` waits
+    for, as the losses so far foretell it, and the fall of the step size after it.
+
     Parameters
     ----------
     description : str
@@ -225,6 +229,9 @@ class Progress(Callback):
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Open the bar."""
         self.bar_ = progress_bar(net.max_epochs, self.description)
+        parts = dict(net.callbacks_)
+        stop, schedule = parts.get("StopOnPlateau"), parts.get("schedule")
+        self.forecast_ = Forecast(net.max_epochs, stop, schedule)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Advance the bar."""
@@ -233,9 +240,10 @@ class Progress(Callback):
             frequency = net.callback("activity").frequency_
             dead = (frequency == 0).double().mean().item()
             figures |= {"L0": f"{frequency.sum().item():.3g}", "dead": f"{dead:.1%}"}
+        figures["end"] = expect(self.bar_, *self.forecast_.end(self.bar_.n + 1))
         advance(self.bar_, "epoch", **figures)
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Close the bar, and drop it: an open stream cannot be pickled."""
         self.bar_.close()
-        del self.bar_
+        del self.bar_, self.forecast_

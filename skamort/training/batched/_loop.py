@@ -16,10 +16,11 @@ from skorch.callbacks import Callback
 from torch import Tensor
 from tqdm import tqdm
 
-from ..._progress import advance, progress_bar
+from ..._progress import advance, expect, progress_bar
 from .._callbacks import BestWeights, ClearDenormals, StopOnPlateau
 from .._data import InMemoryData, TrainingData
 from .._dead_latents import LatentActivity
+from .._forecast import Forecast
 from .._job import Job
 from .._net import SparseNet
 from .._rules import count_silence, is_lowest, mean_of_batches
@@ -82,6 +83,10 @@ class BatchedTraining:
         for job in jobs:
             if job.schedule is not None:
                 job.schedule.begin(job.net.max_epochs, len(self.training))
+        self.forecasts = [
+            Forecast(job.net.max_epochs, stop, job.schedule)
+            for job, stop in zip(jobs, self.stops, strict=True)
+        ]
 
     @torch.no_grad()
     def run(self, bar: tqdm) -> None:
@@ -89,9 +94,11 @@ class BatchedTraining:
         for epoch in range(1, 1 + max(job.net.max_epochs for job in self.jobs)):
             self._train_epoch(epoch)
             self._leave(epoch)
-            advance(bar, "epoch", training=f"{len(self.models)} models")
             if not self.models:
                 break
+            ends = [self.forecasts[model].end(epoch) for model in self.models]
+            end = expect(bar, *map(max, zip(*ends, strict=True)))
+            advance(bar, "epoch", training=f"{len(self.models)} models", end=end)
 
     def _train_epoch(self, epoch: int) -> None:
         """Pass once over the data; record what each model's history holds of it."""
