@@ -49,3 +49,8 @@ def times(values: Any, factor: float) -> Any:
     """Return a tensor, an array, a sparse matrix or rows times a power of two; itself where that is
     1."""
     return values if factor == 1 else values * factor
+
+
+def factor_for(parameter: Tensor, factor: Tensor | float) -> Tensor:
+    """Return a factor as a tensor of the dtype and on the device of what it is to multiply."""
+    return torch.as_tensor(factor, dtype=parameter.dtype, device=parameter.device)

@@ -323,7 +323,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         atoms, few = decoder.dictionary.detach(), few_rows(centered)
         few_weights = None if weights is None else weights[few]
         encoder = self._make_encoder(centered[few], atoms, generator, few_weights)
-        activation = self._make_activation(self._unit * size_of(centered, weights))
+        activation = self._make_activation(self._unit * size_of(centered, weights)).to(atoms)
         if self._unit != 1:
             activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(atoms)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .._unit import factor_for
 from ..modules import Activation, Workspace, add_gradient, compact
 from ..training import Outcome, SparseCodingLoss
 from ._base_sae import BaseSAE
@@ -108,7 +109,7 @@ class Gated(Activation):
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
-        self.shift.mul_(torch.as_tensor(scale).to(self.shift))
+        self.shift.mul_(factor_for(self.shift, scale))
 
     @torch.no_grad()
     def restart(self, latents: Tensor) -> None:

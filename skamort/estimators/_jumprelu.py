@@ -11,11 +11,13 @@ number of codes that are active,
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 from torch import Tensor, nn
 
 from .._compat import StrOptions
+from .._unit import factor_for
 from ..modules import Activation, DenseCodes, add_gradient, threshold_of_rows
 from ..training import SparseCodingLoss
 from ._alpha import resolve_alpha
@@ -84,7 +86,17 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     def _weigh_penalty(self, X, sample_weight):
         self._check_target_l0()
-        self.alpha_ = resolve_alpha(self, X, sample_weight, lambda start: start**2 / 2)
+        self.alpha_ = resolve_alpha(self, X, sample_weight, self._price_of)
+
+    def _price_of(self, size):
+        """Return what a code of a size just pays for."""
+        price = size * size / 2
+        if not sys.float_info.min <= price < math.inf:
+            raise ValueError(
+                f"{type(self).__name__}: alpha, in squared units of X, is beyond what float64 "
+                f"holds where codes are of size {size:.1e}; divide X by about that."
+            )
+        return price
 
     def _make_activation(self, unit):  # noqa: ARG002
         return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha_), self.bandwidth)
@@ -103,7 +115,7 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
         preactivate = lambda X: module.encoder(module.center(X))  # noqa: E731
         start = threshold_of_rows(preactivate, rows, self.target_l0, width, sample_weight)
         if start > 0:
-            self.alpha_ = (start.item() * self._unit) ** 2 / 2
+            self.alpha_ = self._price_of(start.item() * self._unit)
             module.activation.start.fill_(start)
             module.activation.log_threshold.fill_(start.log())
 
@@ -140,7 +152,7 @@ class JumpReLU(Activation):
     def __init__(self, n_components: int, start: float, bandwidth: float):
         super().__init__()
         self.bandwidth = bandwidth
-        self.register_buffer("start", torch.tensor(start, dtype=torch.float32))
+        self.register_buffer("start", torch.tensor(start, dtype=torch.float64))
         thresholds = torch.full((n_components,), math.log(start), dtype=torch.float32)
         self.log_threshold = nn.Parameter(thresholds)
 
@@ -165,14 +177,14 @@ class JumpReLU(Activation):
 
     def _window(self, preactivations: Tensor) -> Tensor:
         distance = (preactivations - self.log_threshold.exp()).abs()
-        width = self.bandwidth * self.start
+        width = (self.bandwidth * self.start).to(distance.dtype)
         return (distance < width / 2) / width
 
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
         log = self.log_threshold
-        scale = torch.as_tensor(scale, dtype=log.dtype, device=log.device)
+        scale = factor_for(log, scale)
         log.add_(scale.log())
         self.start.mul_(scale.mean())
 

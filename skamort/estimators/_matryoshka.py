@@ -23,6 +23,7 @@ from ..training import Outcome, SparseCodingLoss
 from ._batch_topk import BatchTopKSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
+from ._parameters import COUNT
 
 
 class MatryoshkaSAE(BatchTopKSAE):
@@ -77,8 +78,8 @@ class MatryoshkaSAE(BatchTopKSAE):
         if self.prefix_sizes is None:
             return sorted({max(1, n_components >> halvings) for halvings in range(5)})
         sizes = np.asarray(self.prefix_sizes)
-        rising = sizes.ndim == 1 and len(sizes) and (np.diff(sizes, prepend=0) > 0).all()
-        if not (rising and np.issubdtype(sizes.dtype, np.integer) and sizes[-1] == n_components):
+        counts = sizes.ndim == 1 and all(map(COUNT.is_satisfied_by, self.prefix_sizes))
+        if not (counts and (np.diff(sizes) > 0).all() and n_components in sizes[-1:]):
             raise ValueError(
                 f"{type(self).__name__}: prefix_sizes must be integers > 0 that rise to "
                 f"n_components={n_components}, got {self.prefix_sizes}; end them with it."

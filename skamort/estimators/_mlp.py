@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class MLPEncoder(L1Encoder, BaseSAE):
 
     def _hidden_layer_sizes(self):
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if any(not isinstance(size, Integral) or size < 1 for size in sizes):
+        if not all(COUNT.is_satisfied_by(size) for size in sizes):
             raise ValueError(
                 "MLPEncoder: hidden_layer_sizes must be integers >= 1, got "
                 f"{self.hidden_layer_sizes!r}; use SAEEncoder for no hidden layer."

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from .._rows import few_rows
+from .._sample_weight import mean_of_rows
 from ..modules import SparseAutoencoder, threshold_of_rows
 from ..training import TargetL0, TrainingData
 from ._declared import Declared, parameter
@@ -16,6 +20,9 @@ from ._parameters import POSITIVE
 
 # Rows by which a threshold is set: the mean of their numbers of codes is known to a percent.
 _ROWS = 1 << 14
+# Rows of which the codes are counted, and the share by which they may be off without a word.
+_LOOKED_AT = 2048
+_TOLERANCE = 0.2
 
 
 class TargetL0Parameters(Declared):
@@ -26,7 +33,9 @@ class TargetL0Parameters(Declared):
     target_l0 : float or None
         Mean number of active codes a sample, at most `n_components`, that `alpha`, which is then
         "auto", is to be adapted to in training. `fit` ends by moving the threshold of activity of
-        all latents at once, so that rows of X have exactly as many. None: `alpha` stays as it is.
+        all latents at once, so that rows of X have exactly as many, and warns where there is no
+        bias to move and rows have more or fewer. Refused with known codes, which have a number of
+        their own. None: `alpha` stays as it is.
     """
 
     target_l0: float | None = parameter(POSITIVE, None, default=None, may_change="warm")
@@ -46,6 +55,14 @@ class TargetL0Parameters(Declared):
                 "target_l0 <= n_components."
             )
 
+    def _check_training_data(self: Any, X: Any, codes: Any, *args: Any, **kwargs: Any) -> Any:
+        if codes is not None and self.target_l0 is not None:
+            raise ValueError(
+                f"{type(self).__name__}: target_l0={self.target_l0} says how many codes are to be "
+                "active, and known codes say it too; set target_l0=None to fit them."
+            )
+        return super()._check_training_data(X, codes, *args, **kwargs)  # type: ignore[misc]
+
     def _make_callbacks(self: Any, module: SparseAutoencoder, activity: Any) -> list:
         callbacks = super()._make_callbacks(module, activity)  # type: ignore[misc]
         if self.target_l0 is not None:
@@ -54,14 +71,34 @@ class TargetL0Parameters(Declared):
 
     def _finish_training(self: Any, job: Any) -> None:
         super()._finish_training(job)  # type: ignore[misc]
-        if self.target_l0 is not None and not job.data.codes_known:
+        if self.target_l0 is not None:
             loss = job.net.criterion_
             alpha = job.net.callback("target_l0").alpha_
             self.alpha_ = alpha * self._unit ** (loss.degree - loss.penalty_degree)
 
     def _settle(self: Any, data: TrainingData) -> None:
-        if self.target_l0 is not None and not data.codes_known:
+        if self.target_l0 is not None:
             self._settle_at(data, self.target_l0)
+            self._warn_if_missed(_mean_l0(self.net_.module_, data))
+
+    def _warn_if_missed(self: Any, l0: float) -> None:
+        if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
+            warnings.warn(
+                f"{type(self).__name__}: rows have {l0:.3g} codes on average, not target_l0="
+                f"{self.target_l0}; raise max_iter, as the penalty takes some 200 steps to adapt, "
+                "or set alpha instead.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+
+@torch.no_grad()
+def _mean_l0(module: SparseAutoencoder, data: TrainingData) -> float:
+    """Return the mean number of codes of a few rows of the data."""
+    _, (X, _, weights) = data.sample(torch.Generator())
+    few = few_rows(X, _LOOKED_AT)
+    counts = (module.encode(X[few]) != 0).sum(1).double()
+    return mean_of_rows(counts, None if weights is None else weights[few].double()).item()
 
 
 def threshold_of_data(

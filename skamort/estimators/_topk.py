@@ -67,7 +67,16 @@ class TopKSAE(BaseTopK):
     def _make_activation(self, unit):  # noqa: ARG002
         self._check_transform()
         self._check_k("transform_k", self.transform_k, resolve_n_components(self))
+        self._check_multi_topk()
         return self._keep(self._resolve_k())
+
+    def _check_multi_topk(self):
+        if self.multi_topk and (self.activation != "topk" or not self.positive_code):
+            raise ValueError(
+                f"{type(self).__name__}: multi_topk=True teaches the 4 k largest codes >= 0, got "
+                f"activation={self.activation!r}, positive_code={self.positive_code}; set "
+                "multi_topk=False, or activation='topk' and positive_code=True."
+            )
 
     def _keep(self, k):
         """Return the activation that keeps k codes."""

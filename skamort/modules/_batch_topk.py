@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._unit import factor_for
 from ._activations import Activation
 from ._ragged_codes import RaggedCodes
 from ._screen import Screen
@@ -58,7 +59,7 @@ class Threshold(Activation):
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
-        self.threshold.mul_(torch.as_tensor(scale).to(self.threshold).mean())
+        self.threshold.mul_(factor_for(self.threshold, scale).mean())
 
 
 class BatchTopK(Threshold):

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .._rows import few_rows
+from .._unit import factor_for
 from ._codes import DenseCodes, SparseCodes
 from ._screen import Screen, screening_pays
 from ._workspace import Workspace, add_gradient, add_gradient_rows
@@ -187,7 +188,7 @@ class LayeredEncoder(Encoder):
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
         layer = self.output_layer
         weight = layer.weight
-        factor = torch.as_tensor(scale, dtype=weight.dtype, device=weight.device)
+        factor = factor_for(weight, scale)
         weight.mul_(factor.reshape(-1, 1))
         if layer.bias is not None:
             layer.bias.mul_(scale)

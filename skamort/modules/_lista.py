@@ -19,6 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from .._unit import factor_for
 from ._encoders import Encoder
 
 
@@ -65,7 +66,7 @@ class LISTA(Encoder):
         """Multiply the pre-activations by a positive factor, or by one for each latent."""
         last = self.steps[-1]
         weight = last.weight
-        factor = torch.as_tensor(scale, dtype=weight.dtype, device=weight.device)
+        factor = factor_for(weight, scale)
         weight.mul_(factor.reshape(-1, 1))
         last.bias.mul_(scale)
         if last.gain is not None:

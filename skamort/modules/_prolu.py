@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .._unit import factor_for
 from ._activations import Activation
 from ._workspace import add_gradient
 
@@ -40,7 +41,7 @@ class ProLU(Activation):
     def __init__(self, n_components: int, unit: float, straight_through: bool = True):
         super().__init__()
         self.straight_through = straight_through
-        self.register_buffer("unit", torch.tensor(unit, dtype=torch.float32))
+        self.register_buffer("unit", torch.tensor(unit, dtype=torch.float64))
         self.bias = nn.Parameter(torch.zeros(n_components))
 
     def forward(self, preactivations: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class ProLU(Activation):
     @torch.no_grad()
     def rescale(self, scale: Tensor | float) -> None:
         """Follow the pre-activations."""
-        scale = torch.as_tensor(scale).to(self.bias)
+        scale = factor_for(self.bias, scale)
         self.bias.mul_(scale)
         self.unit.mul_(scale.mean())
 

@@ -10,12 +10,13 @@ from itertools import pairwise
 import joblib
 import pytest
 import sklearn
-from discovery import public_estimators
+from discovery import fast_estimators, public_estimators
 from numpydoc.docscrape import NumpyDocString
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.fixes import parse_version
 
-from skamort import SAEEncoder
+from skamort import MatryoshkaSAE, MLPEncoder, SAEEncoder
+from skamort._compat import Interval
 from skamort.estimators._declared import Declared, parameter
 
 
@@ -392,3 +393,24 @@ def test_scikit_learn_shows_every_parameter_with_its_words(cls):
         assert f"copyToClipboard('{entry.name}'" in page
         assert f"--doc-link-{entry.name};" in page
         assert tooltip in page, entry.name
+
+
+NUMBERS = [
+    (estimator, name)
+    for estimator in fast_estimators()
+    for name, rule in estimator._parameter_constraints.items()
+    if any(isinstance(part, Interval) for part in rule) and "boolean" not in rule
+]
+
+
+@pytest.mark.parametrize(("estimator", "name"), NUMBERS, ids=str)
+def test_truth_is_no_number(estimator, name):
+    told = f"The '{name}' parameter of {type(estimator).__name__} must be .* Got True"
+    with pytest.raises(ValueError, match=told):
+        clone(estimator).set_params(**{name: True})._validate_params()
+
+
+def test_nor_is_it_among_several():
+    for sae in (MatryoshkaSAE(3, prefix_sizes=[True, 3]), MLPEncoder(hidden_layer_sizes=[True])):
+        with pytest.raises(ValueError, match=r"must be integers .*True"):
+            sae.fit([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])

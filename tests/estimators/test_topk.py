@@ -60,6 +60,13 @@ def test_transform_k_is_checked_in_fit_and_in_transform():
         sae.set_params(transform_k=0).transform(X)
 
 
+@pytest.mark.parametrize("others", [{"positive_code": False}, {"activation": "group_topk"}])
+def test_multi_topk_is_refused_for_other_codes(others):
+    sae = TopKSAE(8, k=2, multi_topk=True, **others)
+    with pytest.raises(ValueError, match=r"TopKSAE: multi_topk=True .* set multi_topk=False"):
+        sae.fit(np.eye(8))
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_after_multi_topk_a_larger_k_reconstructs_better():
     signal, _, _ = make_sparse_coded_signal(

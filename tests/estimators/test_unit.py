@@ -8,7 +8,15 @@ from on_disk import OnDisk
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, JumpReLUSAE, SAEEncoder, TopKSAE, _rows
+from skamort import (
+    BatchTopKSAE,
+    GatedSAE,
+    GradSparseCoder,
+    JumpReLUSAE,
+    SAEEncoder,
+    TopKSAE,
+    _rows,
+)
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators import fit_many
 from skamort.estimators._base_trained import BaseTrainedEncoder
@@ -106,6 +114,33 @@ def test_dead_latents_are_looked_after_at_any_size(signal, remedy):
     expected = clone(sae).fit(signal[0]).score(signal[0])
     X = unit * signal[0]
     assert sae.fit(X).score(X) == pytest.approx(expected, abs=0.02)
+
+
+VARIANTS = [
+    GatedSAE(),
+    SAEEncoder(activation="prolu"),
+    JumpReLUSAE(),
+    JumpReLUSAE(target_l0=3),
+    BatchTopKSAE(k=3),
+]
+
+
+@pytest.mark.parametrize("sae", VARIANTS, ids=repr)
+def test_data_of_double_precision_may_have_a_size_beyond_single(signal, sae):
+    X, scores = signal[0].astype(float), []
+    for unit in (1.0, 2.0**-300, 2.0**300):
+        few = clone(sae).set_params(n_components=12, max_iter=3, random_state=0)
+        scores.append(few.fit(unit * X).score(unit * X))
+    assert scores[0] > 0.1
+    assert_allclose(scores[1:], scores[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e170])
+@pytest.mark.parametrize("target_l0", [None, 3])
+def test_a_price_that_no_float_holds_is_refused_by_name(signal, unit, target_l0):
+    sae = JumpReLUSAE(12, target_l0=target_l0, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match=r"JumpReLUSAE: alpha, in squared units .* divide X by"):
+        sae.fit(unit * signal[0].astype(float))
 
 
 def test_feature_weights_are_asked_for_in_the_unit_of_the_data(signal):
