@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from ._positions import Mask, kept_positions
 from ._splice import Rewrite, Transformer, reconstruct, replaced_rows
 
 LossFunction = Callable[[Any, Any], Tensor]
+_LOSSES = ("clean", "spliced", "mean_ablated", "zero_ablated")
 
 
 class Interval(NamedTuple):
@@ -78,6 +79,10 @@ class LossRecovered:
         nats; None where the output has no logits.
     n_losses : int
         Predictions counted.
+    by_text : dict of str to ndarray of shape (n_texts,)
+        ``clean``, ``spliced``, ``mean_ablated`` and ``zero_ablated`` as means over each text, NaN
+        for a text without a prediction. Two estimators compare best text by text, since all find
+        the same texts hard.
 
     See Also
     --------
@@ -100,9 +105,10 @@ class LossRecovered:
     recovered_from_zero: Interval
     kl: Interval | None
     n_losses: int
+    by_text: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     def __str__(self) -> str:
-        shown = ((f.name.replace("_", " "), getattr(self, f.name)) for f in fields(self))
+        shown = ((f.name.replace("_", " "), getattr(self, f.name)) for f in fields(self) if f.repr)
         return "\n".join(f"{name:20} {value}" for name, value in shown)
 
 
@@ -282,6 +288,7 @@ def _summary(sums: np.ndarray, z: float) -> LossRecovered:
     if len(sums) < 2:
         raise ValueError("an interval needs two texts at least, got 1.")
     count, clean, spliced, ablated, zeroed, divergence = sums.T
+    means = sums.T[1:5] / np.where(count, count, np.nan)
     per_prediction = partial(_ratio, below=count, z=z)
     return LossRecovered(
         clean=per_prediction(clean),
@@ -292,6 +299,7 @@ def _summary(sums: np.ndarray, z: float) -> LossRecovered:
         recovered_from_zero=_recovered(clean, spliced, zeroed, "zero", z),
         kl=None if np.isnan(divergence).any() else per_prediction(divergence),
         n_losses=int(count.sum()),
+        by_text=dict(zip(_LOSSES, means, strict=True)),
     )
 
 

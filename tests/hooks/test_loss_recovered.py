@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.decomposition import PCA
 from torch.nn.functional import cross_entropy
 
@@ -125,6 +125,25 @@ def test_more_confidence_is_a_wider_interval(model, texts, rows):
         loss_recovered(model, "blocks.0", pca, texts, confidence=c).recovered for c in (0.5, 0.99)
     )
     assert wide.low < narrow.low < narrow.mean == wide.mean < narrow.high < wide.high
+
+
+def test_the_losses_of_each_text(model, texts, rows):
+
+    def loss(output, batch):
+        """A text that begins with an odd token has nothing to predict."""
+        each = cross_entropy(output[:, :-1].transpose(1, 2), batch[:, 1:], reduction="none")
+        return each.where(batch[:, :1] % 2 == 0, torch.nan)
+
+    losses = loss_recovered(model, "blocks.0", PCA(2).fit(rows), texts, loss)
+    odd = np.flatnonzero(torch.cat(texts)[:, 0] % 2)
+    assert 0 < len(odd) < 12
+    for name, each in losses.by_text.items():
+        assert each.shape == (12,)
+        assert_array_equal(np.flatnonzero(np.isnan(each)), odd)
+        assert np.nanmean(each) == pytest.approx(getattr(losses, name).mean, rel=1e-6)
+    with torch.no_grad():
+        alone = loss(model.eval()(texts[1]), texts[1]).mean(1)
+    assert_allclose(losses.by_text["clean"][4:8], alone, rtol=1e-5)
 
 
 def test_what_was_measured_is_shown(model, texts, rows):
