@@ -102,21 +102,10 @@ class SAELens:
 
     def __init__(self, X, s):
         from sae_lens.config import SAETrainerConfig
-        from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
-        from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
         from sae_lens.training.sae_trainer import SAETrainer
 
         shared = {"d_in": X.shape[1], "d_sae": s["n_components"], "apply_b_dec_to_input": True}
-        if s["k"]:
-            sae = TopKTrainingSAE(TopKTrainingSAEConfig(k=s["k"], **shared))
-        else:
-            # Its loss is ||.||^2 + l1 |z|: twice ours, so twice our alpha.
-            config = StandardTrainingSAEConfig(
-                l1_coefficient=2 * s["alpha"],
-                l1_warm_up_steps=s["n_steps"] // 20 if s["recipe"] else 0,
-                **shared,
-            )
-            sae = StandardTrainingSAE(config)
+        sae = self.make_sae(shared, s)
         learning_rate = s["learning_rate"] or 3e-4
         config = SAETrainerConfig(
             total_training_samples=s["n_steps"] * s["batch_size"],
@@ -128,6 +117,20 @@ class SAELens:
         )
         self.trainer = SAETrainer(config, sae, data_provider=iter(()))
 
+    def make_sae(self, shared, s):
+        from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
+        from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+
+        if s["k"]:
+            return TopKTrainingSAE(TopKTrainingSAEConfig(k=s["k"], **shared))
+        # Its loss is ||.||^2 + l1 |z|: twice ours, so twice our alpha.
+        config = StandardTrainingSAEConfig(
+            l1_coefficient=2 * s["alpha"],
+            l1_warm_up_steps=s["n_steps"] // 20 if s["recipe"] else 0,
+            **shared,
+        )
+        return StandardTrainingSAE(config)
+
     def step(self, X):
         self.trainer.step(X)
         self.trainer.n_training_steps += 1
@@ -135,6 +138,23 @@ class SAELens:
     def reconstruct(self, X):
         codes = self.trainer.sae.encode(X)
         return self.trainer.sae.decode(codes), codes
+
+
+class MatchingPursuit(SAELens):
+    """The same step for its autoencoder by matching pursuit, of k steps."""
+
+    def make_sae(self, shared, s):
+        from sae_lens.saes.matching_pursuit_sae import (
+            MatchingPursuitTrainingSAE,
+            MatchingPursuitTrainingSAEConfig,
+        )
+
+        if not s["k"]:
+            raise SystemExit("sae-lens has no matching pursuit with a penalty")
+        config = MatchingPursuitTrainingSAEConfig(
+            max_iterations=s["k"], residual_threshold=0.0, **shared
+        )
+        return MatchingPursuitTrainingSAE(config)
 
 
 class DictionaryLearning:
@@ -300,6 +320,7 @@ class Skamort:
 ADAPTERS = {
     "skamort": Skamort,
     "sae-lens": SAELens,
+    "sae-lens-mp": MatchingPursuit,
     "dictionary-learning": DictionaryLearning,
     "eai-sparsify": Sparsify,
     "overcomplete": Overcomplete,

@@ -1,13 +1,15 @@
 """What k-sparse codes leave, against their price: one figure for a top-k autoencoder's atoms.
 
     python benchmarks/bench_ksparse_inference.py --activations FILE.npz [--output FIGURE.png]
-        [--n-components 2304] [-k 32] [--max-iter 60] [--n-test 1000] [--quick]
+        [--n-components 2304] [-k 32] [--max-iter 60] [--n-stages 2] [--n-test 1000] [--quick]
 
 Trains a `TopKSAE` on the rows `train` of the file, centered, and measures on its rows `test` the
 fraction of variance unexplained and the processor time of a sample, in one thread, of: the
-encoder; least squares on its supports; generalized OMP by stages; OMP; ORMP; exchanges, from
-ORMP's codes and from the encoder's. Codes are non-negative. The line is what no codes with as many
-non-zeros go below that are no larger than the best found. Without ``--activations``, image patches.
+encoder; least squares on its supports; generalized OMP by stages, from its codes on and without;
+OMP; ORMP; exchanges, from ORMP's codes and from the encoder's; and another encoder that is taught
+ORMP's codes, with the seconds that it takes to learn. Codes are non-negative. The line is what no
+codes with as many non-zeros go below that are no larger than the best found. With ``--n-stages``
+the dictionary is learned through so many stages. Without ``--activations``, image patches.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import TopKSAE
+from skamort import AmortizedCoder, ITOCoder, TopKSAE
 from skamort.datasets import load_image_patches
 from skamort.metrics import amortization_gap, fraction_variance_unexplained
 from skamort.solvers import sparse_encode
@@ -39,14 +41,19 @@ def load_rows(path, n_test):
 
 def algorithms(k, codes):
     """Return what `sparse_encode` is asked for, by name."""
-    stages = [n for n in (1, 2, 4, 8) if n <= k]
+    stages = [n for n in (1, 2, 3, 4, 8) if n <= k]
+    start = {"init": codes}
     return {
-        "encoder's supports, solved": {"algorithm": "topk_refined", "init": codes},
+        "encoder's supports, solved": {"algorithm": "topk_refined"} | start,
         **{f"gomp, {n} stages": {"algorithm": "gomp", "n_stages": n} for n in stages},
+        **{
+            f"gomp, {n} stages, from the encoder": {"algorithm": "gomp", "n_stages": n} | start
+            for n in stages[1:]
+        },
         "omp": {"algorithm": "omp"},
         "ormp": {"algorithm": "ormp"},
         "exchange": {"algorithm": "exchange"},
-        "exchange, from the encoder": {"algorithm": "exchange", "init": codes},
+        "exchange, from the encoder": {"algorithm": "exchange"} | start,
     }
 
 
@@ -57,6 +64,20 @@ def measure(encode, X, dictionary):
     codes = encode()
     microseconds = 1e6 * (time.process_time() - start) / len(X)
     return fraction_variance_unexplained(X, codes @ dictionary), microseconds
+
+
+def timed(estimator, X):
+    """Return an estimator that is fitted, and the processor's seconds that it took."""
+    start = time.process_time()
+    return estimator.fit(X), time.process_time() - start
+
+
+def taught(sae, X, args):
+    """Return an encoder of the same kind that learns the ORMP codes of the dictionary of another,
+    and what it took, those codes included."""
+    teacher = ITOCoder(estimator=sae, algorithm="ormp", n_nonzero_coefs=args.k).fit(X)
+    student = TopKSAE(k=args.k, max_iter=args.max_iter, n_iter_no_change=args.max_iter)
+    return timed(AmortizedCoder(teacher=teacher, encoder=student, random_state=0), X)
 
 
 def draw(points, floor, path):
@@ -83,6 +104,7 @@ def main():
     parser.add_argument("--n-components", type=int, default=2304)
     parser.add_argument("-k", type=int, default=32)
     parser.add_argument("--max-iter", type=int, default=60)
+    parser.add_argument("--n-stages", type=int, help="stages that the dictionary learns through")
     parser.add_argument("--n-test", type=int, default=1000)
     parser.add_argument("--quick", action="store_true", help="few atoms, codes and rows")
     args = parser.parse_args()
@@ -91,8 +113,15 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, X_test = load_rows(args.activations, args.n_test)
-    encoder = TopKSAE(args.n_components, k=args.k, max_iter=args.max_iter, random_state=0)
-    codes = encoder.fit(X).transform(X_test)
+    encoder, seconds = timed(
+        TopKSAE(
+            args.n_components, k=args.k, n_stages=args.n_stages, max_iter=args.max_iter,
+            n_iter_no_change=args.max_iter, random_state=0,
+        ),
+        X,
+    )  # fmt: skip
+    print(f"learned in {seconds:.1f} s")
+    codes = encoder.transform(X_test)
     centered, dictionary = X_test - encoder.intercept_, encoder.components_
     points = {"encoder": measure(lambda: encoder.transform(X_test), centered, dictionary)}
     asked = {"n_nonzero_coefs": args.k, "positive": True, "n_jobs": 1}
@@ -102,8 +131,11 @@ def main():
             centered,
             dictionary,
         )
+    student, seconds = taught(encoder, X, args)
+    print(f"taught in {seconds:.1f} s more")
+    points["taught ORMP's codes"] = measure(lambda: student.transform(X_test), centered, dictionary)
     for name, (fvu, microseconds) in points.items():
-        print(f"{name:28} {fvu:7.2%} unexplained   {microseconds:8.1f} µs a sample", flush=True)
+        print(f"{name:32} {fvu:7.2%} unexplained   {microseconds:8.1f} µs a sample", flush=True)
     gap = amortization_gap(encoder, X_test, codes=codes)
     print(gap)
     if args.output:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .._compat import StrOptions
 from ..modules import GroupTopK, SignedTopK, SparseAutoencoder, TopK
-from ..training import SparseCodingLoss
+from ..solvers import GOMP
+from ..training import PursuitLoss, SparseCodingLoss
 from ._base_topk import BaseTopK
 from ._declared import parameter
 from ._dictionary import resolve_n_components
@@ -23,6 +24,12 @@ class TopKSAE(BaseTopK):
     multi_topk : bool
         Whether the 4 k largest codes learn to reconstruct too, by 1/8 of the gradients of their
         loss (Multi-TopK): codes with another k, by `transform_k`, then lose less.
+    n_stages : int or None
+        Stages of a pursuit, generalized OMP, that goes on from the encoder's codes to better ones:
+        dictionary and center then learn from these as well. They are for
+        ``ITOCoder(estimator=topk, n_nonzero_coefs=k, algorithm=...)``, with "gomp" or another
+        k-sparse solver; `transform` gives the encoder's. 2 do, and take about twice the time. None:
+        they learn from the encoder's codes alone.
     transform_k : int or None
         Number of codes that `transform` keeps, at most `n_components`; it can be set on a fitted
         estimator. None: as many as in training.
@@ -57,6 +64,7 @@ class TopKSAE(BaseTopK):
     """
 
     multi_topk: bool = parameter("boolean", default=False, may_change="warm")
+    n_stages: int | None = parameter(COUNT, None, default=None, may_change="warm")
     transform_k: int | None = parameter(COUNT, None, default=None, may_change="always")
 
     activation: str = parameter(
@@ -118,7 +126,11 @@ class TopKSAE(BaseTopK):
         module.activation = self._make_activation(1.0)
 
     def _make_loss(self, feature_weights):
-        return SparseCodingLoss(feature_weights=feature_weights, multi_topk=self.multi_topk)
+        options = {"feature_weights": feature_weights, "multi_topk": self.multi_topk}
+        if self.n_stages is None:
+            return SparseCodingLoss(**options)
+        solver = GOMP(n_nonzero_coefs=self._resolve_k(), n_stages=self.n_stages)
+        return PursuitLoss(solver, self.positive_code, **options)
 
     def _transforming_module(self):
         self._check_transform()

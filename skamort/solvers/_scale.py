@@ -15,10 +15,10 @@ def magnitude(values: Tensor) -> Tensor:
 
 
 def row_norms(values: Tensor) -> Tensor:
-    """Norm of each row, of any size that the dtype holds."""
+    """Norm of each row, of any size that the dtype holds; 1 of zeros."""
     size = power_of_four(magnitude(values))
     norms = (values / size[:, None]).norm(dim=1) * size
-    return norms.clamp(max=torch.finfo(values.dtype).max)
+    return torch.where(norms > 0, norms, 1).clamp(max=torch.finfo(values.dtype).max)
 
 
 def power_of_four(values: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from ._job import Job
 from ._loss import Loss, Outcome, ReconstructionLoss
 from ._net import SparseNet
 from ._plateau import Plateau
+from ._pursuit_loss import PursuitLoss
 from ._schedule import Schedule, ramp
 from ._sparse_coding_loss import SparseCodingLoss
 from ._step_scoring import StepScoring
@@ -49,6 +50,7 @@ __all__ = [
     "Outcome",
     "Plateau",
     "Progress",
+    "PursuitLoss",
     "ReconstructionLoss",
     "ResampleDead",
     "Schedule",

@@ -42,7 +42,7 @@ ENCODERS = [
     MLPEncoder(12, hidden_layer_sizes=(8,), early_stopping=True),
     TopKSAE(12, k=2, dead_latents="auxk"),
     BatchTopKSAE(12, k=2),
-    TopKSAE(12, k=2, multi_topk=True, schedule=Schedule(decay=1.0), max_grad_norm=0.1),
+    TopKSAE(12, k=2, multi_topk=True, n_stages=2, schedule=Schedule(decay=1.0), max_grad_norm=0.1),
     WeightedSAE(12),
 ]
 

@@ -229,7 +229,7 @@ def with_parameter(*names):
 @with_parameter(
     *("alpha", "k", "n_components", "max_iter", "batch_size", "transform_max_iter"),
     *("max_grad_norm", "fit_intercept", "feature_weights", "precision", "bandwidth"),
-    *("schedule", "dead_latents", "checkpoint", "multi_topk", "transform_k"),
+    *("schedule", "dead_latents", "checkpoint", "multi_topk", "n_stages", "transform_k"),
 )
 def test_parameters_out_of_range_are_refused(estimator, X, name):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(estimator).__name__}"):

@@ -49,6 +49,7 @@ TRAINED = {
     "TopK": TopKSAE(k=3, dead_latents="resample"),
     "BatchTopK": BatchTopKSAE(k=2),
     "Multi-TopK": TopKSAE(k=2, multi_topk=True),
+    "TopK in stages": TopKSAE(k=2, n_stages=2),
     "sparse TopK": TopKSAE(k=1, n_components=40, dict_init=None),
     "JumpReLU": JumpReLUSAE(alpha=0.05),
     "LISTA": LISTAEncoder(alpha=0.2),

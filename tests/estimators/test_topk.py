@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort import TopKSAE
+from skamort import ITOCoder, TopKSAE, load
 from skamort.datasets import make_sparse_coded_signal
 
 X = np.random.RandomState(0).randn(40, 9)
@@ -65,6 +65,28 @@ def test_multi_topk_is_refused_for_other_codes(others):
     sae = TopKSAE(8, k=2, multi_topk=True, **others)
     with pytest.raises(ValueError, match=r"TopKSAE: multi_topk=True .* set multi_topk=False"):
         sae.fit(np.eye(8))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_dictionary_learned_in_stages_leaves_less_to_better_codes():
+    signal, _, _ = make_sparse_coded_signal(
+        300, n_components=32, n_features=12, n_nonzero_coefs=3, positive=True, random_state=0
+    )
+    left = {}
+    for n_stages in (None, 2):
+        options = {"n_stages": n_stages, "max_iter": 20, "tol": 0, "batch_size": 64}
+        sae = TopKSAE(32, k=3, learning_rate=3e-3, random_state=0, **options).fit(signal)
+        best = ITOCoder(estimator=sae, algorithm="gomp", n_nonzero_coefs=3).fit(signal)
+        left[n_stages] = 1 - best.score(signal)
+    assert left[2] < 0.92 * left[None]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_saved_model_goes_on_learning_in_stages(tmp_path):
+    sae = TopKSAE(12, k=3, n_stages=2, max_iter=2, random_state=0).fit(X)
+    sae.save(tmp_path / "sae")
+    again = load(tmp_path / "sae").partial_fit(X)
+    np.testing.assert_array_equal(again.components_, sae.partial_fit(X).components_)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -77,6 +77,7 @@ def test_losses_of_known_codes_are_not_mixed(X, make_jobs):
     "estimator",
     [
         TopKSAE(5, k=1, multi_topk=True),
+        TopKSAE(5, k=1, n_stages=1),
         SAEEncoder(5, precision="bfloat16"),
         SAEEncoder(5, schedule=Schedule(alpha_warmup=0.5)),
         TopKSAE(5, k=1, dead_latents=TeachDead()),
