@@ -31,5 +31,7 @@ def best_weights(x, x_p, dictionary, kind):
         return np.square(off).mean(), slope.ravel()
 
     start = np.eye(n_features) * np.sqrt(target.mean() / scale)
+    if kind == "full":
+        start = best_weights(x, x_p, dictionary, "diagonal")
     found = minimize(gap, start.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 200})
     return found.x.reshape(n_features, n_features)

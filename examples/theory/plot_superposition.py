@@ -11,17 +11,24 @@ polygons, the transposed W_p minimizes the loss. Here is where this holds, and w
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
-from _toy_model import draw_sources, learn_mixing
 
+from skamort.datasets import make_superposition
 from skamort.metrics import sources_per_latent
 
 # %%
 # Superposition arises by itself: the toy model learns W_p such that ``relu(W_p^T W_p x + b)``
 # reconstructs sparse sources. In two dimensions it makes digons, which are pairs of opposite
-# directions, or a polygon.
+# directions, or a polygon; from two in seven starts, of five sources it made two digons and gave
+# one source up.
 
-learned = {n: learn_mixing(n, 2, sparsity=0.9) for n in (3, 4, 5)}
+
+def learn_mixing(n):
+    """W_p (2, n)."""
+    sizes = {"n_components": n, "n_features": 2, "sparsity": 0.9}
+    return make_superposition(1, random_state=2, **sizes)[1].T
+
+
+learned = {n: learn_mixing(n) for n in (3, 4, 5)}
 for n, W_p in learned.items():
     angles = np.sort(np.degrees(np.arctan2(W_p[1], W_p[0])))
     between = np.diff(angles, append=angles[0] + 360).round()
@@ -66,11 +73,11 @@ def loss(W_p, x, scale):
 
 names = {2: "digon", 3: "triangle", 5: "pentagon", 6: "hexagon"}
 scales = np.linspace(0.7, 1.2, 101)
-generator = torch.Generator().manual_seed(0)
 curves = {}
 print(f"{'':>8}  active sources  loss at c = 1  smallest, at c  sources a latent")
 for n, name in names.items():
-    several = draw_sources(10_000, n, 0.5, generator).double().numpy()
+    sizes = {"n_components": n, "n_features": 2, "sparsity": 0.5, "random_state": 0}
+    _, _, several = make_superposition(10_000, mixing=polygon(n).T, **sizes)
     for active, x in ("one", np.eye(n)), ("half of them", several):
         curve = np.array([loss(polygon(n), x, scale) for scale in scales])
         curves[name, active] = curve
