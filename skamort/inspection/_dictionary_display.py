@@ -16,6 +16,8 @@ from ._matplotlib import import_pyplot, on_one_line
 class DictionaryDisplay:
     """Atoms of a dictionary as images.
 
+    For atoms that are no images, of texts or of tables, `FeatureReport` shows what each stands for.
+
     Each atom is scaled by its largest absolute value, and zero is mid-grey. In colour that holds of
     red, green and blue: a positive entry has more of it than grey, a negative one less.
 
