@@ -35,6 +35,7 @@ html_theme_options = {
 # MathJax in one file of our own, so that formulas show offline. Its extension would copy 24 MB.
 MATHJAX = importlib.resources.files("sphinx-mathjax-offline") / "static" / "mathjax"
 html_static_path = ["_css", str(MATHJAX / "tex-svg.js")]
+html_extra_path = ["_pages"]
 html_css_files = ["front.css"]
 mathjax_path = "tex-svg.js"
 

