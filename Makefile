@@ -21,8 +21,8 @@ OLDEST_TORCH_TOOLS := $(OLDEST_TORCH)/.tools-installed
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-oldest-torch coverage bench doc dist clean lint types browser suite \
-	suite-minimal suite-oldest run-oldest-torch run-demo run-bench run-doc run-dist
+.PHONY: help demo test test-oldest-torch coverage bench gpu doc dist clean lint types browser suite \
+	suite-minimal suite-oldest run-oldest-torch run-gpu run-demo run-bench run-doc run-dist
 
 help:
 	@echo "make demo    compare the encoders with dictionary learning on image patches"
@@ -34,6 +34,7 @@ help:
 	@echo "  make suite-oldest    the whole suite on the oldest supported dependencies, but for torch"
 	@echo "make test-oldest-torch  the same with the oldest torch, a download of 3 GB"
 	@echo "make coverage  lines of skamort/solvers/ that its tests run, kernels too; an hour"
+	@echo "make gpu     the tests of tests/gpu on a real GPU, then its benchmark; fails without one"
 	@echo "make bench   the scripts of benchmarks/ that need nothing else, with small settings"
 	@echo "make doc     the documentation, examples executed; warnings are errors"
 	@echo "make dist    what is uploaded for a release, in dist/, checked"
@@ -86,6 +87,9 @@ test-oldest-torch:
 bench:
 	$(call report,bench,run-bench,figures above)
 
+gpu:
+	$(call report,gpu,run-gpu,the table above is for doc/gpu.rst)
+
 doc:
 	$(call report,doc,run-doc,open doc/_build/html/index.html)
 
@@ -136,6 +140,12 @@ run-demo: $(TOOLS)
 run-bench: $(TOOLS)
 	@set -e; for script in $$(grep -l -e "--quick" benchmarks/[!_]*.py); do \
 		echo "$$script"; $(VENV)/bin/python $$script --quick; done
+
+run-gpu: $(TOOLS)
+	@$(VENV)/bin/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" || \
+		{ echo "torch sees no GPU here; nothing ran"; exit 1; }
+	$(VENV)/bin/pytest tests/gpu
+	$(VENV)/bin/python benchmarks/bench_gpu.py
 
 run-doc: $(DOC_TOOLS)
 	$(VENV)/bin/sphinx-build -q -W --keep-going -b html doc doc/_build/html

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,52 @@ def numbered(device: torch.device) -> torch.device:
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", torch.cuda.current_device())
+
+
+def resolve_device(device: str, owner: Any) -> torch.device:
+    """Return the torch device that the parameter `device` of the estimator `owner` asks for."""
+    if device == "auto":
+        return _watched(numbered(torch.device("cuda" if torch.cuda.is_available() else "cpu")))
+    name = type(owner).__name__
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
+        ) from error
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}, on "
+            "which nothing was tried."
+        )
+    if is_missing(resolved):
+        raise ValueError(
+            f"{name}: device={device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "
+            "device(s); choose device='auto' or 'cpu', or install a CUDA build of torch."
+        )
+    return _watched(numbered(resolved))
+
+
+def _watched(device: torch.device) -> torch.device:
+    """Return a device; warn where it is a GPU for which the workers of `n_jobs` compete."""
+    process = multiprocessing.current_process().name
+    is_worker = process != "MainProcess" and not (
+        torch.distributed.is_available() and torch.distributed.is_initialized()
+    )
+    if device.type == "cuda" and is_worker:
+        _warn_of_workers(device)
+    return device
+
+
+@cache
+def _warn_of_workers(device: torch.device) -> None:
+    warnings.warn(
+        f"Several processes may compute on {device}: each holds some hundred MB of it, and they "
+        "take turns. Set n_jobs=1, train models of one shape together by fit_many, or set "
+        "device='cpu'.",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 # -- What they hold --------------------------------------------------------------------------------

@@ -283,6 +283,17 @@ def _parse_to(*args, _real=torch._C._nn._parse_to, **kwargs):
     return (like.place, like.dtype, False, None) if is_emulated(like) else _real(*args, **kwargs)
 
 
+def _exchanges():
+    """Let processes exchange what is inside of tensors."""
+    of = torch.distributed
+    names = ("all_reduce", "broadcast") if of.is_available() else ()
+
+    def exchanging(real):
+        return lambda tensor, *args, **kwargs: real(unwrapped(tensor), *args, **kwargs)
+
+    return {f"torch.distributed.{name}": exchanging(getattr(of, name)) for name in names}
+
+
 @contextmanager
 def emulated_cuda(n_devices=1, memory=64 << 30):
     """Let torch see CUDA devices that are not there.
@@ -314,6 +325,7 @@ def emulated_cuda(n_devices=1, memory=64 << 30):
             "torch.amp.autocast_mode.amp_definitely_not_available": lambda: False,
             "torch.cuda.amp.common.amp_definitely_not_available": lambda: False,
             "torch.load": _load,
+            **_exchanges(),
             "torch._C._nn._parse_to": _parse_to,
         }.items():
             stack.enter_context(mock.patch(target, replacement, create=True))

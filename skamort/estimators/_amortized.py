@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
 from .._decoder import known_alpha
-from .._device import as_held
+from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
@@ -21,7 +21,7 @@ from .._sparse_rows import SparseRows
 from .._validation import check_dictionary
 from ..metrics import flops
 from ..training import CODE_LOSSES
-from ._base import BaseSparseCoder, resolve_device
+from ._base import BaseSparseCoder
 from ._base_trained import BaseTrainedEncoder
 from ._centered_rows import CenteredRows
 from ._declared import parameter

@@ -4,13 +4,12 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from .._compat import CallbackSupportMixin
-from .._device import holding_uploads, is_missing, numbered, telling_out_of_memory
+from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
 from .._numbers import as_numbers, column_names, is_frame, is_on_gpu
@@ -361,30 +360,6 @@ class BaseSparseCoder(
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def resolve_device(device, owner):
-    """Return the torch device that the parameter `device` of the estimator `owner` asks for."""
-    if device == "auto":
-        return numbered(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    name = type(owner).__name__
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}."
-        ) from error
-    if resolved.type not in ("cpu", "cuda"):
-        raise ValueError(
-            f"{name}: device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}, on "
-            "which nothing was tried."
-        )
-    if is_missing(resolved):
-        raise ValueError(
-            f"{name}: device={device!r} is not there, torch sees {torch.cuda.device_count()} CUDA "
-            "device(s); choose device='auto' or 'cpu', or install a CUDA build of torch."
-        )
-    return numbered(resolved)
 
 
 def warn_interrupted(owner, moment):

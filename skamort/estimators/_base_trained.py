@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from .._device import resolve_device
 from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
@@ -29,7 +30,7 @@ from ..training import (
     UnitNormAtoms,
 )
 from ._auto import resolve, tell
-from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._base import BaseSparseCoder, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
 from ._checks import check_callbacks, check_can_split, check_code_loss
@@ -42,6 +43,8 @@ from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_not_converged, warn_of_fits
 
+# What `precision` is to the net.
+_PRODUCTS = {"full": None, "tf32": "tf32", "bfloat16": torch.bfloat16}
 # Rows from which the scale of the first codes is estimated, one number.
 _SCALING_ROWS = 512
 
@@ -315,7 +318,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         return {
             "learning_rate": self.learning_rate_,
             "batch_size": self.batch_size_,
-            "product_dtype": torch.bfloat16 if self.precision == "bfloat16" else None,
+            "product_dtype": _PRODUCTS[self.precision],
             "callbacks": self._make_callbacks(module, activity),
         }
 

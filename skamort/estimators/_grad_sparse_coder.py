@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, StrOptions
-from .._device import as_held
+from .._device import as_held, resolve_device
 from .._progress import advance, progress_bar
 from .._rows import few_rows
 from .._sample_weight import check_sample_weight, count_of, weights_to
@@ -21,7 +21,7 @@ from .._validation import as_tensor
 from ..training import TrainingConverged
 from ._alpha import resolve_alpha
 from ._auto import tell
-from ._base import BaseSparseCoder, resolve_device, warn_interrupted
+from ._base import BaseSparseCoder, warn_interrupted
 from ._center import initial_intercept, moved_center, resolve_fit_intercept
 from ._changes import changed_since, parameters_of
 from ._declared import parameter

@@ -12,14 +12,14 @@ from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
 from .._decoder import known_alpha, positive_of
-from .._device import as_held
+from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
 from ._alpha import resolve_alpha
 from ._auto import tell
-from ._base import BaseSparseCoder, resolve_device
+from ._base import BaseSparseCoder
 from ._center import initial_intercept, resolve_fit_intercept
 from ._declared import parameter
 from ._fitting import fitting

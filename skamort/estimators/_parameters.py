@@ -237,9 +237,10 @@ class TrainingParameters(DictionaryParameters):
         the epoch with the lowest such loss are then kept.
     validation_fraction : float
         Share of the rows that `early_stopping` holds out.
-    precision : {"full", "bfloat16"}
+    precision : {"full", "tf32", "bfloat16"}
         Numbers of training's dense matrix products: those of X, or of half precision, which is
-        faster where the processor has it. Weights and sums keep the precision of X.
+        faster where the processor has it. "tf32": float32 with factors of eleven bits, on GPUs
+        since Ampere; elsewhere as "full". Weights and sums keep the precision of X.
     callbacks : list of skorch callbacks or None
         What else is to happen in training; :doc:`/training` tells what callbacks can read.
     checkpoint : str, path, Checkpoint or None
@@ -296,7 +297,9 @@ class TrainingParameters(DictionaryParameters):
     n_iter_no_change: int = parameter(COUNT, default=10, may_change="warm")
     early_stopping: bool = parameter("boolean", default=False, may_change="warm")
     validation_fraction: float = parameter(SHARE, default=0.1, may_change="warm")
-    precision: str = parameter(StrOptions({"full", "bfloat16"}), default="full", may_change="warm")
+    precision: str = parameter(
+        StrOptions({"full", "tf32", "bfloat16"}), default="full", may_change="warm"
+    )
     callbacks: Sequence | None = parameter(list, tuple, None, default=None, may_change="always")
     checkpoint: str | os.PathLike | Checkpoint | None = parameter(
         str, os.PathLike, Checkpoint, None, default=None, may_change="always"

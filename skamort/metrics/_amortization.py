@@ -10,12 +10,15 @@ same for codes that a number of non-zeros limits.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._decoder import alpha_of, decoder_of, limits_number, positive_of
+from .._device import as_held, holding_uploads, resolve_device
 from .._explained_variance import row_blocks
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
 from .._pipeline import as_one_coder
@@ -40,9 +43,10 @@ def amortization_gap(
 ) -> AmortizationGap:
     """Measure how far an encoder's codes are from the best codes for its dictionary.
 
-    The best codes minimize 1/2 ||x - z D||^2 + alpha ||z||_1 for each sample. Coordinate descent
-    seeks them from the encoder's codes on, and the duality gap certifies how near they are: the
-    amortization gap comes as an interval.
+    The best codes minimize 1/2 ||x - z D||^2 + alpha ||z||_1 for each sample. Coordinate
+    descent, on the device of the estimator where it has one, seeks them from the encoder's
+    codes on, and the duality gap certifies how near they are: the amortization gap comes as an
+    interval.
 
     With `n_nonzero_coefs` the best codes minimize 1/2 ||x - z D||^2 with at most so many non-zeros.
     Exchanges of single atoms seek them, from the encoder's codes and from those of a pursuit
@@ -156,12 +160,13 @@ def amortization_gap(
         limit = _check_limit(n_nonzero_coefs, codes)
         return ksparse_gap(data, codes, dictionary, intercept, positive, limit, max_iter, blocks)
     solver = CoordinateDescent(max_iter=max_iter, tol=tol)
-    samples = [
-        _gap_of_block(
-            solver, as_dense(data[rows]) - intercept, codes[rows], dictionary, alpha, positive
-        )
-        for rows in blocks
-    ]
+    device = resolve_device(getattr(estimator, "device", None) or "cpu", estimator)
+    find = _gap_of_block if device.type == "cpu" else partial(_gap_on_gpu, device)
+    with holding_uploads():
+        samples = [
+            find(solver, as_dense(data[rows]) - intercept, codes[rows], dictionary, alpha, positive)
+            for rows in blocks
+        ]
     return AmortizationGap(alpha, positive, *map(np.concatenate, zip(*samples, strict=True)))
 
 
@@ -208,3 +213,31 @@ def _gap_of_block(
     solved = np.where((best < objective)[:, None], solved, codes)
     best = np.minimum(best, objective)
     return objective, best, best - duality_gap(X, solved, dictionary, alpha, positive)
+
+
+def _gap_on_gpu(
+    device: torch.device,
+    solver: Any,
+    X: np.ndarray,
+    codes: Codes,
+    dictionary: np.ndarray,
+    alpha: float,
+    positive: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `_gap_of_block` returns, computed there."""
+    x = torch.from_numpy(X).to(device)
+    atoms, z = as_held(dictionary, "dictionary", x), torch.from_numpy(as_dense(codes)).to(x)
+    solved = solver.solve(x, atoms, alpha=alpha, positive=positive, init=z).codes
+    objective, best = _objective(x, z, atoms, alpha), _objective(x, solved, atoms, alpha)
+    solved = torch.where((best < objective)[:, None], solved, z)
+    best = torch.minimum(best, objective)
+    bound = best - duality_gap(x, solved, atoms, alpha, positive)
+    found = torch.stack([objective, best, bound]).cpu().numpy()
+    return found[0], found[1], found[2]
+
+
+def _objective(X: Tensor, codes: Tensor, atoms: Tensor, alpha: float) -> Tensor:
+    """The objective of each sample, in float64."""
+    codes = codes.double()
+    residual = X.double() - codes @ atoms.double()
+    return 0.5 * residual.square().sum(1) + alpha * codes.abs().sum(1)

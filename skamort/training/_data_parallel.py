@@ -16,6 +16,9 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, distributed, nn
 
+# Numbers of a gradient that goes by itself; smaller ones go together.
+_BUCKET = 1 << 16
+
 
 class OneProcess:
     """A process that trains alone: all rows are its own, and nothing is exchanged.
@@ -34,6 +37,10 @@ class OneProcess:
         """Return the process's rows of a batch."""
         self.n_rows = len(batch[0])
         return batch
+
+    def begin(self, parameter: nn.Parameter) -> None:
+        """Begin to add up a gradient that will not change any more, while others are computed;
+        `average` ends it."""
 
     def average(self, loss: Tensor, module: nn.Module | None = None) -> None:
         """Make a loss, and a module's gradients, those of the batch instead of the process's rows,
@@ -66,6 +73,7 @@ class ManyProcesses(OneProcess):
 
     def __init__(self):
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+        self._begun = {}
 
     def take(self, batch):
         super().take(batch)
@@ -77,12 +85,30 @@ class ManyProcesses(OneProcess):
         self.weight = len(part[0]) / self.n_rows
         return part
 
+    def begin(self, parameter):
+        if parameter.grad is not None:
+            self._begun[parameter] = self._begin(parameter.grad)
+
     def average(self, loss, module=None):
         parameters = [] if module is None else module.parameters()
-        means = [loss, *(p.grad for p in parameters if p.grad is not None)]
-        sums = [distributed.all_reduce(mean.mul_(self.weight), async_op=True) for mean in means]
+        means = [p.grad for p in parameters if p.grad is not None and p not in self._begun]
+        large = [mean for mean in means if mean.numel() >= _BUCKET]
+        sums = [*self._begun.values(), *map(self._begin, large)]
+        self._average_together([loss, *(mean for mean in means if mean.numel() < _BUCKET)])
         for one in sums:
             one.wait()
+        self._begun.clear()
+
+    def _begin(self, mean):
+        """Begin to add up a mean's shares over the processes, in place."""
+        return distributed.all_reduce(mean.mul_(self.weight), async_op=True)
+
+    def _average_together(self, means):
+        """Make small means those of the batch, by one exchange."""
+        bucket = torch.cat([mean.reshape(-1) for mean in means])
+        self._begin(bucket).wait()
+        for mean, part in zip(means, bucket.split([m.numel() for m in means]), strict=True):
+            mean.copy_(part.view_as(mean))
 
     def mean(self, of_rows):
         of_batch = of_rows.detach().clone()

@@ -18,12 +18,13 @@ from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
 from ._loss import Loss
+from ._products import products_in
 from ._rules import mean_of_batches
 from ._states import load_states, progress_of, restore_progress, states_of
 
 _EPS = 1e-8  # Adam's default
 _SETTINGS = ("learning_rate", "data_scale", "unit", "batch_size", "max_epochs")
-_PRODUCT_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_PRODUCT_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "tf32": "tf32"}
 
 
 @dataclass
@@ -91,8 +92,9 @@ class SparseNet(Packed, NeuralNet):
         Rows a step.
     device : torch.device or str
         Where the module lives; the data given to `partial_fit` must live there too.
-    product_dtype : torch.dtype, optional
-        The dtype of the dense matrix products, such as torch.bfloat16; None: that of the data.
+    product_dtype : torch.dtype or "tf32", optional
+        The dtype of the dense matrix products, such as torch.bfloat16, or "tf32", which on a GPU
+        takes eleven bits of the factors; None: that of the data.
         Weights and sums keep the data's.
     callbacks : list of skorch.callbacks.Callback
         What happens around a step.
@@ -120,7 +122,7 @@ class SparseNet(Packed, NeuralNet):
         unit: float = 1.0,
         batch_size: int = 256,
         device: torch.device | str = "cpu",
-        product_dtype: torch.dtype | None = None,
+        product_dtype: torch.dtype | str | None = None,
         callbacks=(),
         **kwargs,
     ):
@@ -245,11 +247,8 @@ class SparseNet(Packed, NeuralNet):
 
     def train_step_single(self, batch, **fit_params):  # noqa: ARG002
         """Leave the gradients of one batch in the parameters."""
-        if self.product_dtype is None:
+        with products_in(self.product_dtype, batch[0].device):
             outcome = self._backward(batch)
-        else:
-            with torch.autocast(batch[0].device.type, dtype=self.product_dtype):
-                outcome = self._backward(batch)
         return self._of_all_processes(outcome, self.module_)
 
     def _backward(self, batch):

@@ -92,7 +92,10 @@ class SparseCodingLoss(ReconstructionLoss):
         weighted = self.weigh(residual)
         loss = self._value(residual, weighted, codes)
         residual_grad = weighted.div_(len(X))
-        self._backpropagate(module, centered, preactivations, codes, residual_grad, workspace)
+        self._backpropagate(
+            module, centered, preactivations, codes, residual_grad, workspace,
+            is_last=more is None and self.dead is None,
+        )  # fmt: skip
         if more is not None:
             weighted = self.weigh(more.residual(dictionary, centered))
             weighted.mul_(_MULTI_TOPK_WEIGHT / len(X))
@@ -124,13 +127,16 @@ class SparseCodingLoss(ReconstructionLoss):
         return centered, preactivations, activate(preactivations.detach(), centered, activation)
 
     def _backpropagate(
-        self, module, centered, preactivations, codes, residual_grad, workspace
+        self, module, centered, preactivations, codes, residual_grad, workspace, is_last=False
     ) -> None:
-        """Add the gradients that follow from dL/dR."""
+        """Add the gradients that follow from dL/dR; where they are the last ones, processes begin
+        to exchange that of the dictionary while the encoder's are computed."""
         dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
         if dictionary.requires_grad:
             space = workspace.take_for_gradient("dictionary gradient", dictionary)
             add_gradient(dictionary, codes.transposed_product(residual_grad, out=space))
+            if is_last:
+                self.processes.begin(dictionary)
         space = workspace.take_on_cpu("code gradient", codes.values)
         gradient = self.code_gradient(module, preactivations, codes, residual_grad, space)
         module.encoder.backward(centered, preactivations, gradient, intercept, workspace)

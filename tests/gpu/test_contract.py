@@ -14,6 +14,7 @@ from skamort import BatchTopKSAE, GradSparseCoder, SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
 from skamort.inspection import compare_encoders
 from skamort.metrics import amortization_gap
+from skamort.modules import ReLU
 from skamort.solvers import SOLVERS, duality_gap, sparse_encode, sparse_encode_path
 from skamort.training import ResampleDead, Schedule, TeachDead
 
@@ -111,6 +112,20 @@ def test_half_precision(encoder, X):
     assert_allclose(ours.components_, on_cpu(encoder).fit(X).components_, atol=0.1)
 
 
+def test_tf32_is_on_in_products_alone(X, monkeypatch):
+    def on():
+        return torch.backends.cuda.matmul.allow_tf32
+
+    seen, forward = [], ReLU.forward
+    spy = lambda self, values: seen.append(on()) or forward(self, values)  # noqa: E731
+    monkeypatch.setattr(ReLU, "forward", spy)
+    for device, known in (("cuda", True), ("cpu", False)):
+        seen.clear()
+        SAEEncoder(4, max_iter=1, precision="tf32", device=device).fit(X)
+        assert (True in seen) == known
+        assert not on()
+
+
 def test_resume(encoder, X, tmp_path):
     whole = clone(encoder.set_params(schedule=None, max_iter=2)).fit(X)
     encoder.set_params(checkpoint=str(tmp_path), max_iter=1).fit(X)
@@ -156,7 +171,7 @@ def test_path(X):
         assert_allclose(our, their, atol=1e-5)
 
 
-def test_metrics(X):
+def test_metrics(gpu, X):
     X = X[:15]
     models = {
         "SAE": SAEEncoder(12, max_iter=3, random_state=0, device="cuda").fit(X),
@@ -164,5 +179,7 @@ def test_metrics(X):
     }
     ours = amortization_gap(models["SAE"], X, alpha=0.1)
     theirs = amortization_gap(on_cpu(models["SAE"]).fit(X), X, alpha=0.1)
-    assert ours.gap == pytest.approx(theirs.gap, rel=1e-3)
+    for name in ("objective", "best_objective", "lower_bound"):
+        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-3)
+    assert gpu is None or any("_amortization" in place for _, place in gpu.operators)
     assert len(compare_encoders(models, X, X, alpha=0.1)) == 2

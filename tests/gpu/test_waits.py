@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from skamort import BatchTopKSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.solvers import sparse_encode
+from skamort.solvers import sparse_encode, update_dictionary
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -72,3 +72,25 @@ def test_waits_of_a_solver(counts, algorithm, most):
 
     short, long = (2, 10) if algorithm in ("omp", "ormp", "mp") else (40, 80)
     assert per_unit(counts, solve, short, long)[0] <= most
+
+
+def test_launches_of_a_dictionary_update(counts):
+    def update(n_atoms):
+        atoms = torch.eye(n_atoms)[:, :4].contiguous().cuda()
+        update_dictionary(atoms, torch.eye(n_atoms).cuda(), torch.zeros(n_atoms, 4).cuda())
+
+    waits, _, operators = per_unit(counts, update, 512, 1536)
+    assert waits == 0
+    assert operators * 16_896 < 3000
+
+
+def test_atoms_updated_at_once_fit_the_data(gpu):
+    rng = np.random.default_rng(0)
+    codes = rng.standard_normal((900, 600)) * (rng.random((900, 600)) < 0.02)
+    X, atoms = rng.standard_normal((900, 8)), rng.standard_normal((600, 8))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    there, here, start = torch.tensor(atoms).cuda(), atoms.copy(), atoms
+    update_dictionary(there, codes.T @ codes, codes.T @ X)
+    update_dictionary(here, codes.T @ codes, codes.T @ X)
+    errors = [np.square(X - codes @ a).sum() for a in (start, there.cpu().numpy(), here)]
+    assert errors[0] - errors[1] > 0.9 * (errors[0] - errors[2])

@@ -7,7 +7,7 @@ from engines import ENGINES, each_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.solvers import update_dictionary
+from skamort.solvers import _dictionary_update, update_dictionary
 
 
 def problem(seed, n_components, n_features, density=0.5, dtype=torch.float64):
@@ -114,3 +114,43 @@ def test_refuses_shapes_that_do_not_fit():
         update_dictionary(np.eye(2, 3), np.eye(3), np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"cross must have shape \(2, 3\)"):
         update_dictionary(np.eye(2, 3), np.eye(2), np.ones((3, 3)))
+
+
+def at_once(dictionary, codes, X, positive=False):
+    """Update all atoms as a block of them is updated on a GPU."""
+    gram, atoms = codes.T @ codes, dictionary.clone()
+    usage = gram.diagonal()
+    targets = codes.T @ X - gram @ atoms + usage[:, None] * atoms
+    _dictionary_update._update_at_once(atoms, targets, gram, usage, positive)
+    return atoms
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.integers(1, 12),
+    st.integers(1, 8),
+    st.floats(0.02, 1),
+    st.booleans(),
+)
+def test_many_atoms_at_once_lower_the_objective(seed, n_components, n_features, density, positive):
+    dictionary, codes, X = problem(seed, n_components, n_features, density)
+    dictionary = dictionary.abs() if positive else dictionary
+    updated = at_once(dictionary, codes, X, positive)
+    before, after = ((X - codes @ atoms).square().sum() for atoms in (dictionary, updated))
+    assert after <= before * (1 + 1e-12)
+    assert updated.min() >= 0 or not positive
+    torch.testing.assert_close(updated.norm(dim=1), torch.ones(n_components, dtype=torch.float64))
+    unused = ~codes.any(dim=0)
+    assert torch.equal(updated[unused], dictionary[unused])
+
+
+def test_many_atoms_at_once_come_to_rest_where_visits_one_by_one_do():
+    dictionary, codes, X = problem(3, 40, 8, density=0.05)
+    there = dictionary
+    for _ in range(100):
+        there = at_once(there, codes, X)
+    torch.testing.assert_close(one_by_one(there, codes, X), there, atol=1e-6, rtol=0)
+    first = [update(dictionary, codes, X) for update in (at_once, one_by_one)]
+    fell = [(X - codes @ a).square().sum() for a in (dictionary, *first)]
+    assert fell[0] - fell[1] > 0.9 * (fell[0] - fell[2])  # as far in one round

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from datetime import timedelta
 from torch import distributed
 from skorch.callbacks import Callback
 from skamort import MLPEncoder, SAEEncoder, TopKSAE
+from device import emulated_cuda
 from skamort import _rows
 from skamort.training import Checkpoint, DataParallel, ResampleDead, TeachDead
 
@@ -44,6 +46,7 @@ fits = dict(
         learning_rate=0.01, **common
     ),
     sae_by_chunks=SAEEncoder(**common),
+    topk_on_a_gpu=TopKSAE(k=2, device="cuda", **common),
 )
 
 def fit(name, encoder, **fit_params):
@@ -54,6 +57,10 @@ def fit(name, encoder, **fit_params):
     if name == "sae_by_chunks":
         _rows.BLOCK_ELEMENTS = 50 * 6
         return encoder.fit(mapped, **fit_params)
+    if name == "topk_on_a_gpu":
+        with emulated_cuda():
+            encoder.fit(X, **fit_params).net_.move_to(torch.device("cpu"))
+            return encoder
     return encoder.fit(X, **fit_params)
 
 def learned(encoder):
@@ -119,7 +126,8 @@ sys.exit(max(codes) > 0)
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     command = [sys.executable, "-c", SCRIPT, str(folder)]
-    env = {**os.environ, "GLOO_SOCKET_IFNAME": "lo"}
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    env = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
     assert done.returncode == 0, done.stderr
     return {path.stem: dict(np.load(path)) for path in folder.glob("*-*.npz")}
@@ -136,6 +144,7 @@ FITS = [
     "cosine",
     "cosine_early_stopping",
     "sae_by_chunks",
+    "topk_on_a_gpu",
 ]
 
 
