@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from _published import PublishedAutoencoders, PublishedSparseCoding
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.datasets import make_published_signal, make_sparse_coded_signal
+from skamort.datasets import make_published_signal, make_sparse_coded_signal, zipf_weights
 from skamort.estimators import _dictionary
 from skamort.metrics import dictionary_mcc, latent_mcc
 
@@ -73,11 +74,12 @@ class BaseCase:
         Seed of the data.
     n_components, n_features, n_nonzero_coefs : int
         N, M and K of the paper.
-    zipf : bool
-        Whether sources differ: the j-th is drawn and scaled in proportion to 1 / j.
+    zipf : {None, "rank", "authors"}
+        Whether sources differ. The j-th is drawn in proportion to 1 / j; "rank" scales it by 1 / j
+        as well, "authors" by its share p_j of the draws plus 0.1, as the authors' code does.
     """
 
-    def __init__(self, seed, n_components=16, n_features=8, n_nonzero_coefs=3, *, zipf=False):
+    def __init__(self, seed, n_components=16, n_features=8, n_nonzero_coefs=3, *, zipf=None):
         sizes = {
             "n_samples": 2 * N_TRAIN,
             "n_components": n_components,
@@ -85,8 +87,9 @@ class BaseCase:
             "n_nonzero_coefs": n_nonzero_coefs,
         }
         if zipf:
+            magnitudes = zipf_weights(n_components, offset=0.1) if zipf == "authors" else None
             arrays = make_sparse_coded_signal(
-                **sizes, positive=True, zipf_exponent=1, random_state=seed
+                **sizes, positive=True, zipf_exponent=1, importance=magnitudes, random_state=seed
             )
             data, self.dictionary, codes = (array.astype(np.float32) for array in arrays)
         else:
@@ -104,7 +107,7 @@ class BaseCase:
         Returns
         -------
         scores : dict of list
-            "latent MCC" and "dictionary MCC" of each run.
+            Figures of each run, see `measure`.
         """
         X, X_test, atoms, codes = map(
             torch.tensor, (self.X_train, self.X_test, self.dictionary, self.codes_train)
@@ -117,9 +120,10 @@ class BaseCase:
         rate = published_rate(learning_rate)
         runs.fit(X, codes=known_codes, n_steps=n_steps, learning_rate=rate)
         with torch.no_grad():
-            found = runs.encode(X_test).numpy()
-        learned = runs.dictionary.detach().numpy() if known is None else []
-        return self._score(found, learned, matched=known == "codes")
+            found = runs.encode(X_test)
+        if known == "codes":
+            return {"latent MCC": [self.latent_mcc(z, matched=True) for z in found.numpy()]}
+        return self.measure(found, runs.dictionary.detach().expand(n_runs, -1, -1))
 
     def published_sparse_coding(self, *, n_steps, n_runs, bias=False):
         """Learn codes and dictionary by descent as published, then codes of the test data.
@@ -127,14 +131,13 @@ class BaseCase:
         Returns
         -------
         scores : dict of list
-            "latent MCC" and "dictionary MCC" of each run.
+            Figures of each run, see `measure`.
         """
         runs = PublishedSparseCoding(*self.dictionary.shape, bias=bias, n_runs=n_runs)
         X, X_test = torch.tensor(self.X_train), torch.tensor(self.X_test)
         runs.fit(X, n_steps=n_steps, learning_rate=published_rate(1e-3))
         shared = {"n_steps": inference_steps(), "learning_rate": published_rate(3e-3)}
-        found = runs.encode(X_test, **shared)
-        return self._score(found.numpy(), runs.dictionary.numpy())
+        return self.measure(runs.encode(X_test, **shared), runs.dictionary, runs.offset)
 
     def published_optimization(self, *, n_steps):
         """Find codes for the true dictionary by descent as published, the same in every run."""
@@ -143,13 +146,50 @@ class BaseCase:
         )
         rate = published_rate(1e-3)
         found = runs.encode(torch.tensor(self.X_test), n_steps=n_steps, learning_rate=rate)
-        return self._score(found.numpy(), [])
+        return self.measure(found, runs.dictionary)
 
-    def _score(self, found, learned, matched=False):
+    def measure(self, found, learned, offset=0.0, lam=0.01):
+        """Return the paper's four measures of codes of the test data, a figure a run.
+
+        Parameters
+        ----------
+        found : Tensor of shape (n_runs, n_samples, n_components)
+            Codes.
+        learned : Tensor of shape (n_runs, n_components, n_features)
+            Atoms.
+        offset : Tensor of shape (n_runs, 1, n_features), optional
+            What is added to reconstructions.
+        lam : float
+            Weight of the penalty in the loss.
+
+        Returns
+        -------
+        scores : dict of list
+            "latent MCC", "dictionary MCC", "loss", and "L0", the share of codes above 0.001.
+        """
+        errors = (torch.tensor(self.X_test) - offset - found @ learned).square().mean((1, 2))
         return {
-            "latent MCC": [self.latent_mcc(codes, matched=matched) for codes in found],
-            "dictionary MCC": [dictionary_mcc(self.dictionary, atoms) for atoms in learned],
+            "latent MCC": [self.latent_mcc(codes) for codes in found.numpy()],
+            "dictionary MCC": [dictionary_mcc(self.dictionary, atoms) for atoms in learned.numpy()],
+            "loss": (errors + lam * found.abs().mean((1, 2))).tolist(),
+            "L0": (found > 1e-3).float().mean((1, 2)).tolist(),
         }
+
+
+def kept(name, key, make):
+    """Return what `make` gives, figures that JSON holds; with ``--paper`` it is made only once.
+
+    What takes long is kept in a file of the folder of results, so that a run can be broken off.
+    """
+    if not asked_for_paper():
+        return make()
+    RESULTS.mkdir(exist_ok=True)
+    file = RESULTS / f"{name}_kept.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if key not in found:
+        found[key] = make()
+        file.write_text(json.dumps(found), encoding="utf-8")
+    return found[key]
 
 
 def report(name, rows, figure):
@@ -160,7 +200,8 @@ def report(name, rows, figure):
     name : str
         Name of the files.
     rows : dict of dict
-        By encoder, a figure or the figures of several runs for each of `COLUMNS`.
+        By encoder, a figure, the figures of several runs or, as a tuple, mean and standard
+        deviation for each of `COLUMNS`.
     figure : matplotlib Figure
         What to save.
     """
@@ -172,12 +213,16 @@ def report(name, rows, figure):
         table = csv.writer(file)
         table.writerow(["encoder", *COLUMNS, *(f"{column} std" for column in COLUMNS)])
         for encoder, row in rows.items():
-            values = [np.atleast_1d(row.get(column, np.nan)) for column in COLUMNS]
-            means, spreads = [v.mean() for v in values], [v.std() for v in values]
-            pairs = zip(means, spreads, strict=True)
+            pairs = [mean_and_std(row.get(column, np.nan)) for column in COLUMNS]
+            means, spreads = zip(*pairs, strict=True)
             cells = ["" if np.isnan(mean) else f"{mean:.3f} ± {std:.3f}" for mean, std in pairs]
             print(f"{encoder:>{width}}", *(f"{cell:>28}" for cell in cells))
             table.writerow([encoder, *means, *spreads])
+
+
+def mean_and_std(values):
+    """Return the mean and the standard deviation of runs; a tuple is both already."""
+    return values if isinstance(values, tuple) else (np.mean(values), np.std(values))
 
 
 def save(name, records, figure):
@@ -213,9 +258,11 @@ def draw_bars(ax, rows):
     colors = dict(zip(COLUMNS, ("0.7", "#4c6a8c", "#e08a3c"), strict=True))
     drawn = [column for column in COLUMNS if any(column in row for row in rows.values())]
     for index, column in enumerate(drawn):
-        heights = [np.mean(row.get(column, np.nan)) for row in rows.values()]
+        pairs = [mean_and_std(row.get(column, np.nan)) for row in rows.values()]
+        heights, spreads = zip(*pairs, strict=True)
         x = np.arange(len(rows)) + 0.27 * (index - (len(drawn) - 1) / 2)
         bars = ax.bar(x, heights, 0.25, color=colors[column], label=label_of(column))
+        ax.errorbar(x, heights, spreads, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
         ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.set_xticks(range(len(rows)), rows)
     ax.set(ylim=(0, 1.2), ylabel="latent MCC on test data")
