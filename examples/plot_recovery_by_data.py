@@ -21,7 +21,7 @@ from skamort.datasets import make_sparse_coded_signal, zipf_weights
 from skamort.metrics import dictionary_mcc, latent_mcc, recovery_boundary
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # scikit-learn's, which are cut short
-N, M, K, N_TRAIN = 16, 8, 3, 1024
+N, M, K, N_TRAIN = 16, 8, 3, 512
 print(f"measurements needed for {K} of {N} sources: {recovery_boundary(N, K):.1f}, there are {M}")
 
 # %%
@@ -30,26 +30,26 @@ print(f"measurements needed for {K} of {N} sources: {recovery_boundary(N, K):.1f
 
 GRIDS = {
     "active sources from 3 - r to 3 + r": {
-        str(r): {"n_nonzero_coefs": (K - r, K + r)} for r in (0, 1, 2, 3)
+        str(r): {"n_nonzero_coefs": (K - r, K + r)} for r in (0, 2, 3)
     },
     "each source on its own": {
         "exact": {},
         "binomial": {"n_nonzero_law": "binomial"},
     },
     "correlation in groups of 4": {
-        str(r): {"group_size": 4, "correlation": r} for r in (0.0, 0.5, 0.9, 0.99)
+        str(r): {"group_size": 4, "correlation": r} for r in (0.0, 0.5, 0.95)
     },
     "children of one parent": {
         str(size - 1): {"group_size": size, "hierarchical": True} for size in (2, 4, 8)
     },
     "frequency by rank to the power of": {
-        f"-{a:g}": {"zipf_exponent": a, "importance": np.ones(N)} for a in (0, 0.5, 1, 2)
+        f"-{a:g}": {"zipf_exponent": a, "importance": np.ones(N)} for a in (0, 1, 2)
     },
     "magnitude by rank to the power of": {
-        f"-{b:g}": {"importance": N * zipf_weights(N, exponent=b)} for b in (0, 0.5, 1, 2)
+        f"-{b:g}": {"importance": N * zipf_weights(N, exponent=b)} for b in (0, 1, 2)
     },
-    "noise of standard deviation": {f"{s:g}": {"noise": s} for s in (0, 0.05, 0.1, 0.3)},
-    "intercept of norm": {f"{c:g}": {"intercept": c} for c in (0, 0.5, 1, 3)},
+    "noise of standard deviation": {f"{s:g}": {"noise": s} for s in (0, 0.1, 0.3)},
+    "intercept of norm": {f"{c:g}": {"intercept": c} for c in (0, 1, 3)},
 }
 
 # %%
@@ -60,8 +60,8 @@ GRIDS = {
 def make_coders(law):
     """Return the coders by name, not fitted."""
     center = {"fit_intercept": "intercept" in law}
-    exact = {"alpha": 0.03, "transform_alpha": 0.0025, "n_init": 3, "transform_tol": 1e-4}
-    short = {"max_iter": 60, "tol": 1e-3}
+    exact = {"alpha": 0.03, "transform_alpha": 0.0025, "n_init": 2, "transform_tol": 1e-4}
+    short = {"max_iter": 40, "tol": 1e-3}
     learner = DictionaryLearning(N, alpha=0.1, max_iter=15, fit_algorithm="cd", random_state=0)
     return {
         "GradSparseCoder": GradSparseCoder(N, **exact, **center, random_state=0),
@@ -75,19 +75,18 @@ def make_coders(law):
 
 
 def score(law):
-    """MCC of latents and of atoms by coder, mean over two dictionaries."""
+    """MCC of latents and of atoms by coder, over all sources: one without a latent counts as 0."""
+    settings = {"n_components": N, "n_features": M, "n_nonzero_coefs": K} | law
+    X, dictionary, codes = make_sparse_coded_signal(
+        2 * N_TRAIN, **settings, positive=True, random_state=0
+    )
     found = {}
-    for seed in (0, 1):
-        settings = {"n_components": N, "n_features": M, "n_nonzero_coefs": K} | law
-        X, dictionary, codes = make_sparse_coded_signal(
-            2 * N_TRAIN, **settings, positive=True, random_state=seed
-        )
-        for name, coder in make_coders(law).items():
-            latents = coder.fit(X[:N_TRAIN]).transform(X[N_TRAIN:])
-            atoms = coder.mixing_.T if name == "FastICA" else coder.components_
-            mccs = latent_mcc(codes[N_TRAIN:], latents), dictionary_mcc(dictionary, atoms)
-            found.setdefault(name, []).append(mccs)
-    return {name: np.mean(mccs, axis=0) for name, mccs in found.items()}
+    for name, coder in make_coders(law).items():
+        latents = coder.fit(X[:N_TRAIN]).transform(X[N_TRAIN:])
+        atoms = coder.mixing_.T if name == "FastICA" else coder.components_
+        mccs = latent_mcc(codes[N_TRAIN:], latents), dictionary_mcc(dictionary, atoms)
+        found[name] = np.array(mccs) * len(atoms) / N
+    return found
 
 
 scores = {
