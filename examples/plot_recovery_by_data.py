@@ -43,10 +43,10 @@ GRIDS = {
         str(size - 1): {"group_size": size, "hierarchical": True} for size in (2, 4, 8)
     },
     "frequency by rank to the power of": {
-        f"-{a:g}": {"zipf_exponent": a, "importance": np.ones(N)} for a in (0, 1, 2)
+        f"{-a or 0:g}": {"zipf_exponent": a, "importance": np.ones(N)} for a in (0, 1, 2)
     },
     "magnitude by rank to the power of": {
-        f"-{b:g}": {"importance": N * zipf_weights(N, exponent=b)} for b in (0, 1, 2)
+        f"{-b or 0:g}": {"importance": N * zipf_weights(N, exponent=b)} for b in (0, 1, 2)
     },
     "noise of standard deviation": {f"{s:g}": {"noise": s} for s in (0, 0.1, 0.3)},
     "intercept of norm": {f"{c:g}": {"intercept": c} for c in (0, 1, 3)},

@@ -174,7 +174,7 @@ for row, scenario in zip(axes, SCENARIOS, strict=True):
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.02))
         ax.grid(color="0.9")
     row[0].set(ylabel=f"{TITLES[scenario]}\nlatent MCC on test data")
-    row[0].legend(fontsize=8, frameon=False, loc="lower right")
+    row[2].legend(*row[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="lower right")
 figure.savefig(RESULTS / "curves.png", dpi=120)
 
 # %%

@@ -152,7 +152,8 @@ for (law, known), ax in zip(
     draw_bars(ax, rows[law, known])
     ax.tick_params(axis="x", labelsize=8)
     ax.set_title(f"{titles[known]}, magnitudes by {law.replace('authors', 'p + 0.1')}")
-    ax.label_outer()
+    if law != LAWS[0]:
+        ax.set_ylabel("")
 table = {
     f"{law}, {titles[known]}, {name}": row
     for (law, known), encoders in rows.items()
