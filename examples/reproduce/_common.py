@@ -261,8 +261,8 @@ def draw_bars(ax, rows):
         pairs = [mean_and_std(row.get(column, np.nan)) for row in rows.values()]
         heights, spreads = zip(*pairs, strict=True)
         x = np.arange(len(rows)) + 0.27 * (index - (len(drawn) - 1) / 2)
-        bars = ax.bar(x, heights, 0.25, color=colors[column], label=label_of(column))
-        ax.errorbar(x, heights, spreads, fmt="none", ecolor="k", elinewidth=0.8, capsize=2)
+        error = {"yerr": spreads, "error_kw": {"elinewidth": 0.8, "capsize": 2}}
+        bars = ax.bar(x, heights, 0.25, color=colors[column], label=label_of(column), **error)
         ax.bar_label(bars, fmt="%.2f", fontsize=8)
     ax.set_xticks(range(len(rows)), rows)
     ax.set(ylim=(0, 1.2), ylabel="latent MCC on test data")

@@ -139,6 +139,7 @@ class TrainingCurveDisplay:
                 begun = np.asarray(curve[costs[0]]) > 0  # what no log scale shows is left out
                 _draw(panel, curve[cost], curve[score_name], begun, style)
             panel.set(xscale="log", xlabel=_COSTS[cost])
+            panel.xaxis.set_minor_formatter("")  # within a decade their labels overlap
             panel.grid(color="0.9")
             panel.set_axisbelow(True)
             panel.spines[["top", "right"]].set_visible(False)
