@@ -6,6 +6,7 @@ JSON object a line, and answers in the same way. It is started by `Peer`; run al
 """
 
 import argparse
+import ast
 import contextlib
 import json
 import os
@@ -92,6 +93,14 @@ def interpreters(arguments):
         raise SystemExit(f"unknown packages: {', '.join(unknown)}; known: {', '.join(ADAPTERS)}")
     ours = {name: sys.executable for name in ADAPTERS if name.startswith("skamort")}
     return {**ours, **given}
+
+
+def parsed(text):
+    """Return the Python value that the text of an option is, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 # -- The packages' side --------------------------------------------------------------------------

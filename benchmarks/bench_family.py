@@ -110,7 +110,7 @@ def frontier(family, arguments):
             show(f"{name}, {n} atoms", reached)
             codes = "" if round(reached["test"]["l0"]) == l0 else f" ({reached['test']['l0']:.0f})"
             rows[name].append(f"{reached['test']['fvu']:.1%}{codes}")
-    return ["", *map(str, arguments.l0)], [*rows.values()]
+    return ["variant", *map(str, arguments.l0)], [*rows.values()]
 
 
 def widths(family, arguments):
@@ -124,7 +124,7 @@ def widths(family, arguments):
         slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
         cells = [f"{r['test']['fvu']:.1%}, {r['dead']:.1%} dead" for r in reached]
         rows.append([name, *cells, f"{slope:.3f}"])
-    return ["", *map(str, sizes), "slope"], rows
+    return ["variant", *map(str, sizes), "slope"], rows
 
 
 def steps(family, arguments):

@@ -16,13 +16,12 @@ skamort with another setting.
 """
 
 import argparse
-import ast
 import math
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from _training_peers import Peer, add_arguments, interpreters
+from _training_peers import Peer, add_arguments, interpreters, parsed
 
 VALIDATION_FRACTION = 0.1
 # Training is short, so that starting at samples is worth most. The schedules were chosen on the
@@ -115,7 +114,7 @@ def compare(case, arguments, settings):
     runs = [(name, name, python, {}) for name, python in packages.items()]
     for variant in arguments.variant:
         options = dict(pair.split("=") for pair in variant.split(","))
-        options = {key: _parsed(value) for key, value in options.items()}
+        options = {key: parsed(value) for key, value in options.items()}
         runs.insert(1, (f"skamort {variant}", "skamort", packages["skamort"], options))
     if case == "relu":
         runs = [run for run in runs if run[1] != "eai-sparsify"]  # it has no L1 autoencoder
@@ -174,14 +173,6 @@ def main():
         print(f"{arguments.threads} thread(s)")
         for case in arguments.case or OURS:
             compare(case, arguments, settings)
-
-
-def _parsed(text):
-    """Return the Python value that the text is, or the text."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ doing less.
     python benchmarks/bench_training_peers.py --python sae-lens=/path/to/python ...
 
 Options choose the shapes; by default TopK with k=32 at 384 x 3072 and 768 x 16,896 and ReLU with
-L1 at 384 x 3072, batch 2048.
+L1 at 384 x 3072, batch 2048. Others of ours run beside them by, for example, `--case topk-768
+--variant estimator=BatchTopKSAE --variant activation=group_topk`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from _training_peers import Peer, add_arguments, interpreters
+from _training_peers import Peer, add_arguments, interpreters, parsed
 
 BATCH_SIZE = 2048
 LEARNING_RATE = 3e-4
@@ -61,12 +62,13 @@ def run(case, arguments, folder):
         "seed": 0,
     }
     variants = {name: (name, python, {}) for name, python in interpreters(arguments).items()}
-    if k:
+    for variant in arguments.variant:
+        options = dict(pair.split("=") for pair in variant.split(","))
+        named = {"estimator": options.pop("estimator", None)}
+        options = {key: parsed(value) for key, value in options.items()}
         ours = variants["skamort"][1]
-        for option in arguments.variant:
-            key, value = option.split("=")
-            variants[f"skamort {option}"] = ("skamort", ours, {"options": {key: value}})
-    else:
+        variants[f"skamort {variant}"] = ("skamort", ours, {**named, "options": options})
+    if not k:
         variants.pop("eai-sparsify", None)  # it has no L1 autoencoder
     peers = {
         label: Peer(name, python, {**settings, **extra})
@@ -101,8 +103,8 @@ def main():
         "--variant",
         action="append",
         default=[],
-        metavar="PARAMETER=VALUE",
-        help="also run skamort with this parameter",
+        metavar="PARAMETER=VALUE,...",
+        help="also run skamort with these parameters, or another estimator=",
     )
     add_arguments(parser)
     arguments = parser.parse_args()
