@@ -10,12 +10,9 @@ every estimator of the package takes as it is.
 # %%
 # The words of a docstring up to its notes and examples, by the function's name.
 
-import importlib
-import inspect
-import re
-
 import matplotlib.pyplot as plt
 import numpy as np
+from _docstrings import docstrings
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
@@ -28,18 +25,8 @@ MODULES = [
     "scipy.stats",
 ]
 
-
-def texts_of(module):
-    """Return the docstrings of what a module offers, by name."""
-    members = inspect.getmembers(importlib.import_module(module), callable)
-    texts = {f"{module}.{name}": inspect.getdoc(member) or "" for name, member in members}
-    texts = {name: re.split(r"\n(?:Notes|Examples)\n--", text)[0] for name, text in texts.items()}
-    return {name: text for name, text in texts.items() if len(text) > 300 and "._" not in name}
-
-
-# Of functions that share a text, the first stands for all.
-by_text = {text: name for m in reversed(MODULES) for name, text in texts_of(m).items()}
-texts, names = np.array(list(by_text)), np.array(list(by_text.values()))
+corpus = docstrings(MODULES, until=r"\n(?:Notes|Examples)\n--")
+names, texts = np.array(list(corpus)), np.array(list(corpus.values()))
 print(f"{len(texts)} texts")
 
 # %%
