@@ -13,7 +13,8 @@ import pytest
 
 from skamort.estimators import _auto
 
-DOC = Path(__file__).parents[1] / "doc"
+ROOT = Path(__file__).parents[1]
+DOC = ROOT / "doc"
 BLOCK = re.compile(
     r"^(?:\.\. (?P<word>needs|not run): (?P<what>.+)\n\n)?"
     r"\.\. (?:testsetup::|code-block:: python)\n\n(?P<code>(?: +.*\n|\n)+)",
@@ -45,3 +46,13 @@ def test_no_block_is_overlooked():
     directive = re.compile(r"^ *(?:\.\. )?(?:code-block:: python|testsetup::)", re.MULTILINE)
     for name, blocks in BLOCKS.items():
         assert len(directive.findall(PAGES[name])) == len(blocks), name
+
+
+def test_commands_of_the_papers_exist_and_all_their_scripts_are_named():
+    named = {Path(path).name for path in re.findall(r"[\w/]+\.py", PAGES["papers"])}
+    there = {path.name: path for path in ROOT.glob("[bet]*/**/*.py")}
+    assert named <= set(there)
+    of_papers = {
+        name for name, path in there.items() if path.parent.name in {"reproduce", "theory"}
+    }
+    assert {name for name in of_papers if name.startswith("plot_")} <= named

@@ -44,10 +44,11 @@ lost = (true_code > 1e-9) & (found_code == 0)
 print(f"share of the square where the first code is active and silenced: {lost.mean():.2f}")
 
 # %%
-# The typical case: sources of sizes |N(0, 1)| or of sizes between 1 and 2, the directions drawn at
-# random. An encoder finds the support of a sample if its K largest pre-activations are those of the
-# K active sources: no thresholds are wrong then, only sizes. Beside the dictionary itself, one with
-# three tenths of noise; and optimized codes, of which the K largest are taken as well.
+# The typical case: sources of sizes like those of normal numbers, or of sizes between 1 and 2, the
+# directions drawn at random. An encoder finds the support of a sample if its K largest
+# pre-activations are those of the K active sources: no thresholds are wrong then, only sizes.
+# Beside the dictionary itself, one with three tenths of noise; and optimized codes, of which the K
+# largest are taken as well.
 
 N_SAMPLES, N_DICTIONARIES = 500, 5
 
