@@ -1,6 +1,6 @@
 """
-Four ideas in pictures
-======================
+Superposition, gap, shrinkage, dead latents: the pictures
+==========================================================
 
 Superposition, the amortization gap, shrinkage and dead latents, each on data small enough to draw.
 The page :doc:`/concepts` explains them by these pictures; run as a script this writes them to
