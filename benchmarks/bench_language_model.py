@@ -18,7 +18,7 @@ model runs in bfloat16. Seconds are the CPU's, of one thread: of the fit, and of
 "LCA" learns its dictionary from codes of 100 steps a batch, at the weight that its SAE has, and is
 judged by codes of the weight that gives the L0 wanted.
 
-    python benchmarks/bench_language_model.py [PARTS] [--quick] [--results FOLDER]
+    python benchmarks/bench_language_model.py [PARTS] [--small] [--results FOLDER]
 
 Every row is written to results.jsonl as soon as it is there, and a second run goes on after it.
 The model and the text come from packages that `_smollm.py` names.
@@ -76,7 +76,7 @@ class Sizes:
     weights_epochs: int = 8
 
 
-QUICK = Sizes(8, 4, 576, 16, (8,), 1, 1024, 3, 2, 4, (4, 28), (28,), 8, 1)
+SMALL = Sizes(8, 4, 576, 16, (8,), 1, 1024, 3, 2, 4, (4, 28), (28,), 8, 1)
 
 
 class Subject:
@@ -381,14 +381,14 @@ def main():
     """Collect, fit, judge and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("parts", nargs="*", default=["encoders", "weights", "sparsity"])
-    parser.add_argument("--quick", action="store_true", help="few contexts and atoms")
+    parser.add_argument("--small", action="store_true", help="few contexts and atoms")
     parser.add_argument("--block", type=int, default=15, help="of the encoders")
     parser.add_argument("--results", type=Path, default=Path("results/language_model"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
-    sizes = QUICK if options.quick else Sizes()
-    folder = options.results / ("quick" if options.quick else "full")
+    sizes = SMALL if options.small else Sizes()
+    folder = options.results / ("small" if options.small else "full")
     log, subject = Log(folder), Subject(sizes, folder)
     if "encoders" in options.parts:
         compare_encoders(subject, log, options.block, [sizes.k])
