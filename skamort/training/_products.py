@@ -21,8 +21,12 @@ def products_in(dtype: torch.dtype | str | None, device: torch.device) -> Abstra
 @contextmanager
 def _tf32() -> Iterator[None]:
     matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, True
+    # Since torch 2.9, which refuses to tell by the old name what was set by the new one.
+    is_new = hasattr(matmul, "fp32_precision")
+    name, on = ("fp32_precision", "tf32") if is_new else ("allow_tf32", True)
+    before = getattr(matmul, name)
+    setattr(matmul, name, on)
     try:
         yield
     finally:
-        matmul.allow_tf32 = before
+        setattr(matmul, name, before)

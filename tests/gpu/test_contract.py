@@ -114,7 +114,9 @@ def test_half_precision(encoder, X):
 
 def test_tf32_is_on_in_products_alone(X, monkeypatch):
     def on():
-        return torch.backends.cuda.matmul.allow_tf32
+        matmul = torch.backends.cuda.matmul
+        new = getattr(matmul, "fp32_precision", None)
+        return matmul.allow_tf32 if new is None else new == "tf32"
 
     seen, forward = [], ReLU.forward
     spy = lambda self, values: seen.append(on()) or forward(self, values)  # noqa: E731
