@@ -7,6 +7,7 @@ from torch import nn
 
 from skamort.modules import Activation, TopK, add_gradient
 from skamort.training import SparseCodingLoss
+from skamort.training._data_parallel import OneProcess
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
@@ -190,3 +191,21 @@ def test_half_precision_products_leave_gradients_of_the_weights_dtype():
         for name, gradient in gradients(module).items():
             assert gradient.dtype == torch.float32
             assert (gradient - exact[name]).norm() <= 0.1 * exact[name].norm(), name
+
+
+@pytest.mark.parametrize("dead", [None, torch.tensor([0, 3])])
+@pytest.mark.parametrize("multi_topk", [False, True])
+def test_a_gradient_that_is_exchanged_early_is_the_last_word(dead, multi_topk):
+    begun = []
+
+    class Watched(OneProcess):
+        def begin(self, parameter):
+            begun.append((parameter, parameter.grad.clone()))
+
+    module, X = make_problem(activation=TopK(2))
+    loss = SparseCodingLoss(multi_topk=multi_topk)
+    loss.dead, loss.processes = dead, Watched()
+    loss.backward(module, X)
+    assert len(begun) == (dead is None and not multi_topk)
+    for parameter, gradient in begun:
+        assert torch.equal(parameter.grad, gradient)
