@@ -248,8 +248,9 @@ class Overcomplete:
         import torch
 
         # Only its vision models need torchvision, whose builds must match those of torch; its plots
-        # need matplotlib < 3.9.
-        sys.modules.setdefault("torchvision", MagicMock())
+        # need matplotlib < 3.9, OpenCV and scikit-image.
+        for unused in ("torchvision", "overcomplete.visualization"):
+            sys.modules.setdefault(unused, MagicMock())
         from overcomplete.sae import SAE, TopKSAE
         from overcomplete.sae.trackers import DeadCodeTracker
 
