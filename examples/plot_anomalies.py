@@ -60,15 +60,7 @@ def anomaly(detector, X):
     return -detector.score_samples(X)
 
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "0.5"]
-lines = ["-", "--", "-.", ":", (0, (1, 1))]
-for (name, detector), color, line in zip(detectors.items(), colors, lines, strict=True):
-    style = {"color": color, "linestyle": line, "lw": 2}
-    scores = anomaly(detector.fit(ordinary), X)
-    RocCurveDisplay.from_predictions(y, scores, name=name, ax=left, curve_kwargs=style)
-left.set(xlabel="share of ordinary rows that are reported", ylabel="share of anomalies reported")
-left.set_title("Anomalies found")
+scores = {name: anomaly(detector.fit(ordinary), X) for name, detector in detectors.items()}
 
 # %%
 # What is left over also says where to look: which sensor does not fit.
@@ -80,11 +72,23 @@ hits = mixed[np.arange(len(strange)), worst].mean()
 print(f"the sensor that fits worst is one of the mixed up in {hits:.0%} of the anomalies")
 print(f"by chance it would be in {mixed.mean():.0%}")
 
+# %%
+# Of all rows in order of their scores, the share of anomalies that come before a share of the
+# ordinary rows; and the scores themselves.
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "0.5"]
+lines = ["-", "--", "-.", ":", (0, (1, 1))]
+for (name, strangeness), color, line in zip(scores.items(), colors, lines, strict=True):
+    style = {"color": color, "linestyle": line, "lw": 2}
+    RocCurveDisplay.from_predictions(y, strangeness, name=name, ax=left, curve_kwargs=style)
+left.set(xlabel="share of ordinary rows that are reported", ylabel="share of anomalies reported")
+left.set_title("Anomalies found")
+
 bins = np.geomspace(3e-3, 1, 50)
 for label, kind, color in (("ordinary", test, "0.6"), ("anomalies", strange, "#0072B2")):
-    scores = anomaly(coder, kind)
     weights = np.full(len(kind), 1 / len(kind))
-    right.hist(scores, bins, weights=weights, color=color, alpha=0.7, label=label)
+    right.hist(anomaly(coder, kind), bins, weights=weights, color=color, alpha=0.7, label=label)
 right.set(xscale="log", xlabel="minus score_samples of GradSparseCoder", ylabel="share of rows")
 right.set_title("Their scores")
 right.legend()
