@@ -22,6 +22,12 @@ def as_one_coder(estimator: Any) -> Any:
     return PipelineCoder(estimator) if isinstance(estimator, Pipeline) else estimator
 
 
+def seed_name(estimator: Any) -> str:
+    """Return the name of the parameter that seeds an estimator; of a Pipeline, its last step's."""
+    is_pipeline = isinstance(estimator, Pipeline)
+    return f"{estimator.steps[-1][0]}__random_state" if is_pipeline else "random_state"
+
+
 class PipelineCoder:
     """A fitted Pipeline whose last step codes, in the space of the data that go into it.
 

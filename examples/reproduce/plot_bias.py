@@ -9,7 +9,16 @@ describe data from zero on: sparse coding with another center finds worse ones.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import TRAINING, BaseCase, asked_for_paper, kept, label_of, published_steps, save
+from _common import (
+    N_INIT,
+    TRAINING,
+    BaseCase,
+    asked_for_paper,
+    kept,
+    label_of,
+    published_steps,
+    save,
+)
 from _published_figures import BIAS
 from scipy.stats import ttest_ind, ttest_ind_from_stats
 
@@ -44,7 +53,12 @@ center = case.X_train.mean(axis=0)
 for seed in range(N_RUNS):
     for bias in (True, False):
         coder = GradSparseCoder(
-            16, alpha=0.03, n_init=5, transform_alpha=0.0025, random_state=seed, transform_tol=1e-4
+            16,
+            alpha=0.03,
+            n_init=N_INIT,
+            transform_alpha=0.0025,
+            random_state=seed,
+            transform_tol=1e-4,
         )
         shift = center if bias else 0
         codes = coder.fit(case.X_train - shift).transform(case.X_test - shift)

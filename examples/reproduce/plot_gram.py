@@ -15,7 +15,7 @@ does the same to the true dictionary.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from _common import BaseCase, label_of, published_rate, published_steps, save
+from _common import N_INIT, BaseCase, label_of, published_rate, published_steps, save
 from _published import PublishedAutoencoders, PublishedSparseCoding
 from scipy.optimize import linear_sum_assignment
 from scipy.special import softmax
@@ -48,7 +48,7 @@ learned = {}
 for size in SIZES.values():
     sae = PublishedAutoencoders((8, size), bias=False, n_runs=1).fit(X, **settings)
     descent = PublishedSparseCoding(size, 8, n_runs=1).fit(X, **settings)
-    exact = GradSparseCoder(size, alpha=0.03, n_init=5, random_state=0).fit(case.X_train)
+    exact = GradSparseCoder(size, alpha=0.03, n_init=N_INIT, random_state=0).fit(case.X_train)
     learned |= {
         ("SAE", size): sae.dictionary.detach().numpy()[0],
         ("sparse coding", size): descent.dictionary.numpy()[0],

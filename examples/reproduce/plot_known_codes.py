@@ -38,7 +38,13 @@ for name, hidden in {"SAE": (), "MLP-32": (32,), "MLP-256": (256,), "MLP-1024": 
 # Ours: full batches too, as the cosine is one over samples, until the loss falls no more; encoders
 # that start as the decoder's transpose, or as steps of its optimization.
 
-shared = {**TRAINING, "learning_rate": 3e-3, "batch_size": N_TRAIN, "tol": 1e-4}
+shared = {
+    **TRAINING,
+    "learning_rate": 3e-3,
+    "max_iter": 1000,
+    "batch_size": N_TRAIN,
+    "tol": 1e-4 if PAPER else 1e-3,
+}
 encoders = {
     "SAE": SAEEncoder(16, **shared),
     "MLP-32": MLPEncoder(16, hidden_layer_sizes=32, **shared),

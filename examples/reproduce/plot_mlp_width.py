@@ -9,7 +9,16 @@ coding it gains until the data run out.
 
 import matplotlib.pyplot as plt
 import numpy as np
-from _common import TRAINING, BaseCase, asked_for_paper, kept, label_of, published_steps, save
+from _common import (
+    N_INIT,
+    TRAINING,
+    BaseCase,
+    asked_for_paper,
+    kept,
+    label_of,
+    published_steps,
+    save,
+)
 from _published_figures import WIDTH
 
 from skamort import AmortizedCoder, GradSparseCoder, MLPEncoder
@@ -20,16 +29,16 @@ WIDTHS = (16, 32, 64, 128, 256, 512) if PAPER else (16, 64, 256)
 cases = {sizes: BaseCase(20240926, *sizes) for sizes in WIDTH}
 
 # %%
-# The published method: full batches, Adam at 0.0003. Ours: sparse coding, the best of five starts,
+# The published method: full batches, Adam at 0.0003. Ours: sparse coding, the best of a few starts,
 # as the teacher, with as many further samples as there are.
 
 METHOD = label_of("published method")
 
 
 def fit_teacher(case, n_components):
-    """Return the best of five starts of sparse coding."""
+    """Return the best of a few starts of sparse coding."""
     teacher = GradSparseCoder(
-        n_components, alpha=0.03, n_init=5, random_state=0, transform_tol=1e-4
+        n_components, alpha=0.03, n_init=N_INIT, random_state=0, transform_tol=1e-4
     )
     return teacher.set_params(transform_alpha=0.0025).fit(case.X_train)
 

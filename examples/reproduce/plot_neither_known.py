@@ -11,6 +11,7 @@ as far as their architecture allows.
 import matplotlib.pyplot as plt
 import numpy as np
 from _common import (
+    N_INIT,
     RESULTS,
     TRAINING,
     BaseCase,
@@ -68,7 +69,7 @@ for name in published:
 
 teachers = [
     GradSparseCoder(
-        16, alpha=0.03, n_init=5, transform_alpha=0.0025, random_state=seed, transform_tol=1e-4
+        16, alpha=0.03, n_init=N_INIT, transform_alpha=0.0025, random_state=seed, transform_tol=1e-4
     ).fit(case.X_train)
     for seed in range(N_RUNS)
 ]
@@ -101,7 +102,7 @@ print("dictionary MCC, published 0.838, ours", [round(mcc, 4) for mcc in recover
 # The same sparse coding on the data of all published seeds.
 
 coder = GradSparseCoder(
-    16, alpha=0.03, n_init=5, transform_alpha=0.0025, random_state=0, transform_tol=1e-4
+    16, alpha=0.03, n_init=N_INIT, transform_alpha=0.0025, random_state=0, transform_tol=1e-4
 )
 for data_seed in (20240625, 20240926, 20240927):
     other = BaseCase(data_seed)

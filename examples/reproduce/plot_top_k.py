@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _common import (
+    N_INIT,
     BaseCase,
     asked_for_paper,
     inference_steps,
@@ -68,7 +69,7 @@ for k in KS:
 better = {(where, k): np.zeros(2) for where in ("after", "inside") for k in KS}
 for case in cases:
     coder = GradSparseCoder(
-        16, alpha=0.03, n_init=5, transform_alpha=0.0025, random_state=0, transform_tol=1e-4
+        16, alpha=0.03, n_init=N_INIT, transform_alpha=0.0025, random_state=0, transform_tol=1e-4
     )
     exact = torch.tensor(coder.fit(case.X_train).transform(case.X_test))
     for k in KS:

@@ -85,8 +85,10 @@ encoders = {
     "LISTA-3": LISTAEncoder(16, alpha=0.1),
 }
 for encoder in encoders.values():
-    encoder.set_params(**TRAINING | {"learning_rate": 1e-2, "batch_size": N_TRAIN, "tol": 1e-4})
-labelled = {"code_loss": "cosine", "n_augmented": 8192 if PAPER else 2048}
+    encoder.set_params(
+        **TRAINING | {"learning_rate": 1e-2, "batch_size": N_TRAIN, "tol": 1e-4 if PAPER else 1e-3}
+    )
+labelled = {"code_loss": "cosine", "n_augmented": 8192 if PAPER else 1024}
 
 
 def fit_teacher(known, case, seed):

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 
+from .._pipeline import seed_name
 from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
@@ -46,7 +47,8 @@ def fit_many(
     Parameters
     ----------
     estimator : estimator
-        What to fit; it is cloned and stays as it is.
+        What to fit; it is cloned and stays as it is. Seeds of a Pipeline are those of its last
+        step.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data.
     param_grid : dict of str to sequence, or sequence of such
@@ -119,7 +121,8 @@ def _make_models(
     random_states: Iterable[int] | None,
 ) -> list[Any]:
     """Clone an estimator for every combination of parameters and every seed."""
-    seeds = [{}] if random_states is None else [{"random_state": seed} for seed in random_states]
+    name = seed_name(estimator)
+    seeds = [{}] if random_states is None else [{name: seed} for seed in random_states]
     return [
         clone(estimator).set_params(**parameters, **seed)
         for parameters in ParameterGrid(param_grid)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from .._decoder import decoder_of
 from .._explained_variance import fraction_unexplained
 from .._matrices import check_dense_or_csr
+from .._pipeline import as_one_coder, seed_name
 from ..metrics import dead_fraction, mean_l0, stability
 from ._matplotlib import find_panels, import_pyplot
 from ._table import make_table
@@ -93,13 +94,16 @@ class SweepDisplay:
         Parameters
         ----------
         estimator : estimator
-            What to fit; it is cloned and stays as it is.
+            What to fit; it is cloned and stays as it is. A :class:`sklearn.pipeline.Pipeline` is
+            measured in the space of X, to which its steps before the last must map back linearly;
+            seeds are those of its last step.
         X_train : array-like of shape (n_train_samples, n_features)
             Data to fit on.
         X_test : array-like of shape (n_samples, n_features)
             Data to encode, on which is measured.
         param_name : str
-            The parameter, such as "alpha", "k" or "n_components".
+            The parameter, such as "alpha", "k" or "n_components"; of a Pipeline with the name of
+            its step before it, as "topksae__k".
         param_range : sequence
             Its values, in the order in which they are drawn.
         random_states : sequence of int, default=None
@@ -131,9 +135,9 @@ class SweepDisplay:
             raise ValueError(
                 "SweepDisplay: random_states must hold a seed at least; None for one fit."
             )
-        models = (fit or _fit_each)(
-            estimator, X_train, {param_name: values}, random_states=random_states
-        )
+        fit = fit or _fit_each
+        models = fit(estimator, X_train, {param_name: values}, random_states=random_states)
+        models = [as_one_coder(model) for model in models]
         n_seeds = len(models) // len(values)
         rows = {
             str(value): {
@@ -196,7 +200,7 @@ def _fit_each(
     estimator: Any, X: Any, grid: dict[str, list[Any]], random_states: Sequence[int] | None
 ) -> list[Any]:
     ((name, values),) = grid.items()
-    seeds = [{}] if random_states is None else [{"random_state": seed} for seed in random_states]
+    seeds = [{}] if random_states is None else [{seed_name(estimator): s} for s in random_states]
     return [
         clone(estimator).set_params(**{name: value}, **seed).fit(X)
         for value in values

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
 
 from skamort import TopKSAE
 from skamort.estimators import fit_many
@@ -116,3 +118,30 @@ def test_values_that_are_no_numbers(name, values):
 def test_no_seed():
     with pytest.raises(ValueError, match="random_states must hold a seed"):
         SweepDisplay.from_estimator(SAE, X, X, param_name="k", param_range=[1, 2], random_states=[])
+
+
+@pytest.mark.parametrize("fit", [None, fit_many])
+def test_a_pipeline_is_swept_by_the_names_of_its_steps_and_measured_in_the_space_of_the_data(fit):
+    scaled = X * [1, 2, 4, 8, 16, 32]
+    pipe = make_pipeline(StandardScaler(), SAE)
+    settings = {"param_name": "topksae__k", "param_range": [1, 4], "random_states": [3, 4]}
+    display = SweepDisplay.from_estimator(pipe, scaled[:60], scaled[60:], fit=fit, **settings)
+    models = [
+        make_pipeline(StandardScaler(), TopKSAE(12, k=4, max_iter=3, random_state=s))
+        for s in (3, 4)
+    ]
+    codes = [model.fit(scaled[:60]).transform(scaled[60:]) for model in models]
+    errors = [
+        fraction_variance_unexplained(scaled[60:], model.inverse_transform(z))
+        for model, z in zip(models, codes, strict=True)
+    ]
+    assert display.table["fvu"].iloc[1] == pytest.approx(np.mean(errors), rel=1e-6)
+    assert display.table["l0"].iloc[1] == pytest.approx(np.mean([mean_l0(z) for z in codes]))
+    assert 0 < display.table["stability"].iloc[1] < 1
+    assert display.ax_[0].get_xlabel() == "topksae__k"
+
+
+def test_steps_that_do_not_map_back_are_refused():
+    pipe = make_pipeline(Normalizer(), SAE)
+    with pytest.raises(TypeError, match="'normalizer' has no inverse_transform"):
+        SweepDisplay.from_estimator(pipe, X, X, param_name="topksae__k", param_range=[1, 2])
