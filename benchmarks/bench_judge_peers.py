@@ -47,7 +47,13 @@ KINDS = {
     "sparsify": ("topk",),
     "overcomplete": ("topk", "batchtopk"),
 }
-NAMES = {"standard": "L1", "topk": "TopK", "batchtopk": "BatchTopK", "matryoshka": "Matryoshka"}
+NAMES = {
+    "saelens": "SAELens",
+    "standard": "L1",
+    "topk": "TopK",
+    "batchtopk": "BatchTopK",
+    "matryoshka": "Matryoshka",
+}
 HEAD = (
     "package",
     "architecture",
@@ -106,7 +112,7 @@ def cells(name, row):
     package, _, kind = name.partition("-")
     points = row.get("ksparse_gap")
     return [
-        package,
+        NAMES.get(package, package),
         NAMES[kind],
         f"{row['fvu']:.3f}",
         f"{row['l0']:.1f}",

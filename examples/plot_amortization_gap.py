@@ -22,19 +22,20 @@ data, dictionary, codes = make_published_signal(seed=20240926)
 X_train, X_test, Z_train, Z_test = data[:1024], data[1024:], codes[:1024], codes[1024:]
 
 ALPHA = 0.03
+quick = {"tol": 3e-3, "random_state": 0}
 scenarios = {
     "codes known": {
-        "SAE": SAEEncoder(16, random_state=0).fit(X_train, codes=Z_train),
-        "MLP": MLPEncoder(16, random_state=0).fit(X_train, codes=Z_train),
+        "SAE": SAEEncoder(16, **quick).fit(X_train, codes=Z_train),
+        "MLP": MLPEncoder(16, **quick).fit(X_train, codes=Z_train),
     },
     "dictionary known": {
-        "SAE": SAEEncoder(dictionary=dictionary, random_state=0).fit(X_train),
-        "MLP": MLPEncoder(dictionary=dictionary, random_state=0).fit(X_train),
+        "SAE": SAEEncoder(dictionary=dictionary, **quick).fit(X_train),
+        "MLP": MLPEncoder(dictionary=dictionary, **quick).fit(X_train),
         "ITO": ITOCoder(dictionary=dictionary, alpha=0.0025, positive_code=True).fit(X_train),
     },
     "neither known": {
-        "SAE": SAEEncoder(16, random_state=0).fit(X_train),
-        "MLP": MLPEncoder(16, random_state=0).fit(X_train),
+        "SAE": SAEEncoder(16, **quick).fit(X_train),
+        "MLP": MLPEncoder(16, **quick).fit(X_train),
         "ITO": ITOCoder(16, alpha=ALPHA, random_state=0).fit(X_train),
         "sparse coding": GradSparseCoder(16, alpha=ALPHA, n_init=5, random_state=0).fit(X_train),
     },
@@ -58,7 +59,7 @@ for scenario, scores in recovery.items():
 # not an estimate.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-colors = {"SAE": "tab:blue", "MLP": "tab:orange", "ITO": "tab:green", "sparse coding": "tab:red"}
+colors = {"SAE": "#0072b2", "MLP": "#e69f00", "ITO": "#009e73", "sparse coding": "#9a5a8c"}
 for index, scores in enumerate(recovery.values()):
     for name, mcc in scores.items():
         offset = 0.2 * (list(colors).index(name) - 1.5)

@@ -22,7 +22,7 @@ X = load_image_patches(6000, patch_size=8, random_state=0)
 X_train, X_test = X[:5000], X[5000:]
 
 sweep = SweepDisplay.from_estimator(
-    TopKSAE(n_components=128, tol=0.01),
+    TopKSAE(n_components=128, tol=0.03),
     X_train,
     X_test,
     param_name="k",
@@ -38,7 +38,7 @@ print(sweep.table.round(3))
 # out the error soon stops to fall with the width: five thousand patches teach no more.
 
 widths = SweepDisplay.from_estimator(
-    TopKSAE(k=8, tol=0.01),
+    TopKSAE(k=8, tol=0.03),
     X_train,
     X_test,
     param_name="n_components",

@@ -83,7 +83,7 @@ worst = np.argsort(-np.square(missed).sum(axis=0))[:8]
 figure, axes = plt.subplot_mosaic(
     [["fvu", *range(4)], ["fvu", *range(4, 8)]], width_ratios=[3, 1, 1, 1, 1], figsize=(9, 3.8)
 )
-axes["fvu"].bar(list(fvu), list(fvu.values()), color=["C0", "C1", "C2"])
+axes["fvu"].bar(list(fvu), list(fvu.values()), color=["0.7", "#4c6a8c", "#e08a3c"])
 axes["fvu"].set_ylabel("variance unexplained")
 axes["fvu"].set_title(f"{k} codes a patch, one dictionary")
 side = round(sae.n_features_in_**0.5)
