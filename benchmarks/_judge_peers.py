@@ -96,7 +96,7 @@ def train_sparsify(folder, s):
 def train_overcomplete(folder, s, make):
     """train_sae, with a linear encoder, as that of the others."""
     sae = import_overcomplete()
-    encoder = sae.modules.MLPEncoder(s.n_features, s.n_components, nb_blocks=1, norm_layer=None)
+    encoder = sae.modules.MLPEncoder(s.n_features, s.n_components, norm_layer=torch.nn.Identity)
     model = getattr(sae, make)(
         s.n_features,
         s.n_components,
