@@ -57,8 +57,11 @@ def interpreters(options):
         place = options.environments / package
         if options.install and not place.exists():
             venv.create(place, with_pip=True)
-            install = [place / "bin" / "pip", "install", "-q", "--constraint", CONSTRAINTS]
-            subprocess.run([*map(str, install), *requirements], check=True)
+            pip = str(place / "bin" / "pip")
+            limits = ["--constraint", str(CONSTRAINTS)]
+            subprocess.run([pip, "install", "-q", *limits, *requirements], check=True)
+            # Its builds must be those of torch, and no autoencoder needs it.
+            subprocess.run([pip, "uninstall", "-q", "-y", "torchvision"], check=True)
         if (place / "bin" / "python").exists():
             found[package] = place / "bin" / "python"
         else:
