@@ -89,13 +89,13 @@ curve, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 means = [np.mean(recovery[name]) for name in layers]
 ax.plot([costs[name] for name in layers], means, "o-", color="#e08a3c", label="LISTA")
 for name, mean in zip(layers, means, strict=True):
-    ax.annotate(name, (costs[name], mean), xytext=(6, -10), textcoords="offset points")
+    ax.annotate(name, (costs[name], mean), xytext=(-7, 4), ha="right", textcoords="offset points")
 for name in ("SAE", "MLP-32", "MLP-256", "ITO"):
     point = (costs[name], np.mean(recovery[name]))
     ax.scatter(*point, color="#4c6a8c")
-    ax.annotate(name, point, xytext=(6, 5), textcoords="offset points")
+    ax.annotate(name, point, xytext=(6, -10), textcoords="offset points")
 ax.set(xscale="log", xlabel="operations per sample, log scale", ylabel="latent MCC on test data")
-ax.margins(x=0.2)
+ax.margins(x=0.2, y=0.1)
 ax.grid(color="0.9")
 curve.savefig(RESULTS / "known_dictionary_layers.png", dpi=120)
 
