@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import known_alpha
+from .._decoder import known_alpha, limits_number
 from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
@@ -31,6 +31,7 @@ from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
 from ._parameters import COUNT, NON_NEGATIVE
 from ._tasks import FitTask
+from ._topk import TopKSAE
 
 
 class AmortizedCoder(BaseSparseCoder):
@@ -56,8 +57,9 @@ class AmortizedCoder(BaseSparseCoder):
         `FrozenEstimator`. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
         A clone of it learns the teacher's codes, from new weights even where it is fitted; the
-        `alpha` of a `LISTAEncoder` says where it starts, "auto" with the teacher's. None: a
-        `LISTAEncoder` with ``tol=1e-2``.
+        `alpha` of a `LISTAEncoder` says where it starts, "auto" with the teacher's. Where the
+        teacher goes by `n_nonzero_coefs`, a `k` of None is as many as its codes have. None: a
+        `LISTAEncoder` with ``tol=1e-2``, or a `TopKSAE` with it for such a teacher.
     code_loss : {"cosine", "squared_error"}
         What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
         of each latent with the teacher's, averaged over latents, and their scale in the end.
@@ -170,7 +172,7 @@ class AmortizedCoder(BaseSparseCoder):
             self._rehearse(rows, weights)
         teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
         self._take_dictionary(teacher, rows[:1])
-        self.alpha_ = known_alpha(teacher)
+        self.alpha_ = None if _is_k_sparse(teacher) else known_alpha(teacher)
         codes = self._teach(teacher, rows)
         samples = [rows]
         if self.n_augmented:
@@ -180,10 +182,7 @@ class AmortizedCoder(BaseSparseCoder):
                 weights = np.concatenate([weights, np.ones(self.n_augmented)])
             codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
         lessons = self._center_samples(samples)
-        encoder = configured(self.encoder or LISTAEncoder(tol=1e-2), **self._shared(rng))
-        encoder.set_params(dictionary=self.components_, fit_intercept=False)
-        if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
-            encoder.set_params(alpha=self.alpha_ or 0.0, target_l0=None)
+        encoder = self._make_student(teacher, codes, rng)
         taught = {"codes": codes, "code_loss": self.code_loss}
         with task.part(encoder):
             self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
@@ -192,6 +191,19 @@ class AmortizedCoder(BaseSparseCoder):
         return self
 
     # -- The steps of a fit ------------------------------------------------------------------------
+
+    def _make_student(self, teacher, codes, rng):
+        """Return the encoder that is to learn codes, as sparse as the teacher's where it does not
+        say itself how sparse."""
+        k_sparse = _is_k_sparse(teacher)
+        encoder = self.encoder or (TopKSAE(tol=1e-2) if k_sparse else LISTAEncoder(tol=1e-2))
+        encoder = configured(encoder, **self._shared(rng))
+        encoder.set_params(dictionary=self.components_, fit_intercept=False)
+        if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
+            encoder.set_params(alpha=self.alpha_ or 0.0, target_l0=None)
+        if k_sparse and getattr(encoder, "k", 0) is None:
+            encoder.set_params(k=int((codes != 0).sum(axis=1).max()))
+        return encoder
 
     def _rehearse(self, rows, weights):
         """Let the encoder refuse what it cannot do before the teacher's work: codes that are all
@@ -338,3 +350,8 @@ class AmortizedCoder(BaseSparseCoder):
 
 def _is_auto(value):
     return isinstance(value, str) and value == "auto"
+
+
+def _is_k_sparse(teacher):
+    """Whether a teacher's codes have a given number of non-zeros at most."""
+    return getattr(teacher, "n_nonzero_coefs", None) is not None and limits_number(teacher)

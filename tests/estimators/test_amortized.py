@@ -117,6 +117,22 @@ def test_a_teacher_without_a_penalty_passes_on_none(signal):
     assert coder.score(X) > teacher.score(X) - 0.1
 
 
+@pytest.mark.parametrize("make", [ITOCoder, GradSparseCoder])
+def test_a_k_sparse_teacher_has_a_student_as_sparse(signal, make):
+    X, dictionary = signal[0][:512], signal[1]
+    options = {"dictionary": dictionary, "n_nonzero_coefs": 2, "algorithm": "ormp"}
+    teacher = make(**options, positive_code=True).fit(X)
+    for encoder in (None, TopKSAE()):
+        coder = AmortizedCoder(teacher=teacher, encoder=encoder, max_iter=5, random_state=0).fit(X)
+        codes = coder.transform(X)
+        assert coder.alpha_ is None
+        assert (codes != 0).sum(axis=1).max() == coder.encoder_.k == 2
+        agreement = np.sum(codes * teacher.transform(X)) / np.sum(codes**2)
+        assert 0.7 < agreement < 1.4
+    fewer = AmortizedCoder(teacher=teacher, encoder=TopKSAE(k=1), max_iter=1).fit(X)
+    assert fewer.encoder_.k == 1
+
+
 def test_a_student_that_is_given_keeps_its_own_penalty(signal, teacher):
     student = LISTAEncoder(alpha=0.07, max_iter=2)
     coder = AmortizedCoder(teacher=teacher, encoder=student, random_state=0).fit(signal[0][:50])
