@@ -7,9 +7,10 @@ Trains a `TopKSAE` on the rows `train` of the file, centered, and measures on it
 fraction of variance unexplained and the processor time of a sample, in one thread, of: the
 encoder; least squares on its supports; generalized OMP by stages, from its codes on and without;
 OMP; ORMP; exchanges, from ORMP's codes and from the encoder's; and another encoder that is taught
-ORMP's codes, with the seconds that it takes to learn. Codes are non-negative. The line is what no
-codes with as many non-zeros go below that are no larger than the best found. With ``--n-stages``
-the dictionary is learned through so many stages. Without ``--activations``, image patches.
+ORMP's codes, with the seconds that it takes to learn. What starts from the encoder's codes pays for
+them. Codes are non-negative. The line is what no codes with as many non-zeros go below that are no
+larger than the best found. With ``--n-stages`` the dictionary is learned through so many stages.
+Without ``--activations``, image patches.
 """
 
 import argparse
@@ -81,18 +82,29 @@ def taught(sae, X, args):
 
 
 def draw(points, floor, path):
-    """Save the figure."""
+    """Save the figure: pursuits by stages as lines, all else as named points."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for name, (fvu, microseconds) in points.items():
-        axes.plot(microseconds, 100 * fvu, "o", color="C3" if name == "encoder" else "C0")
-        above = name not in ("ormp", "exchange")
-        offset = {"xytext": (0, 7 if above else -15), "textcoords": "offset points"}
-        axes.annotate(name, (microseconds, 100 * fvu), ha="center", **offset)
+    figure, axes = plt.subplots(figsize=(8.6, 5.4), layout="constrained")
+    ends = {"gomp by stages": "stages", "gomp by stages, from the encoder": "from the encoder"}
+    for (label, end), marker, place in zip(ends.items(), "os", ((4, 4), (-9, -13)), strict=True):
+        names = [n for n in points if n.startswith("gomp") and n.endswith(end)]
+        fvu, microseconds = np.transpose([points[name] for name in names])
+        axes.plot(microseconds, 100 * fvu, f"{marker}-", label=label, ms=5)
+        for name, x, y in zip(names, microseconds, 100 * fvu, strict=True):
+            axes.annotate(name.split()[1], (x, y), xytext=place, textcoords="offset points")
+    for name in [name for name in points if not name.startswith("gomp")]:
+        fvu, microseconds = points[name]
+        axes.plot(microseconds, 100 * fvu, "D", color="0.2")
+        below, left = name in ("ormp", "exchange"), name == "omp" or name.endswith("solved")
+        axes.annotate(
+            name, (microseconds, 100 * fvu), xytext=(0, -6 if below else 5),
+            va="top" if below else "bottom", ha="right" if left else "center",
+            textcoords="offset points",
+        )  # fmt: skip
     axes.axhline(100 * floor, color="0.4", linestyle="--", label="no codes as small go below")
     axes.set(xscale="log", xlabel="microseconds a sample, one core", ylabel="unexplained, %")
-    axes.margins(x=0.15)
+    axes.margins(x=0.2, y=0.08)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
 
@@ -126,11 +138,13 @@ def main():
     points = {"encoder": measure(lambda: encoder.transform(X_test), centered, dictionary)}
     asked = {"n_nonzero_coefs": args.k, "positive": True, "n_jobs": 1}
     for name, options in algorithms(args.k, codes).items():
-        points[name] = measure(
+        fvu, microseconds = measure(
             lambda o=options: sparse_encode(centered, dictionary, **asked, **o),
             centered,
             dictionary,
         )
+        started = points["encoder"][1] if "init" in options else 0.0
+        points[name] = fvu, started + microseconds
     student, seconds = taught(encoder, X, args)
     print(f"taught in {seconds:.1f} s more")
     points["taught ORMP's codes"] = measure(lambda: student.transform(X_test), centered, dictionary)
