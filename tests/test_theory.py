@@ -171,7 +171,7 @@ def test_beside_other_weights_triangles_are_near_the_minimum(seed, sparsity):
 @EXAMPLES
 @given(SEEDS, st.integers(2, 8))
 def test_one_active_source_is_recovered_from_a_simplex(seed, p):
-    """Theorem 2: for extremely sparse sources W_p transposed is a minimum."""
+    """For extremely sparse sources W_p transposed is a minimum."""
     x = np.diag(np.random.default_rng(seed).random(p))
     assert_allclose(encode(simplex(p).T, x @ simplex(p).T), x, atol=1e-12)
 
