@@ -18,8 +18,8 @@ from skamort.inspection import LossCurveDisplay, SweepDisplay
 from skamort.metrics import mean_l0
 from skamort.solvers import alpha_for_l0, alpha_max
 
-X = load_image_patches(6000, patch_size=8, random_state=0)
-X_train, X_test = X[:5000], X[5000:]
+X = load_image_patches(4000, patch_size=8, random_state=0)
+X_train, X_test = X[:3000], X[3000:]
 
 sweep = SweepDisplay.from_estimator(
     TopKSAE(n_components=128, tol=0.03),
@@ -35,7 +35,7 @@ print(sweep.table.round(3))
 
 # %%
 # Stability is how well the atoms of one seed are found again by another. On patches that were held
-# out the error soon stops to fall with the width: five thousand patches teach no more.
+# out the error soon stops to fall with the width: three thousand patches teach no more.
 
 widths = SweepDisplay.from_estimator(
     TopKSAE(k=8, tol=0.03),
