@@ -33,6 +33,7 @@ def runs(block):
 
 @pytest.mark.parametrize("page", [name for name, blocks in BLOCKS.items() if blocks])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of fits as short as these
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's own exporter
 def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_auto, "_STEPS", 40)

@@ -204,19 +204,6 @@ class Solver(ABC):
         if not isinstance(alpha, Tensor):  # a number that is filled in is no upload
             alpha = torch.full((), alpha, dtype=torch.float64, device=X.device)
         alpha = alpha.to(dtype=torch.float64, device=X.device).expand(len(X))
-        return self._solve(X, dictionary, alpha, positive, init, gram, mask)
-
-    def _solve(
-        self,
-        X: Tensor,
-        dictionary: Tensor,
-        alpha: Tensor,
-        positive: bool,
-        init: Tensor | None,
-        gram: Tensor | None,
-        mask: Tensor | None,
-    ) -> SolverResult:
-        """Solve for all samples, by their masks where they have any."""
         if mask is None or mask.all():
             return self._solve_together(X, dictionary, alpha, positive, init, gram=gram)
         X = fill_missing(X, mask)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ._base import Compiled, Problem
-from ._ksparse import KSparseSolver
+from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import Fit, least_squares
 from ._topk_refined import guided_scores
 
@@ -74,14 +74,14 @@ class GOMP(Compiled, KSparseSolver):
         noise = 4 * torch.finfo(X.dtype).eps * X.norm(dim=1, keepdim=True)
         floor = torch.where(guided, 0, noise)
         n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
-        fit, lengths = _nothing(X), problem.squared_norms().sqrt()
+        fit, norms = _nothing(X), problem.squared_norms().sqrt() / observed_lengths(problem)
         support = fit.active.long()
         n_stages, threads = min(self.n_stages, k), self._n_threads(problem)
         for stage in range(n_stages):
             if stage:
                 scores, floor = _scores(problem, support, fit), noise
             size = k * (stage + 1) // n_stages
-            asked, joined = _join(scores, floor * lengths, support, fit, size)
+            asked, joined = _join(scores, floor * norms, support, fit, size)
             if not joined.any():
                 break
             fit, support = least_squares(X, problem, *asked, threads), asked[0]
@@ -98,7 +98,7 @@ def _nothing(X: Tensor) -> Fit:
 
 def _scores(problem: Problem, support: Tensor, fit: Fit) -> Tensor:
     """How much each atom is wanted: what correlates with the residual, and is not yet used."""
-    c = problem.correlations(fit.residual)
+    c = problem.correlations(fit.residual) / observed_lengths(problem)
     scores = c.clamp_(min=0) if problem.positive else c.abs_()
     # A place that is not used may name an atom that is used at another.
     limit = torch.where(fit.active, 0, torch.inf).to(scores.dtype)

@@ -48,21 +48,23 @@ class KSparseSolver(Solver):
     _block_size: ClassVar[float] = 0.5
     n_nonzero_coefs: int | None = None
 
-    def _solve(
+    def _solve_together(
         self,
         X: Tensor,
         dictionary: Tensor,
         alpha: Tensor,
         positive: bool,
         init: Tensor | None,
-        gram: Tensor | None,
-        mask: Tensor | None,
+        mask: Tensor | None = None,
+        *,
+        gram: Tensor | None = None,
     ) -> SolverResult:
-        norms = row_norms(dictionary)
-        if not norms.amax() > (1 + _EVEN) * norms.amin():
-            return super()._solve(X, dictionary, alpha, positive, init, gram, mask)
+        solve, norms = super()._solve_together, row_norms(dictionary)
+        # Under a mask every sample has norms of its own, see `observed_lengths`.
+        if mask is not None or not norms.amax() > (1 + _EVEN) * norms.amin():
+            return solve(X, dictionary, alpha, positive, init, mask, gram=gram)
         start = None if init is None else init * norms
-        result = super()._solve(X, dictionary / norms[:, None], alpha, positive, start, None, mask)
+        result = solve(X, dictionary / norms[:, None], alpha, positive, start)
         codes, size = result.codes / norms, magnitude(result.codes)
         what = f"{type(self).__name__}: codes"
         check_range(what, result.codes, codes, size, bool((norms > 1).any()))
@@ -106,6 +108,14 @@ class KSparseSolver(Solver):
         ``enough`` is the squared residual where a pursuit stops. Returns the iterations, and
         ||x - z D||^2 in float64.
         """
+
+
+def observed_lengths(problem: Problem) -> Tensor | float:
+    """Norms of what each sample observes of the atoms, for a choice among atoms of one norm; 1
+    where samples observe all."""
+    if problem.mask is None:
+        return 1.0
+    return problem.squared_norms().sqrt().clamp(min=torch.finfo(problem.atoms.dtype).tiny)
 
 
 def refit(

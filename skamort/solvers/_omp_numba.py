@@ -59,9 +59,10 @@ def _products(j, dictionary, table, features, n_seen, weights, fresh):
 
 
 @part
-def _best_atom(c, left, least, positive, recursive, score):
-    """The atom that OMP, or ORMP where recursive, adds next; -1 if no correlation is left."""
-    if not recursive:
+def _best_atom(c, left, least, positive, by_norm, score):
+    """The atom that is added next, by what is ``left`` of it where atoms are not of one norm, as in
+    ORMP and under a mask; -1 if no correlation is left."""
+    if not by_norm:
         return argmax(c, positive)
     for j in range(len(score)):
         value = c[j] if c[j] > 0 or not positive else c.dtype.type(0)
@@ -216,7 +217,7 @@ def pursue(
                 X, seen, s, dictionary, energy, factor, y, z, support, k, enough[s], exact, residual
             ):
                 break
-            j = _best_atom(c, left, least, positive, recursive, score)
+            j = _best_atom(c, left, least, positive, recursive or n_seen > 0, score)
             if j < 0 or c[j] * c[j] <= floor * norms[j]:
                 break
             if not _join(j, k, norms, least, c, rows, factor, y, support):

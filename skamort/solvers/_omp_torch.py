@@ -26,7 +26,7 @@ def pursue_signed(
     c, residual = problem.correlations(X), X.clone()
     norms = problem.squared_norms().expand_as(c)
     least = least_left(norms)
-    left = norms.clone() if recursive else None
+    left = norms.clone() if recursive or problem.mask is not None else None
     floor = (4 * eps) ** 2 * X.square().sum(dim=1)
     basis, y = X.new_zeros(n_samples, k, n_features), X.new_zeros(n_samples, k)
     triangle = torch.eye(k, dtype=X.dtype, device=X.device).repeat(n_samples, 1, 1)
@@ -54,7 +54,7 @@ def pursue_signed(
         share = problem.correlations(q)
         c.addcmul_(y[:, step, None], share, value=-1)
         c.scatter_(1, support[:, : step + 1], 0)
-        if left is not None:
+        if recursive and left is not None:
             left.addcmul_(share, share, value=-1)
     z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
     codes.scatter_add_(1, support, z)
@@ -84,7 +84,7 @@ def pursue_positive(
     residual, c = X, start
     for _ in range(2 * k):
         score = c.clamp(min=0)
-        if recursive:
+        if recursive or seen is not None:
             score = torch.where(left > least, score.square() / left, 0)
         best, chosen = score.max(dim=1)
         correlation, norm = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ._base import Compiled, Problem
-from ._ksparse import KSparseSolver
+from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import least_squares
 
 
@@ -70,5 +70,8 @@ def guided_scores(X: Tensor, problem: Problem, start: Tensor) -> tuple[Tensor, T
     """How much each atom is wanted, >= 0, by the codes to start from where a sample has any, else
     by its correlations; and which samples have, (n_samples, 1)."""
     guided = start.any(dim=1, keepdim=True)
-    wanted = start if guided.all() else torch.where(guided, start, problem.correlations(X))
+    lengths = observed_lengths(problem)
+    wanted = start * lengths
+    if not guided.all():
+        wanted = torch.where(guided, wanted, problem.correlations(X) / lengths)
     return (wanted.clamp(min=0) if problem.positive else wanted.abs()), guided

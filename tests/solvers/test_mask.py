@@ -157,7 +157,9 @@ def test_pursuit_agrees_with_scikit_learn_row_by_row(engine):
     X, mask, dictionary = some_data(n_samples=8, n_features=16)
     codes, _ = encode(X, mask, dictionary, ("omp", engine), n_nonzero_coefs=4)
     for x, seen, z in zip(X, mask, codes, strict=True):
-        expected = orthogonal_mp(dictionary[:, seen].T, x[seen], n_nonzero_coefs=4)
+        norms = np.linalg.norm(dictionary[:, seen], axis=1)
+        atoms = dictionary[:, seen].T / norms
+        expected = orthogonal_mp(atoms, x[seen], n_nonzero_coefs=4) / norms
         np.testing.assert_allclose(z, expected, atol=1e-9)
 
 

@@ -132,9 +132,9 @@ def test_a_tolerance_out_of_reach_warns(wide):
 
 
 def test_solvers_without_tolerance_refuse_it(wide):
-    for options in ({"algorithm": "iht"}, {"alpha": 0.1}):
+    for algorithm in ("iht", "cd"):
         with pytest.raises(ValueError, match=r"has no residual_tol; choose one of \['gradient_pur"):
-            sparse_encode(*wide, residual_tol=1.0, **options)
+            sparse_encode(*wide, residual_tol=1.0, algorithm=algorithm)
 
 
 TORCH = [kind(4, engine="torch") for kind in (OMP, ORMP, OMPWithoutGram, ORMPWithoutGram)]

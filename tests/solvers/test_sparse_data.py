@@ -28,7 +28,7 @@ KINDS = [sparse.csr_array, sparse.csc_matrix, sparse.coo_array]
 def test_codes_and_gaps_are_those_of_dense_data(seed, algorithm, block_rows, kind, dtype, starts):
     X, dictionary = problem(seed, dtype)
     options = {"alpha": 0.3, "algorithm": algorithm, "tol": 1e-6, "return_info": True}
-    options["n_nonzero_coefs"] = 2
+    options |= {"n_nonzero_coefs": 2} if algorithm == "omp" else {}
     options["init"] = np.ones((40, 6), dtype) if starts else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_rows, "BLOCK_ELEMENTS", 9 * block_rows)
