@@ -53,7 +53,7 @@ widths.figure_.suptitle("How wide, at eight codes a patch")
 # dictionary `alpha_for_l0` finds the weight at which the best codes have as many non-zeros as are
 # wanted.
 
-coder = GradSparseCoder(n_components=128, max_iter=60, random_state=0).fit(X_train)
+coder = GradSparseCoder(n_components=128, tol=1e-3, random_state=0).fit(X_train)
 centered = X_test if coder.intercept_ is None else X_test - coder.intercept_
 print(f"alpha of the fit {coder.alpha_:.3f}, with {mean_l0(coder.transform(X_test)):.1f} codes")
 print(f"all codes are 0 beyond {alpha_max(centered, coder.components_, positive=True).max():.3f}")
