@@ -33,7 +33,7 @@ from skamort.inspection import (
 
 N_COMPONENTS, ALPHA, N_LARS = 196, 0.1, 1000
 common = {"n_components": N_COMPONENTS, "random_state": 0}
-trained = {**common, "tol": 5e-3}  # half the epochs of the default, for nearly the same
+trained = {**common, "tol": 5e-3}  # fewer epochs than by default
 
 X = load_image_patches(9000, random_state=0)
 X_train, X_test = X[:8000], X[8000:]
