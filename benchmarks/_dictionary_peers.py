@@ -2,11 +2,14 @@
 
 Each runs in its own process with the Python that has it installed, one thread, and prints a line
 whenever the time it has spent on learning doubles: the processor's seconds so far, and the file
-with its dictionary. It is started by `learn`; run alone it does nothing.
+with its dictionary. One whose next step is not done in twice the time given ends there. It is
+started by `learn`; run alone it does nothing.
 """
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -39,7 +42,7 @@ def learn(name, python, settings):
     for line in process.stdout:
         answer = json.loads(line)
         yield answer["seconds"], np.load(answer["path"])
-    if process.wait():
+    if process.wait() not in (0, -signal.SIGXCPU):
         raise RuntimeError(f"{name}: its process failed; run with --debug to see why.")
 
 
@@ -110,6 +113,8 @@ FROM_THE_START = {"spams"}
 def main():
     """Serve one package."""
     name, settings = sys.argv[1], json.loads(sys.argv[2])
+    limit = 10 + int(2 * settings["seconds"])
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
     X = np.load(settings["train"]).astype(np.float64)
     random = np.random.default_rng(0)
     start = X[random.permutation(len(X))[: settings["n_components"]]]

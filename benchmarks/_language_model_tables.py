@@ -27,6 +27,8 @@ def write_tables(rows, sizes, folder):
     if f"ITO of LCA {sizes.k}" in rows:
         (folder / "language_model_table.inc").write_text(encoder_table(rows, sizes))
         (folder / "language_model_tests.csv").write_text(encoder_tests(rows, sizes).to_csv())
+    if "inference: TopK, 2 stages: ormp" in rows:
+        (folder / "language_model_inference.inc").write_text(inference_table(rows))
     if any(", block" in name for name in rows):
         (folder / "language_model_weights.inc").write_text(weight_table(rows))
         (folder / "language_model_weights.csv").write_text(weight_tests(rows).to_csv())
@@ -72,6 +74,19 @@ def encoder_table(rows, sizes):
         cells += [mean_f1(f1_of(row)) if row.get("f1") else ""]
         cells += [f"{row['fit_s']:.0f}" if "fit_s" in row else "", f"{row['us_a_row']:.0f}"]
         lines.append(cells)
+    return to_rst("bench_language_model.py", head, lines)
+
+
+def inference_table(rows):
+    """Return a line for each way to the codes of given atoms."""
+    head = ["atoms of", "codes by", "FVU, %", "cross-entropy", "loss recovered, %"]
+    lines = []
+    for name, row in rows.items():
+        if name.startswith("inference: "):
+            atoms, algorithm = name.split(": ")[1:]
+            share, low, high = (f"{100 * each:.1f}" for each in recovered(row, rows))
+            cells = [atoms, algorithm, f"{100 * row['FVU']:.1f}", f"{np.mean(row['losses']):.3f}"]
+            lines.append([*cells, f"{share} ({low} to {high})"])
     return to_rst("bench_language_model.py", head, lines)
 
 

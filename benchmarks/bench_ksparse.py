@@ -17,6 +17,9 @@ atoms, and over 100,000 of 768 with 16,384, synthetic, and of one full batch mor
 
     python benchmarks/bench_ksparse.py [activations.npz] [--quick] [--case activations]
         [--peers sae-lens=/path/to/python] [--peers spams=/path/to/python] [--figure FILE]
+        [--results FILE]
+
+With --results every learner's points are written when it is done, and a second run goes on there.
 """
 
 import argparse
@@ -46,6 +49,14 @@ PEER_EPOCHS = EPOCHS[:3]
 # n_features, n_components, rows, k
 SIZES = ((576, 4608, 20_000, 32), (768, 16_384, 100_000, 32))
 TOY_SEEDS = (20240926, 20240927, 20240928)
+SHARED = {"fit_intercept": False, "random_state": 0, "device": "cpu"}
+# Ours in strong colors, apart for the color-blind as well.
+COLORS = {
+    "GradSparseCoder": "#0072b2", "TopKSAE": "#d55e00", "TopKSAE(n_stages=2)": "#000000",
+    "scikit-learn": "#009e73", "spams": "#cc79a7", "sae-lens": "#e69f00", "sae-lens-mp": "#56b4e9",
+    "dictionary-learning": "#882255", "overcomplete": "#999933", "dictlearn online": "#777777",
+    "dictlearn K-SVD": "#bbbbbb",
+}  # fmt: skip
 
 
 def activations(arguments):
@@ -94,45 +105,67 @@ def best_error(dictionary, test, told, center=0):
     return fraction_variance_unexplained(test, codes @ dictionary + center)
 
 
-def our_curves(train, test, told, quick):
-    """Yield a name, the seconds and the error of our learners, longer and longer."""
-    shared = {"fit_intercept": False, "random_state": 0, "device": "cpu"}
+def coder_curve(train, test, told, arguments):
+    """Yield a name, the seconds and the error of our dictionary learner, longer and longer."""
     coder = GradSparseCoder(
-        told["n_components"], n_nonzero_coefs=told["k"], positive_code=told["positive"], **shared
+        told["n_components"], n_nonzero_coefs=told["k"], positive_code=told["positive"], **SHARED
     )
     timed_fit(coder.set_params(max_iter=2), train[:600])  # kernels are compiled
-    for max_iter in ITERATIONS[: 2 if quick else told["looks"]]:
+    for max_iter in ITERATIONS[: 2 if arguments.quick else told["looks"]]:
         seconds = timed_fit(coder.set_params(max_iter=max_iter), train)
         yield "GradSparseCoder", seconds, own_error(coder, test)
-    shared["fit_intercept"] = True
-    for n_stages in (None, 2):
-        name = f"TopKSAE{'' if n_stages is None else f'(n_stages={n_stages})'}"
-        sae = TopKSAE(told["n_components"], k=told["k"], n_stages=n_stages, **shared)
-        timed_fit(sae.set_params(max_iter=1), train[:600])
-        for max_iter in EPOCHS[: 1 if quick else None if n_stages is None else 3]:
-            sae.set_params(max_iter=max_iter, n_iter_no_change=max_iter)
-            seconds = timed_fit(sae, train)
-            yield name, seconds, own_error(sae, test)
-            found = best_error(sae.components_, test, told, sae.intercept_)
-            yield f"{name}'s atoms, ORMP codes", seconds, found
 
 
-def peer_curves(train, test, told, arguments, folder):
-    """Yield the same of other packages."""
+def sae_curve(n_stages, train, test, told, arguments):
+    """Yield the same of our autoencoder, and of ORMP codes for its atoms."""
+    name = f"TopKSAE{'' if n_stages is None else f'(n_stages={n_stages})'}"
+    options = {**SHARED, "fit_intercept": True, "k": told["k"], "n_stages": n_stages}
+    sae = TopKSAE(told["n_components"], **options)
+    timed_fit(sae.set_params(max_iter=1), train[:600])
+    for max_iter in EPOCHS[: 1 if arguments.quick else None if n_stages is None else 3]:
+        sae.set_params(max_iter=max_iter, n_iter_no_change=max_iter)
+        seconds = timed_fit(sae, train)
+        yield name, seconds, own_error(sae, test)
+        found = best_error(sae.components_, test, told, sae.intercept_)
+        yield f"{name}'s atoms, ORMP codes", seconds, found
+
+
+def dictionary_curve(name, python, test, told):
+    """Yield the same of ORMP codes for a dictionary of another package."""
+    for seconds, dictionary in learn(name, python, told):
+        yield name, seconds, best_error(dictionary, test, told)
+
+
+def peer_curve(name, python, train, told):
+    """Yield the same of an autoencoder of another package, while the next fit is in time."""
+    spent, before = 0, 1
+    for n_epochs in PEER_EPOCHS:
+        if spent * n_epochs / before > told["seconds"]:
+            return
+        spent, error = trained(name, python, told, n_epochs * len(train) // 256)
+        yield name, spent, error
+        before = n_epochs
+
+
+def learners(train, test, told, arguments, folder):
+    """Return what yields the points of each learner, ours and other packages', by name."""
     paths = {name: f"{folder}/{name}.npy" for name in ("train", "test")}
     np.save(paths["train"], train)
     np.save(paths["test"], test)
     alpha = 0.1 * float(np.linalg.norm(train, axis=1).mean())
-    given = dict(pair.split("=", 1) for pair in arguments.peers)
-    told = {**told, **paths, "folder": folder, "alpha": alpha, "debug": arguments.debug}
-    for name, python in given.items():
-        names = [learner for learner in LEARNERS if learner.split()[0] == name]
-        for learner in names:
-            limits = {"first": 1.0, "seconds": arguments.seconds}
-            for seconds, dictionary in learn(learner, python, {**told, **limits}):
-                yield learner, seconds, best_error(dictionary, test, told)
-        for n_epochs in PEER_EPOCHS if not names else ():
-            yield name, *trained(name, python, told, n_epochs * len(train) // 256)
+    limits = {"first": 1.0, "seconds": arguments.seconds, "debug": arguments.debug}
+    sources = {
+        "GradSparseCoder": coder_curve(train, test, told, arguments),
+        "TopKSAE": sae_curve(None, train, test, told, arguments),
+        "TopKSAE(n_stages=2)": sae_curve(2, train, test, told, arguments),
+    }
+    told = {**told, **paths, **limits, "folder": folder, "alpha": alpha}
+    for package, python in (pair.split("=", 1) for pair in arguments.peers):
+        names = [name for name in LEARNERS if name.split()[0] == package]
+        sources |= {name: dictionary_curve(name, python, test, told) for name in names}
+        if not names:
+            sources[package] = peer_curve(package, python, train, told)
+    return sources
 
 
 def trained(name, python, told, n_steps):
@@ -151,17 +184,30 @@ def compare(case, arguments):
     """Print the table of one kind of data; return the curves."""
     train, test, told = CASES[case](arguments)
     print(f"\n{case}: {train.shape[0]} rows of {train.shape[1]} features, {told}")
-    print(f"{'':32s} {'CPU s':>8s} {'FVU':>8s}")
-    curves = {}
+    print(f"{'':40s} {'CPU s':>8s} {'FVU':>8s}")
+    curves, place = {}, f"{case} {told['n_components']}"
     with tempfile.TemporaryDirectory() as folder:
-        for source in (
-            our_curves(train, test, told, arguments.quick),
-            peer_curves(train, test, told, arguments, folder),
-        ):
-            for name, seconds, error in source:
+        for learner, source in learners(train, test, told, arguments, folder).items():
+            for name, seconds, error in kept(f"{place} {learner}", source, arguments.results):
                 curves.setdefault(name, []).append((seconds, error))
-                print(f"{name:32s} {seconds:8.1f} {error:8.4f}", flush=True)
+                print(f"{name:40s} {seconds:8.1f} {error:8.4f}", flush=True)
     return curves
+
+
+def kept(key, source, file):
+    """Yield the points of a learner from a file where they are, or else write them there."""
+    lines = file.read_text().splitlines() if file and file.exists() else []
+    known = {each["key"]: each["points"] for each in map(json.loads, lines)}
+    if key in known:
+        yield from known[key]
+        return
+    points = []
+    for name, seconds, error in source:
+        points.append((name, float(seconds), float(error)))
+        yield points[-1]
+    if file:
+        with file.open("a") as written:
+            written.write(json.dumps({"key": key, "points": points}) + "\n")
 
 
 def recover(quick):
@@ -215,19 +261,15 @@ def draw(all_curves, path):
         1, len(all_curves), figsize=(5.5 * len(all_curves), 4.2), squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    names = dict.fromkeys(name for curves in all_curves.values() for name in curves)
-    colors = {name: f"C{number}" for number, name in enumerate(names)}
     for ax, (case, curves) in zip(axes[0], all_curves.items(), strict=True):
         for name, curve in curves.items():
-            ours = name == "GradSparseCoder"
+            learner, _, by_pursuit = name.partition("'s atoms")
+            number = list(COLORS).index(learner)
             ax.plot(
-                *np.transpose(curve),
-                "o-",
-                label=name,
-                color=colors[name],
-                lw=2.5 if ours else 1.2,
-                ms=4,
-            )
+                *np.transpose(curve), label=name, color=COLORS[learner], ms=5,
+                marker="osD^v<>PX*h"[number], ls="--" if by_pursuit else "-",
+                lw=2.5 if number < 1 else 1.2, mfc="white" if by_pursuit else None,
+            )  # fmt: skip
         ax.set(xscale="log", yscale="log", title=case, xlabel="CPU seconds of learning")
         ax.yaxis.set_major_formatter("{x:.0%}")
         ax.yaxis.set_minor_formatter("{x:.0%}")
@@ -254,7 +296,8 @@ def main():
         help="interpreter of a package's own environment; packages: "
         + ", ".join(sorted({*ADAPTERS, *(name.split()[0] for name in LEARNERS)} - {"skamort"})),
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=60, help="most that a dictionary takes")
+    parser.add_argument("--seconds", type=float, default=60, help="most that a peer takes")
+    parser.add_argument("--results", type=Path, help="file of JSON lines to go on from")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--debug", action="store_true", help="show what the packages print")

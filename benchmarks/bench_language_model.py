@@ -1,13 +1,15 @@
 """What encoders keep of a language model's activations, and how well n-grams explain their latents.
 
 SmolLM2-135M reads the King James Bible; rows are what a block returns, position 0 of each context
-left out. Three experiments:
+left out. Four experiments:
 
     encoders   one block, every encoder with as many atoms and as near as can be as many codes a
                row; then "ITO of X", the best k-sparse codes that are found for X's atoms
     weights    several blocks, TopKSAE with errors weighted by the variance of each feature to the
                power a
     sparsity   encoders again with fewer and with more codes
+    inference  as many codes of one TopK's atoms by several algorithms, from its own codes where
+               they take them, and of one whose atoms learned through two stages of "gomp"
 
 On contexts that none has seen: the fraction of variance unexplained (FVU), L0, dead latents, the
 cross-entropy of the model with reconstructions (CE) and the share of what the mean activation loses
@@ -76,6 +78,7 @@ class Sizes:
     weights_epochs: int = 8
 
 
+INFERENCE = ("encoder", "topk_refined", "gomp", "omp", "ormp", "exchange")
 SMALL = Sizes(8, 4, 576, 16, (8,), 1, 1024, 3, 2, 4, (4, 28), (28,), 8, 1)
 
 
@@ -350,6 +353,22 @@ def compare_encoders(subject, log, block, every_k):
             )
 
 
+def compare_inference(subject, log, block):
+    """Add the rows of codes by several algorithms for the atoms of two autoencoders."""
+    sizes, rows = subject.sizes, subject.at(block, subject.sizes.n_train)
+    compare_bounds(rows, log)
+    options = {"k": sizes.k, "max_iter": sizes.epochs, "random_state": 0}
+    for name, n_stages in {"TopK": None, "TopK, 2 stages": 2}.items():
+        sae = TopKSAE(sizes.n_components, n_stages=n_stages, **options)
+        fitted, _ = log.fitted(f"{name} {sizes.k}", lambda sae=sae: sae.fit(rows.X))
+        for algorithm in INFERENCE if n_stages is None else ("encoder", "gomp", "ormp"):
+            coder = fitted
+            if algorithm != "encoder":
+                ito = ITOCoder(estimator=fitted, algorithm=algorithm, n_nonzero_coefs=sizes.k)
+                coder = ito.fit(rows.X)
+            log.add(f"inference: {name}: {algorithm}", partial(rows.judge, coder, with_f1=False))
+
+
 def compare_weights(subject, log):
     """Add the rows of encoders with weighted errors, of several blocks."""
     sizes = subject.sizes
@@ -394,6 +413,8 @@ def main():
         compare_encoders(subject, log, options.block, [sizes.k])
     if "weights" in options.parts:
         compare_weights(subject, log)
+    if "inference" in options.parts:
+        compare_inference(subject, log, options.block)
     if "sparsity" in options.parts:
         compare_encoders(subject, log, options.block, sizes.other_k)
     write_tables(log.rows, sizes, folder)

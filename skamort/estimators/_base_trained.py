@@ -14,7 +14,7 @@ from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
 from .._unit import times, unit_of
 from .._validation import as_tensor
-from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops, training_flops
+from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops
 from ..training import (
     BestWeights,
     Checkpoint,
@@ -508,7 +508,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         module = self.net_.module_
         if mode == "inference":
             return n_samples * encoding_flops(module, formula)
-        step = training_flops(module, formula, self.net_.criterion_.decodes)
+        step = self.net_.criterion_.flops(module, formula)
         return n_samples * step * self.n_iter_
 
     @property

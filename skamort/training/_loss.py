@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, Workspace
+from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, Workspace, training_flops
 from ._data_parallel import OneProcess
 
 # Data are of size 1: a larger weight leaves no code either, and its product might be infinite.
@@ -117,6 +117,10 @@ class Loss(nn.Module):
             weighted = [factors.get(name, 1.0) * term for name, term in terms.items()]
             torch.stack(weighted).sum().backward()
         return _outcome(terms, codes)
+
+    def flops(self, module: SparseAutoencoder, formula: str = "products") -> float:
+        """Return the operations of a training step for a sample; see `skamort.metrics.flops`."""
+        return training_flops(module, formula, self.decodes)
 
     def weigh_samples(self, values: Tensor) -> Tensor:
         """Return values, a row a sample of the batch, times the samples' weights."""

@@ -84,6 +84,23 @@ class PursuitLoss(SparseCodingLoss):
             add_gradient(intercept, residual_grad.sum(0))
         return outcome
 
+    def flops(self, module: SparseAutoencoder, formula: str = "products") -> float:
+        """Return the operations of a training step for a sample, those of the stages included."""
+        if formula == "published":
+            raise TypeError(
+                "flops: the published formulas have no stages of a pursuit; choose "
+                "formula='products'."
+            )
+        dictionary = module.decoder.dictionary
+        n_atoms, n_features = dictionary.shape
+        k = min(self.solver.n_nonzero_coefs, n_atoms)
+        n_stages = min(getattr(self.solver, "n_stages", k), k)  # others add an atom a stage
+        # The first takes the encoder's codes; each has the inner products of its atoms.
+        products = (n_stages - 1) * n_atoms
+        products += sum((k * stage // n_stages) ** 2 for stage in range(1, n_stages + 1))
+        products += (1 + dictionary.requires_grad) * k
+        return super().flops(module, formula) + 2 * products * n_features
+
     def _pursue(self, X, dictionary, codes) -> DenseCodes | RaggedCodes:
         """Return the solver's codes of centered data, from those of the encoder."""
         if self.squared_weights is not None:

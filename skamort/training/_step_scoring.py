@@ -11,7 +11,6 @@ import torch
 from .._matrices import check_matrix
 from .._unit import times
 from .._validation import check_integer
-from ..modules import training_flops
 from ._callback import Setting
 
 
@@ -97,10 +96,9 @@ class StepScoring(Setting):
         """Note what a step has cost, and look when it is time."""
         if training:
             n_rows = net.processes_.n_rows
-            step_flops = training_flops(net.module_, "products", net.criterion_.decodes)
             self.spent_["step"] += 1
             self.spent_["n_samples"] += n_rows
-            self.spent_["flops"] += n_rows * step_flops
+            self.spent_["flops"] += n_rows * net.criterion_.flops(net.module_)
             self._look_if_due(net)
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002

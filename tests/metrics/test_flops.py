@@ -127,6 +127,19 @@ def test_sparse_products_cost_what_is_active():
     assert flops(topk, 1, mode="training") == 2 * 128 * M + 4 * 2 * 2 * M
 
 
+@pytest.mark.parametrize("n_stages", [1, 2, 5])
+def test_stages_in_training_cost_their_products(n_stages):
+    plain = TopKSAE(128, k=5, max_iter=1, random_state=0).fit(X)
+    staged = TopKSAE(128, k=5, n_stages=n_stages, max_iter=1, random_state=0).fit(X)
+    sizes = {1: [5], 2: [2, 5], 5: [1, 2, 3, 4, 5]}[n_stages]
+    added = (n_stages - 1) * 128 * M + sum(s * s for s in sizes) * M + 2 * 5 * M
+    training = {"n_samples": 7, "mode": "training"}
+    assert flops(staged, **training) == flops(plain, **training) + 7 * 2 * added
+    assert flops(staged, 7) == flops(plain, 7)
+    with pytest.raises(TypeError, match="choose formula='products'"):
+        flops(staged, 7, mode="training", formula="published")
+
+
 def test_what_has_no_formula_is_refused():
     with pytest.raises(TypeError, match="no formula for PCA"):
         flops(PCA(2).fit(X), 1)
