@@ -149,10 +149,10 @@ def sources_per_latent(
     labels, sources = np.unique(column_or_1d(sources), return_inverse=True)
     check_same_length(codes, sources, "codes and sources")
     n_samples, shape = len(sources), (len(labels), len(sources))
-    ones = np.ones(n_samples, dtype=codes.dtype)
-    of_source = sparse.csr_array((ones, (sources, np.arange(n_samples))), shape=shape)
+    weights = np.ones(n_samples, dtype=codes.dtype)
     if normalize:
-        of_source = sparse.diags_array(1 / of_source.sum(axis=1)) @ of_source
+        weights /= np.bincount(sources)[sources]
+    of_source = sparse.csr_array((weights, (sources, np.arange(n_samples))), shape=shape)
     activation = of_source @ abs(codes)
     return np.asarray((activation > threshold).sum(axis=0)).ravel()
 

@@ -274,7 +274,7 @@ def test_verbose_tells_epochs_now_and_then_and_stays_picklable(encoder, signal, 
     assert told[-1].startswith(f"{name}: epoch 5, loss {loss:.5g}, L0 ")
     encoder.set_params(max_iter=5).fit(signal[0])
     l0, dead = encoder.latent_frequency_.sum(), encoder.dead_fraction_
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"L0 {l0:.3g}, dead {dead:.1%}")
+    assert f", L0 {l0:.3g}, dead {dead:.1%}, end " in capsys.readouterr().out.splitlines()[-1]
     assert pickle.loads(pickle.dumps(encoder)).n_iter_ == 5
 
 
