@@ -50,6 +50,7 @@ PEER_EPOCHS = EPOCHS[:3]
 SIZES = ((576, 4608, 20_000, 32), (768, 16_384, 100_000, 32))
 TOY_SEEDS = (20240926, 20240927, 20240928)
 SHARED = {"fit_intercept": False, "random_state": 0, "device": "cpu"}
+TICKS = (0.12, 0.13, 0.14, 0.15, 0.17, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Ours in strong colors, apart for the color-blind as well.
 COLORS = {
     "GradSparseCoder": "#0072b2", "TopKSAE": "#d55e00", "TopKSAE(n_stages=2)": "#000000",
@@ -271,8 +272,10 @@ def draw(all_curves, path):
                 lw=2.5 if number < 1 else 1.2, mfc="white" if by_pursuit else None,
             )  # fmt: skip
         ax.set(xscale="log", yscale="log", title=case, xlabel="CPU seconds of learning")
-        ax.yaxis.set_major_formatter("{x:.0%}")
-        ax.yaxis.set_minor_formatter("{x:.0%}")
+        low, high = ax.get_ylim()
+        shown = [tick for tick in TICKS if low <= tick <= high]
+        ax.set_yticks(shown, [f"{tick:.0%}" for tick in shown])
+        ax.set_yticks([], minor=True)
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter("")
