@@ -26,12 +26,14 @@ def unit_of(X: Any, centered: bool) -> float:
     Data are a tensor, or rows that know their mean and size without being made dense.
     """
     if isinstance(X, Tensor):
-        X = X[:: -(-len(X) // _ROWS)]
+        # The sum of a mean may be beyond float32.
+        most, X = _MOST[X.dtype], X[:: -(-len(X) // _ROWS)].double()
+    else:
+        most = _MOST[X.dtype]
     size = root_mean_square(X - X.mean(0) if centered else X)
     exponent = round(math.log2(size))
     if abs(exponent) <= _ORDINARY:
         return 1.0
-    most = _MOST[X.dtype]
     return 2.0 ** max(-most, min(exponent, most))
 
 

@@ -279,7 +279,8 @@ class AmortizedCoder(BaseSparseCoder):
         if codes.min() < 0:
             raise ValueError(
                 f"AmortizedCoder: teacher={type(teacher).__name__} gives negative codes, down to "
-                f"{codes.min():.3g}, but the encoders give none; set its positive_code=True."
+                f"{codes.min():.3g}, and encoders are taught codes >= 0 alone; set its "
+                f"positive_code=True."
             )
         return codes
 

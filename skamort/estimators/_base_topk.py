@@ -70,11 +70,16 @@ class BaseTopK(BaseSAE):
         Raises
         ------
         ValueError
-            If `l0` is out of range.
+            If `l0` is out of range, or codes have either sign.
         TypeError
             If `l0` is no finite number.
         """
         check_real(l0, "l0", -math.inf)
+        if not getattr(self, "positive_code", True):
+            raise ValueError(
+                f"{type(self).__name__}: a threshold keeps codes >= 0, got positive_code=False; "
+                f"set transform_k instead."
+            )
         coder, n_components = self._ready(X), self._n_features_out
         if not 0 < l0 <= n_components:
             raise ValueError(

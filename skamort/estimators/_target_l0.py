@@ -34,8 +34,8 @@ class TargetL0Parameters(Declared):
         Mean number of active codes a sample, at most `n_components`, that `alpha`, which is then
         "auto", is to be adapted to in training. `fit` ends by moving the threshold of activity of
         all latents at once, so that rows of X have exactly as many, and warns where there is no
-        bias to move and rows have more or fewer. Refused with known codes, which have a number of
-        their own. None: `alpha` stays as it is.
+        bias to move and rows have more or fewer; ``partial_fit`` adapts `alpha` alone. Refused
+        with known codes, which have a number of their own. None: `alpha` stays as it is.
     """
 
     target_l0: float | None = parameter(POSITIVE, None, default=None, may_change="warm")

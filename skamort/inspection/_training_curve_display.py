@@ -163,17 +163,39 @@ class TrainingCurveDisplay:
         cost : float
             The first look of `name` from which on it stays above the score that `other` had at the
             same cost, or at its end where that was less; NaN where there is none.
+
+        Raises
+        ------
+        ValueError
+            A curve or a cost that is not there.
         """
         score_name = self._find_score()
+        self._check_names(name, other)
         mine, theirs = self.curves[name], self.curves[other]
+        if cost not in mine or cost not in theirs:
+            shared = [c for c in _COSTS if self._all_have(c)]
+            raise ValueError(
+                f"TrainingCurveDisplay: cost={cost!r} is not in both curves; choose one "
+                f"of {shared}."
+            )
         costs = np.asarray(mine[cost], dtype=float)
         rival = np.interp(costs, np.asarray(theirs[cost], dtype=float), _mean(theirs[score_name]))
         is_behind = np.flatnonzero(_mean(mine[score_name]) < rival)
         first = 0 if not len(is_behind) else is_behind[-1] + 1
         return float(costs[first]) if first < len(costs) else float("nan")
 
+    def _check_names(self, *names: str) -> None:
+        for name in names:
+            if name not in self.curves:
+                raise ValueError(
+                    f"TrainingCurveDisplay: there is no curve {name!r}; choose among "
+                    f"{list(self.curves)}."
+                )
+
     def _find_score(self) -> str:
         """Name of the score to draw, which every curve has."""
+        if not self.curves:
+            raise ValueError("TrainingCurveDisplay: there are no curves, got {}; give one or more.")
         common = [n for n in next(iter(self.curves.values())) if self._all_have(n)]
         scores = [name for name in common if name not in _COSTS]
         name = self.score_name or next(iter(scores), "score")

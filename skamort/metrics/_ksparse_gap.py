@@ -121,9 +121,20 @@ class KSparseAmortizationGap(AmortizationGap):
         counts = self.n_nonzero_coefs_samples
         k = f"{counts[0]:g}" if (counts == counts[0]).all() else f"{counts.mean():.3g} (mean)"
         l1, l2 = self.max_l1_samples.mean(), self.max_l2_samples.mean()
-        return (
+        head = (
             f"KSparseAmortizationGap(n_nonzero_coefs={k}, positive={self.positive}, "
             f"n_samples={len(counts)})\n"
+        )
+        if not self.variance > 0:  # of which there are no shares
+            return (
+                f"{head}"
+                f"  encoder's codes         {self.objective:.4g}\n"
+                f"  best codes found        {self.best_objective:.4g}\n"
+                f"  none as small go below  {self.lower_bound:.4g}\n"
+                f"  amortization gap        {self.gap:.4g} to {self.gap_upper:.4g}"
+            )
+        return (
+            f"{head}"
             f"  encoder's codes         {100 * self.fvu:.1f} % of the variance unexplained\n"
             f"  best codes found        {100 * self.best_fvu:.1f} %\n"
             f"  none as small go below  {100 * self.lower_bound_fvu:.1f} %, of "

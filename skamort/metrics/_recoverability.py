@@ -113,4 +113,6 @@ def mutual_coherence(dictionary: Any) -> float:
     0.8
     """
     dictionary = check_matrix(dictionary, "dictionary").astype(np.float64)
+    size = np.abs(dictionary).max(axis=1, keepdims=True)
+    dictionary /= np.where(size > 0, size, 1)
     return min(1.0, coherence_of(dictionary @ dictionary.T))

@@ -13,6 +13,9 @@ from .._unit import times
 from .._validation import check_integer
 from ._callback import Setting
 
+# What has been spent, at the start.
+_COSTS = {"step": 0, "n_samples": 0, "flops": 0.0, "seconds": 0.0}
+
 
 class StepScoring(Setting):
     """Score the codes of held-out rows now and then while an encoder is trained.
@@ -39,7 +42,8 @@ class StepScoring(Setting):
         By name the figures of all looks, from first to last: "step", the steps done; "n_samples",
         the rows seen in them; "flops", their operations as :func:`skamort.metrics.flops` counts
         products; "seconds", by the clock; and the scores. After the last step the weights are those
-        that the estimator keeps.
+        that training leaves: before `fit` moves thresholds to as many codes as it was asked for,
+        and with the codes of training where `transform` has others.
 
     See Also
     --------
@@ -88,7 +92,7 @@ class StepScoring(Setting):
         self._check(net.module_.decoder.dictionary.shape[1])
         if not net.history:
             self.curve_, self.next_ = {}, 0
-            self.spent_ = {"step": 0, "n_samples": 0, "flops": 0.0, "seconds": 0.0}
+            self.spent_ = dict(_COSTS)
         self.clock_ = time.perf_counter()
         self._look_if_due(net)
 
@@ -110,12 +114,28 @@ class StepScoring(Setting):
 
     def _check(self, n_features):
         check_integer(self.n_per_decade, "StepScoring: n_per_decade", 1)
+        self._check_scoring()
         given = check_matrix(self.X, "X").shape[1]
         if given != n_features:
             raise ValueError(
                 f"StepScoring: the estimator is fitted on data of {n_features} features, got X of "
                 f"{given}; pass rows of the same kind."
             )
+
+    def _check_scoring(self):
+        scorers = self._scorers()
+        taken = sorted(_COSTS.keys() & scorers.keys())
+        if taken or not scorers:
+            raise ValueError(
+                f"StepScoring: scoring needs scores with names other than {sorted(_COSTS)}, got "
+                f"{taken or scorers}; give it a callable, or a dict of callables by name."
+            )
+        for name, score in scorers.items():
+            if not callable(score):
+                raise TypeError(
+                    f"StepScoring: the score {name!r} must be callable, got {score!r}; pass a "
+                    f"function of codes and dictionary."
+                )
 
     def _look_if_due(self, net):
         step = self.spent_["step"]

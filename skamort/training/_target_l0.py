@@ -56,7 +56,9 @@ class TargetL0(Stateful):
         self.course_ = getattr(self, "course_", None)
         self.alphas_ = getattr(self, "alphas_", [])
         self.distance_ = math.inf
-        self.n_codes_ = self.n_rows_ = self.n_steps_ = 0
+        # Counting goes on too, or chunks of a few steps would never come to a correction.
+        for count in ("n_codes_", "n_rows_", "n_steps_"):
+            setattr(self, count, getattr(self, count, 0))
 
     def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
         """Set the weight."""

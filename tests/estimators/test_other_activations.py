@@ -79,6 +79,9 @@ def test_a_threshold_for_a_number_of_codes(X, Encoder):
     for l0 in (0, 41):
         with pytest.raises(ValueError, match=rf"l0={l0} is to be more than 0 and at most"):
             sae.threshold_for(X, l0)
+    if Encoder is TopKSAE:
+        with pytest.raises(ValueError, match="got positive_code=False; set transform_k instead"):
+            TopKSAE(40, k=5, positive_code=False, **QUICK).fit(X).threshold_for(X, 5)
     for l0 in ("a", None, np.nan, True):
         with pytest.raises(TypeError, match="l0 must be a finite number"):
             sae.threshold_for(X, l0)

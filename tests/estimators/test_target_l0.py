@@ -63,6 +63,15 @@ def test_training_in_parts_keeps_to_it(X, Encoder):
     assert sae.alpha_ < before
 
 
+def test_chunks_of_a_few_steps_keep_to_it(X):
+    sae = SAEEncoder(40, target_l0=3, batch_size=100, random_state=0)
+    chunks = np.array_split(X, len(X) // 100)
+    for _ in range(8):
+        for chunk in chunks:
+            sae.partial_fit(chunk)
+    assert mean_l0(sae.transform(X)) == pytest.approx(3, rel=0.25)
+
+
 def test_missing_it_is_told(X):
     told = "LISTAEncoder: rows have .* codes on average, not target_l0=3; raise max_iter"
     with pytest.warns(ConvergenceWarning, match=told):

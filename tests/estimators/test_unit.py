@@ -161,6 +161,13 @@ def test_data_of_ordinary_size_are_not_copied(signal):
     assert np.shares_memory(data.tensors[0].numpy(), signal[0])
 
 
+def test_the_mean_of_rows_near_the_end_of_single_precision(signal):
+    X = np.abs(signal[0]).astype(np.float32)
+    large = X * np.float32(2.0**126) / X.max()
+    one, other = (TopKSAE(12, k=2, max_iter=3, random_state=0).fit(rows) for rows in (X, large))
+    assert other.score(large) == pytest.approx(one.score(X), abs=0.01)
+
+
 FAR = np.random.RandomState(0).randn(80, 6).astype("f4") + 20
 
 

@@ -61,3 +61,10 @@ def test_curves_that_do_not_go_together():
         TrainingCurveDisplay(curves).plot()
     with pytest.raises(ValueError, match="the score 'loss', they share"):
         TrainingCurveDisplay({"a": curves["a"]}, score_name="loss").plot()
+    with pytest.raises(ValueError, match="there are no curves"):
+        TrainingCurveDisplay({}).plot()
+    display = TrainingCurveDisplay({"a": curves["a"]})
+    with pytest.raises(ValueError, match="cost='flops' is not in both curves; choose one of"):
+        display.first_ahead("a", "a")
+    with pytest.raises(ValueError, match=r"there is no curve 'x'; choose among \['a'\]"):
+        display.first_ahead("a", "x", cost="step")

@@ -170,6 +170,13 @@ def test_others_are_not(problem):
         assert table[column]["pursuit"] > 0
 
 
+def test_without_variance_objectives_are_told(problem):
+    X, dictionary = problem
+    told = repr(amortization_gap(Encoder(dictionary, 2), X[:1], n_nonzero_coefs=2))
+    assert "nan" not in told
+    assert "points" not in told
+
+
 def test_duplicate_atoms_and_zero_rows(problem):
     X, dictionary = problem
     X = np.vstack([X, np.zeros((2, 6))])

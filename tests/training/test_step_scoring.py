@@ -97,3 +97,8 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="StepScoring: n_per_decade must be >= 1, got 0"):
         make(n_per_decade=0)[0].fit(X)
     assert repr(make({"one": total})[1]) == "StepScoring(one, n_per_decade=4)"
+    for scoring in ({}, {"step": total}, {"a": total, "flops": total}):
+        with pytest.raises(ValueError, match="StepScoring: scoring needs scores with names other"):
+            make(scoring)[0].fit(X)
+    with pytest.raises(TypeError, match="StepScoring: the score 'a' must be callable, got 5"):
+        make({"a": 5})[0].fit(X)
