@@ -133,8 +133,8 @@ coverage: $(TOOLS)
 		-W ignore::RuntimeWarning -k "not grow and not threads_change_nothing"
 	$(VENV)/bin/coverage report --show-missing --skip-covered
 
-# Steps on patches gain nothing from threads, which on busy cores wait for each other.
-run-demo: export OMP_NUM_THREADS = 1
+# Steps as small as those of examples gain nothing from threads, which on busy cores wait for each other.
+run-demo run-doc: export OMP_NUM_THREADS = 1
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)
 	@echo "Comparing eight encoders on image patches; scikit-learn's LARS, the slowest, comes first ..."
