@@ -81,8 +81,9 @@ class OMP(Compiled, Pursuit):
 
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
         # Its kernels need it, up to a bound; torch can do with a product a non-zero instead.
-        compiled = resolve_engine(self.engine, dictionary) == "numba"
-        most = 4 * n_samples + 2048 if compiled else self._limit(dictionary) * n_samples
+        most = self._limit(dictionary) * n_samples
+        if resolve_engine(self.engine, dictionary) == "numba":
+            most = max(most, 4 * n_samples + 2048)
         return len(dictionary) <= min(most, 1 << 14)
 
     def _pursue_steps(

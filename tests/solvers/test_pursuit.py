@@ -137,6 +137,18 @@ def test_solvers_without_tolerance_refuse_it(wide):
             sparse_encode(*wide, residual_tol=1.0, algorithm=algorithm)
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_kernels_serve_few_samples_of_many_atoms(positive):
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(0)
+    X, dictionary = rng.standard_normal((100, 40)), rng.standard_normal((2500, 40))
+    options = {"algorithm": "ormp", "positive": positive, "return_info": True}
+    _, info = sparse_encode(X, dictionary, n_nonzero_coefs=26, **options)
+    assert info.engine == "numba"
+    _, info = sparse_encode(X[:9], dictionary, n_nonzero_coefs=26, **options)
+    assert info.engine == "torch"  # the Gram matrix would cost more
+
+
 TORCH = [kind(4, engine="torch") for kind in (OMP, ORMP, OMPWithoutGram, ORMPWithoutGram)]
 TORCH += [MP(4), GradientPursuit(4)]
 
