@@ -316,6 +316,7 @@ def emulated_cuda(n_devices=1, memory=64 << 30):
             "torch.cuda.is_available": lambda: n_devices > 0,
             "torch.cuda.device_count": lambda: n_devices,
             "torch.cuda.current_device": lambda: 0,
+            "torch.cuda.is_current_stream_capturing": lambda: False,
             "torch.cuda.get_device_properties": lambda _: SimpleNamespace(total_memory=memory),
             "torch.cuda.Stream": mock.MagicMock,
             "skamort._device._streams": {},
