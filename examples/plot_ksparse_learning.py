@@ -23,12 +23,13 @@ X, X_test = X[:8000], X[8000:]
 shared = {"n_components": 256, "random_state": 0}
 pursuit = {"algorithm": "ormp", "positive_code": True}
 
-numbers = (2, 4, 8, 16)
+numbers, fitted = (2, 4, 8, 16), {}
 errors = {"TopKSAE": [], "its dictionary, better codes": [], "GradSparseCoder": []}
 for k in numbers:
     sae = TopKSAE(k=k, max_iter=50, **shared).fit(X)
     ito = ITOCoder(estimator=sae, n_nonzero_coefs=k, **pursuit).fit(X)
     coder = GradSparseCoder(n_nonzero_coefs=k, tol=0.01, **shared).fit(X)
+    fitted[k] = sae, coder
     for found, estimator in zip(errors.values(), (sae, ito, coder), strict=True):
         found.append(1 - estimator.score(X_test))
     print(f"k={k:2d}: " + ", ".join(f"{name} {found[-1]:.1%}" for name, found in errors.items()))
@@ -48,9 +49,7 @@ left.minorticks_off()
 left.set(yticks=[0.05, 0.1, 0.2, 0.4], yticklabels=["5 %", "10 %", "20 %", "40 %"])
 left.legend()
 
-sae = TopKSAE(k=8, max_iter=50, **shared).fit(X)
-coder = GradSparseCoder(n_nonzero_coefs=8, tol=0.01, **shared).fit(X)
-for panel, estimator in zip(panels, (sae, coder), strict=True):
+for panel, estimator in zip(panels, fitted[8], strict=True):
     most = np.argsort(-np.count_nonzero(estimator.transform(X_test), axis=0))[:64]
     tiles = estimator.components_[most].reshape(8, 8, 8, 8)
     tiles = np.pad(tiles, [(0, 0), (0, 0), (0, 1), (0, 1)], constant_values=np.nan)
