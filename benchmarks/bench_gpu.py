@@ -21,6 +21,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from _list_table import to_rst
+from sklearn.exceptions import ConvergenceWarning
 
 from skamort import SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
@@ -151,7 +152,7 @@ def main():
     device = arguments.device or ("cpu" if arguments.quick else "cuda")
     if device == "cuda" and not torch.cuda.is_available():
         sys.exit(f"bench_gpu: torch {torch.__version__} sees no GPU; nothing was measured.")
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps tell the speed
     sizes, batch_sizes, n_rows, models = QUICK if arguments.quick else REAL
     print(f"{card(device)}, torch {torch.__version__}, {sizes[0]} x {sizes[1]}, k={sizes[2]}")
     found = [

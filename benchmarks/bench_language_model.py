@@ -342,8 +342,10 @@ def compare_encoders(subject, log, block, every_k):
     for k in every_k:
         fitted = {}
         for name, make in encoders(sizes, k).items():
-            fit = lambda make=make, fitted=fitted: make(fitted, rows.X).fit(rows.X)  # noqa: E731
-            fitted[name], seconds = log.fitted(f"{name} {k}", fit)
+            fitted[name], seconds = log.fitted(
+                f"{name} {k}",
+                lambda make=make, fitted=fitted: make(fitted, rows.X).fit(rows.X),
+            )
             log.add(
                 f"{name} {k}",
                 lambda coder=fitted[name], seconds=seconds, k=k: {
