@@ -7,6 +7,8 @@ or an end, does not count.
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from skamort import BatchTopKSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.solvers import sparse_encode, update_dictionary
@@ -53,6 +55,33 @@ def test_a_training_step_does_not_wait(counts, model, most):
     assert waits < 0.2  # a start that waits once more or less is no step that does
     assert uploads < 0.2
     assert operators <= most
+
+
+class NoWaits(Callback):
+    """Let a real GPU refuse waits from the third batch of an epoch to the last but one."""
+
+    def __init__(self, n_batches):
+        self.n_batches = n_batches
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        n_done = len(net.history[-1]["batches"]) if training else 0
+        if n_done == 2:
+            torch.cuda.set_sync_debug_mode("error")
+        if n_done == self.n_batches - 1:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
+@pytest.mark.parametrize("model", [model for model, _ in ENCODERS.values()], ids=ENCODERS)
+def test_a_real_gpu_is_not_waited_for(gpu, model):
+    if gpu is not None:
+        pytest.skip("the emulated GPU counts")
+    X = np.random.default_rng(0).standard_normal((160, 6))
+    settings = {"max_iter": 1, "batch_size": 16, "random_state": 0, "device": "cuda"}
+    try:
+        clone(model).set_params(callbacks=[NoWaits(10)], **settings).fit(X)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 # Waits an iteration, or a non-zero of a pursuit.
