@@ -2,7 +2,8 @@
 
 Each package runs in its own process, with the Python that has it installed, through its own
 lowest-level training step on raw activations. The process reads commands from standard input, one
-JSON object a line, and answers in the same way. It is started by `Peer`; run alone it does nothing.
+JSON object a line, and answers in the same way: to start with settings, as often as one likes, to
+train and to evaluate. It is started by `Peer`; run alone it does nothing.
 """
 
 import argparse
@@ -29,22 +30,27 @@ class Peer:
     python : str
         The interpreter that has the package.
     settings : dict
-        What `main` passes on to the adapter: train, test and maybe validation (paths of .npy
-        files), n_components, k, alpha, learning_rate, batch_size, n_steps, threads, seed.
+        What `Session` passes on to the adapter: train, test and maybe validation (paths of .npy
+        files), n_components, k, alpha, learning_rate, batch_size, n_steps, threads, seed, and maybe
+        device ("cpu") and precision ("full", "bfloat16").
     """
 
     def __init__(self, name, python, settings):
         self.name = name
         threads = str(settings["threads"])
         self.process = subprocess.Popen(
-            [python, __file__, name, json.dumps(settings)],
+            [python, __file__, name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL if not settings.get("debug") else None,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         )
-        self._answer()
+        self.start(settings)
+
+    def start(self, settings):
+        """Begin anew, untrained, in the same process."""
+        self._ask({"start": settings})
 
     def train(self, n_steps):
         """Take n_steps steps; return the seconds they took, and the processor's seconds."""
@@ -61,11 +67,9 @@ class Peer:
         self.process.wait()
 
     def _ask(self, command):
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self.name}: its process ended; run with --debug to see why.")
@@ -113,7 +117,12 @@ class SAELens:
         from sae_lens.config import SAETrainerConfig
         from sae_lens.training.sae_trainer import SAETrainer
 
-        shared = {"d_in": X.shape[1], "d_sae": s["n_components"], "apply_b_dec_to_input": True}
+        shared = {
+            "d_in": X.shape[1],
+            "d_sae": s["n_components"],
+            "apply_b_dec_to_input": True,
+            "device": s["device"],
+        }
         sae = self.make_sae(shared, s)
         learning_rate = s["learning_rate"] or 3e-4
         config = SAETrainerConfig(
@@ -123,6 +132,8 @@ class SAELens:
             lr_end=learning_rate,
             # Its tutorial's proportion.
             lr_decay_steps=s["n_steps"] // 5 if s["recipe"] else 0,
+            device=s["device"],
+            autocast=s["precision"] == "bfloat16",
         )
         self.trainer = SAETrainer(config, sae, data_provider=iter(()))
 
@@ -180,7 +191,7 @@ class DictionaryLearning:
             "dict_size": s["n_components"],
             "layer": 0,
             "lm_name": "none",
-            "device": "cpu",
+            "device": s["device"],
             "seed": s["seed"],
             # The package's proportions for a short run: 1000 steps are its default warm-up.
             "warmup_steps": min(1000, n_steps // 20) if s["recipe"] else 0,
@@ -206,7 +217,7 @@ class DictionaryLearning:
 
 
 class Sparsify:
-    """sparsify.SparseCoder with the step of sparsify.Trainer (TopK only)."""
+    """sparsify.SparseCoder with the step of sparsify.Trainer (TopK only; on CUDA in bfloat16)."""
 
     def __init__(self, X, s):
         import torch
@@ -214,9 +225,8 @@ class Sparsify:
 
         if not s["k"]:
             raise SystemExit("sparsify has no L1 autoencoder")
-        torch.manual_seed(s["seed"])
         config = SparseCoderConfig(num_latents=s["n_components"], k=s["k"])
-        self.sae = SparseCoder(X.shape[1], config)
+        self.sae = SparseCoder(X.shape[1], config, device=s["device"])
         self.sae.b_dec.data = X.mean(0)
         learning_rate = s["learning_rate"] or 2e-4 / (s["n_components"] / 2**14) ** 0.5
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=learning_rate)
@@ -232,11 +242,9 @@ class Sparsify:
             self.schedule.step()
 
     def reconstruct(self, X):
-        import torch
-
         out = self.sae(X)
-        codes = torch.zeros(len(X), self.sae.num_latents)
-        return out.sae_out, codes.scatter_(1, out.latent_indices, out.latent_acts)
+        codes = X.new_zeros(len(X), self.sae.num_latents)
+        return out.sae_out, codes.scatter_(1, out.latent_indices, out.latent_acts.to(X.dtype))
 
 
 class Overcomplete:
@@ -254,19 +262,17 @@ class Overcomplete:
         from overcomplete.sae import SAE, TopKSAE
         from overcomplete.sae.trackers import DeadCodeTracker
 
-        torch.manual_seed(s["seed"])
         # The encoder of the other packages: linear, without the default's batch normalization.
-        options = {"encoder_module": torch.nn.Linear(X.shape[1], s["n_components"])}
+        encoder = _PreCodes(torch.nn.Linear(X.shape[1], s["n_components"])).to(s["device"])
+        shared = {"encoder_module": encoder, "device": s["device"]}
         if s["k"]:
-            encoder = _PreCodes(options["encoder_module"])
-            self.sae = TopKSAE(X.shape[1], s["n_components"], s["k"], encoder_module=encoder)
+            self.sae = TopKSAE(X.shape[1], s["n_components"], s["k"], **shared)
         else:
-            encoder = _PreCodes(options["encoder_module"])
-            self.sae = SAE(X.shape[1], s["n_components"], encoder_module=encoder)
+            self.sae = SAE(X.shape[1], s["n_components"], **shared)
         self.k, self.alpha = s["k"], s["alpha"]
         learning_rate = s["learning_rate"] or 5e-4
         self.optimizer = torch.optim.Adam(self.sae.parameters(), lr=learning_rate)
-        self.tracker = DeadCodeTracker(s["n_components"], "cpu")
+        self.tracker = DeadCodeTracker(s["n_components"], s["device"])
 
     def step(self, X):
         import torch
@@ -302,7 +308,8 @@ class Skamort:
             "dict_init": None,
             "schedule": None,
             "dead_latents": None,
-            "device": "cpu",
+            "device": s["device"],
+            "precision": s["precision"],
             "random_state": s["seed"],
             **{
                 name: made_by[name](**value) if isinstance(value, dict) else value
@@ -314,17 +321,18 @@ class Skamort:
         self.sae = getattr(skamort, name)(**{**sparsity, **shared})
 
     def step(self, X):
-        self.sae.partial_fit(X.numpy())
+        self.sae.partial_fit(_given(X))
 
     def fit(self, X, n_steps):
         n_epochs = round(n_steps * self.sae.batch_size / len(X))
-        self.sae.set_params(max_iter=n_epochs, n_iter_no_change=n_epochs + 1).fit(X)
+        self.sae.set_params(max_iter=n_epochs, n_iter_no_change=n_epochs + 1).fit(_given(X))
 
     def reconstruct(self, X):
         import torch
 
-        codes = self.sae.transform(X.numpy())
-        return torch.from_numpy(self.sae.inverse_transform(codes)), torch.from_numpy(codes)
+        codes = self.sae.transform(_given(X))
+        X_hat = torch.from_numpy(self.sae.inverse_transform(codes))
+        return X_hat.to(X.device), torch.from_numpy(codes)
 
 
 ADAPTERS = {
@@ -335,6 +343,11 @@ ADAPTERS = {
     "eai-sparsify": Sparsify,
     "overcomplete": Overcomplete,
 }
+
+
+def _given(X):
+    """Return a tensor of the GPU, which is used where it lies, or else an array."""
+    return X if X.is_cuda else X.numpy()
 
 
 def _PreCodes(linear):
@@ -367,75 +380,92 @@ def _linear_schedule(optimizer, s):
 
 def _batches(X, batch_size, seed):
     """Yield shuffled full batches for ever; the same ones in every package."""
-    import torch
-
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(len(X))
         for start in range(0, len(X) - batch_size + 1, batch_size):
-            yield torch.from_numpy(X[order[start : start + batch_size]])
+            yield X[order[start : start + batch_size]]
 
 
-def _evaluate(adapter, X_train, others):
-    import torch
+class Session:
+    """One autoencoder: its data on the device that is asked for, trained and evaluated."""
 
-    def blocks(X):
-        for block in torch.from_numpy(X).split(1024):
-            X_hat, codes = adapter.reconstruct(block)
-            yield block, X_hat, codes
+    def __init__(self, name, settings):
+        import torch
 
-    def measure(X):
-        error, active = 0.0, 0
-        for block, X_hat, codes in blocks(X):
+        settings = {"recipe": False, "device": "cpu", "precision": "full", **settings}
+        torch.set_num_threads(settings["threads"])
+        torch.manual_seed(settings["seed"])
+        self.by_fit = settings["recipe"] and hasattr(ADAPTERS[name], "fit")
+        self.is_cuda = settings["device"].startswith("cuda")
+        parts = [part for part in ("train", "validation", "test") if part in settings]
+        self.parts = {
+            part: torch.from_numpy(np.load(settings[part])).to(settings["device"]) for part in parts
+        }
+        self.adapter = ADAPTERS[name](self.parts["train"], settings)
+        self.batches = _batches(self.parts["train"], settings["batch_size"], settings["seed"])
+
+    def train(self, n_steps):
+        """Return the seconds that the steps took, the device being waited for at both ends."""
+        chosen = [] if self.by_fit else [next(self.batches) for _ in range(n_steps)]
+        self._wait()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
+        if self.by_fit:
+            self.adapter.fit(self.parts["train"], n_steps)
+        for batch in chosen:
+            self.adapter.step(batch)
+        self._wait()
+        seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
+
+    def evaluate(self):
+        """Return dead, on the train rows, and for each other part of the data its fvu and l0."""
+        import torch
+
+        with torch.no_grad():
+            fired = sum(codes.count_nonzero(0) for _, _, codes in self._blocks("train"))
+            dead = (fired == 0).double().mean().item()
+            others = [part for part in self.parts if part != "train"]
+            return {"dead": dead, **{part: self._measure(part) for part in others}}
+
+    def _measure(self, part):
+        X, error, active = self.parts[part], 0.0, 0
+        for block, X_hat, codes in self._blocks(part):
             error += (X_hat - block).double().square().sum().item()
             active += codes.count_nonzero().item()
-        total = float(np.square(X - X.mean(0), dtype=np.float64).sum())
+        total = (X - X.mean(0)).double().square().sum().item()
         return {"fvu": error / total, "l0": active / len(X)}
 
-    with torch.no_grad():
-        fired = sum(codes.count_nonzero(0) for _, _, codes in blocks(X_train))
-        dead = (fired == 0).double().mean().item()
-        return {"dead": dead, **{name: measure(X) for name, X in others.items()}}
+    def _blocks(self, part):
+        for block in self.parts[part].split(1024):
+            yield block, *self.adapter.reconstruct(block)
+
+    def _wait(self):
+        if self.is_cuda:
+            import torch
+
+            torch.cuda.synchronize()
 
 
 def main():
     """Serve one package."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=ADAPTERS)
-    parser.add_argument("settings", type=json.loads)
-    arguments = parser.parse_args()
-    settings = {"recipe": False, **arguments.settings}
+    name = parser.parse_args().name
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever the package prints is no answer
-
-    import torch
-
-    torch.set_num_threads(settings["threads"])
-    parts = [name for name in ("train", "validation", "test") if name in settings]
-    others = {name: np.load(settings[name]) for name in parts}
-    X_train = others.pop("train")
-    adapter = ADAPTERS[arguments.name](torch.from_numpy(X_train), settings)
-    batches = _batches(X_train, settings["batch_size"], settings["seed"])
-
-    def answer(message):
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
-
-    answer({"ready": True})
+    session = None
     for line in sys.stdin:
         command = json.loads(line)
-        if "train" in command:
-            by_fit = settings["recipe"] and hasattr(adapter, "fit")
-            chosen = [] if by_fit else [next(batches) for _ in range(command["train"])]
-            begin, cpu_begin = time.perf_counter(), time.process_time()
-            if by_fit:
-                adapter.fit(X_train, command["train"])
-            for batch in chosen:
-                adapter.step(batch)
-            seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
-            answer({"seconds": seconds, "cpu_seconds": cpu_seconds})
+        answer = {}
+        if "start" in command:
+            session = Session(name, command["start"])
+        elif "train" in command:
+            answer = session.train(command["train"])
         else:
-            answer(_evaluate(adapter, X_train, others))
+            answer = session.evaluate()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":

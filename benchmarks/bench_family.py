@@ -12,19 +12,22 @@ as in bench_quality_peers.py, which says how data are prepared. Figures are of t
     python benchmarks/bench_family.py activations.npz --python sae-lens=/path/to/python ...
 
 Runs are kept in the file `--results`, a line of JSON each, and not made again; `--output` writes
-the tables of the documentation from it.
+the tables of the documentation from it. `--jobs` of them are made at once, on one GPU with
+`--device cuda`; those that failed stand in the tables as an absent number.
 """
 
 import argparse
 import json
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock, local
 
 import numpy as np
 from _list_table import to_rst
-from _training_peers import add_arguments, interpreters
-from bench_quality_peers import prepare, run
+from _training_peers import Peer, add_arguments, interpreters
+from bench_quality_peers import prepare, trained
 
 # Estimators, and what they are given beside k or target_l0.
 BY_K = {
@@ -45,10 +48,16 @@ DEFAULTS = dict.fromkeys(
     ["learning_rate", "dict_init", "fit_intercept", "schedule", "dead_latents"], "auto"
 )
 RATES = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3]
+# In place of a run that could not be made.
+ABSENT = {"fvu": np.nan, "l0": np.nan}
+FAILED = {"dead": np.nan, "validation": ABSENT, "test": ABSENT}
 
 
 class Family:
     """Trains variants and packages on the same rows, each once.
+
+    A run is named by what is trained, the codes it is to have, its atoms and its step size, None
+    for its own.
 
     Parameters
     ----------
@@ -64,6 +73,7 @@ class Family:
         self.python, self.file = interpreters(arguments), arguments.results
         packages = [name for name in self.python if name != "skamort"]
         self.names = arguments.only or [*OURS, *packages]
+        self.jobs, self.lock, self.local = arguments.jobs, Lock(), local()
         self.settings = {
             **paths,
             "learning_rate": None,
@@ -72,54 +82,75 @@ class Family:
             "n_steps": arguments.epochs * (n_samples // arguments.batch_size),
             "threads": arguments.threads,
             "debug": arguments.debug,
-            "seed": 0,
+            "device": arguments.device,
+            "seed": arguments.seed,
             "alpha": 0.0,
         }
         lines = self.file.read_text().splitlines() if self.file.exists() else []
         self.reached = {tuple(key): result for key, result in map(json.loads, lines)}
 
-    def train(self, name, l0, n_components, rate=None):
-        """Train a variant or a package, if that has not been done, and return what it reached."""
-        key = (name, l0, n_components, rate)
-        if key not in self.reached:
-            self.reached[key] = result = self._run(*key)
-            with self.file.open("a") as file:
-                file.write(json.dumps([key, result]) + "\n")
-        return self.reached[key]
+    def train(self, keys):
+        """Make the runs that have not been made, and return what each reached."""
+        missing = {key for key in keys if key not in self.reached}
+        with ThreadPoolExecutor(self.jobs) as pool:  # a package after the other: one process each
+            list(pool.map(self._train, sorted(missing, key=lambda key: (key[0] in OURS, key))))
+        return [self.reached[key] for key in keys]
+
+    def _train(self, key):
+        try:
+            result = self._run(*key)
+        except RuntimeError as error:
+            self.reached[key] = FAILED
+            print(f"{key}: {error}", flush=True)
+            return
+        show(key, result)
+        with self.lock, self.file.open("a") as file:
+            self.reached[key] = result
+            file.write(json.dumps([key, result]) + "\n")
 
     def _run(self, name, l0, n_components, rate):
         told = {**self.settings, "k": l0, "n_components": n_components}
         if name not in OURS:
-            return run(name, self.python[name], told)
+            return trained(self._peer(name, told), told)
         estimator, options = OURS[name]
         options = {**DEFAULTS, **options, **({} if rate is None else {"learning_rate": rate})}
         if name in BY_L0:
             told["k"], options = 0, {**options, "alpha": "auto", "target_l0": l0}
-        return run(
-            "skamort", self.python["skamort"], {**told, "estimator": estimator, "options": options}
-        )
+        told.update(estimator=estimator, options=options)
+        return trained(self._peer("skamort", told), told)
+
+    def _peer(self, name, settings):
+        """Return a package that has started, in this thread's process where it is of the same."""
+        peer = getattr(self.local, "peer", None)
+        if peer is not None and peer.name == name and peer.process.poll() is None:
+            peer.start(settings)
+            return peer
+        if peer is not None:
+            peer.close()
+        self.local.peer = Peer(name, self.python[name], settings)
+        return self.local.peer
 
 
 def frontier(family, arguments):
     """Return the error of all for each number of active codes."""
-    n = arguments.components[0]
-    rows = {name: [name] for name in family.names}
-    for l0 in arguments.l0:
-        for name in family.names:
-            reached = family.train(name, l0, n)
-            show(f"{name}, {n} atoms", reached)
-            codes = "" if round(reached["test"]["l0"]) == l0 else f" ({reached['test']['l0']:.0f})"
-            rows[name].append(f"{reached['test']['fvu']:.1%}{codes}")
-    return ["variant", *map(str, arguments.l0)], [*rows.values()]
+    n, rows = arguments.components[0], []
+    family.train([(name, l0, n, None) for l0 in arguments.l0 for name in family.names])
+    for name in family.names:
+        row = [name]
+        for l0 in arguments.l0:
+            test = family.train([(name, l0, n, None)])[0]["test"]
+            codes = "" if abs(test["l0"] - l0) <= 0.5 else f" ({test['l0']:.0f})"
+            row.append(f"{test['fvu']:.1%}{codes}")
+        rows.append(row)
+    return ["variant", *map(str, arguments.l0)], rows
 
 
 def widths(family, arguments):
     """Return errors and dead latents for each number of atoms, and how fast errors fall."""
-    rows, sizes = [], sorted(arguments.components)
+    rows, sizes, l0 = [], sorted(arguments.components), arguments.l0[0]
+    family.train([(name, l0, n, None) for name in family.names for n in sizes])
     for name in family.names:
-        reached = [family.train(name, arguments.l0[0], n) for n in sizes]
-        for n, result in zip(sizes, reached, strict=True):
-            show(f"{name}, {n} atoms", result)
+        reached = family.train([(name, l0, n, None) for n in sizes])
         errors = [result["test"]["fvu"] for result in reached]
         slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
         cells = [f"{r['test']['fvu']:.1%}, {r['dead']:.1%} dead" for r in reached]
@@ -129,22 +160,23 @@ def widths(family, arguments):
 
 def steps(family, arguments):
     """Return the validation error of TopKSAE for each number of atoms and step size."""
-    rows = []
-    for n in sorted(arguments.components):
-        reached = [family.train("TopK", arguments.l0[0], n, rate) for rate in RATES]
-        for rate, result in zip(RATES, reached, strict=True):
-            show(f"step {rate:g}, {n} atoms", result)
+    rows, sizes, l0 = [], sorted(arguments.components), arguments.l0[0]
+    family.train([("TopK", l0, n, rate) for n in sizes for rate in RATES])
+    for n in sizes:
+        reached = family.train([("TopK", l0, n, rate) for rate in RATES])
         errors = [result["validation"]["fvu"] for result in reached]
         rule = 2e-4 / (n / 2**14) ** 0.5
         rows.append([str(n), *(f"{error:.1%}" for error in errors), f"{rule:.1e}"])
     return ["atoms", *(f"{rate:g}" for rate in RATES), "rule"], rows
 
 
-def show(label, reached):
+def show(key, reached):
     """Print what a run reached."""
+    name, l0, n_components, rate = key
+    label = f"{name}, {n_components} atoms, {l0} codes" + (f", step {rate:g}" if rate else "")
     test = reached["test"]
     print(
-        f"{label:36s} FVU {test['fvu']:.4f}  L0 {test['l0']:6.1f}  dead {reached['dead']:6.2%}  "
+        f"{label:44s} FVU {test['fvu']:.4f}  L0 {test['l0']:6.1f}  dead {reached['dead']:6.2%}  "
         f"{reached['seconds']:5.0f} s",
         flush=True,
     )
@@ -161,6 +193,9 @@ def main():
     parser.add_argument("--components", type=int, nargs="+", default=[1152, 576, 2304, 4608])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--results", type=Path, default=Path("family.jsonl"))
     parser.add_argument("--output", type=Path, help="folder for the tables")
     add_arguments(parser)

@@ -2,10 +2,12 @@
 
 Rows a second of what runs there, after a first run that is not counted, the device being waited
 for at both ends. Training is beside a bare loop of torch: autograd through `topk`, dense products,
-fused Adam, the same batches. Solvers count the rows whose duality gap met the tolerance. The table
-is one of reStructuredText, under a line that names card, driver and torch.
+fused Adam, the same batches. Packages of `--python` take as many of their own trainer's steps, of
+batches that lie on the card, by autocast to bfloat16 where that is asked; their dead latents are
+left alone, as ours are. Solvers count the rows whose duality gap met the tolerance. The table is
+one of reStructuredText, under a line that names card, driver and torch.
 
-    python benchmarks/bench_gpu.py [--quick]
+    python benchmarks/bench_gpu.py [--quick] [--python sae-lens=/path/to/python ...]
     python benchmarks/bench_gpu.py --quick --device cpu  # whether it runs at all
 
 Without a GPU it says so and ends with 1.
@@ -14,13 +16,16 @@ Without a GPU it says so and ends with 1.
 import argparse
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from contextlib import nullcontext
+from itertools import chain
 
 import numpy as np
 import torch
 from _list_table import to_rst
+from _training_peers import Peer, add_arguments, interpreters
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort import SAEEncoder, TopKSAE
@@ -31,6 +36,8 @@ from skamort.solvers import sparse_encode
 REAL = ((768, 16_896, 32), (4096, 8192), 8192, (50, 1024, 100))
 QUICK = ((32, 256, 4), (256,), 128, (4, 256, 3))
 STEPS = 50
+# A package whose step is of one precision, whatever is asked.
+ONLY = {"eai-sparsify": "bfloat16"}
 
 
 def seconds_of(work, device):
@@ -68,7 +75,35 @@ def train_bare(X, n_components, k, batch_size, precision):
             D /= D.norm(dim=1, keepdim=True)
 
 
-def training(sizes, batch_sizes, device):
+def peer_rates(sizes, batch_size, precision, device, arguments):
+    """Return rows a second of each package, None for one that has no such step."""
+    n_features, n_components, k = sizes
+    rng, found = np.random.default_rng(0), []
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/train.npy"
+        np.save(path, rng.standard_normal((4 * batch_size, n_features), dtype=np.float32))
+        settings = {
+            "train": path, "n_components": n_components, "k": k, "learning_rate": 1e-3,
+            "batch_size": batch_size, "n_steps": 2 * STEPS, "threads": arguments.threads,
+            "seed": 0, "device": device, "precision": precision, "debug": arguments.debug,
+        }  # fmt: skip
+        for name, python in peers_of(arguments).items():
+            if ONLY.get(name, precision) != precision:
+                found.append(None)
+                continue
+            peer = Peer(name, python, settings)
+            peer.train(STEPS)
+            found.append(STEPS * batch_size / peer.train(STEPS)[0])
+            peer.close()
+    return found
+
+
+def peers_of(arguments):
+    """Return the interpreters of the packages beside which training is measured."""
+    return {name: path for name, path in interpreters(arguments).items() if name != "skamort"}
+
+
+def training(sizes, batch_sizes, device, arguments):
     """Yield rows of the table: training of one model."""
     n_features, n_components, k = sizes
     for batch_size in batch_sizes:
@@ -79,11 +114,12 @@ def training(sizes, batch_sizes, device):
                 device=device, dead_latents=None, schedule=None, random_state=0,
             )  # fmt: skip
             ours = rate(len(X), lambda model=model, X=X: model.fit(X), device)
-            bare = None
+            others = []
             if precision != "tf32":
                 given = (X, n_components, k, batch_size, precision)
-                bare = rate(len(X), lambda given=given: train_bare(*given), device)
-            yield f"fit, batch {batch_size}, {precision}", ours, bare
+                others = [rate(len(X), lambda given=given: train_bare(*given), device)]
+                others += peer_rates(sizes, batch_size, precision, device, arguments)
+            yield f"fit, batch {batch_size}, {precision}", ours, *others
 
 
 def solving(sizes, n_rows, device):
@@ -104,7 +140,7 @@ def solving(sizes, n_rows, device):
             done.append(int(info.converged.sum()))
 
         speed = rate(n_rows, solve, device)
-        yield f"{algorithm}, rows that met their tolerance", speed * done[-1] / n_rows, None
+        yield f"{algorithm}, rows that met their tolerance", speed * done[-1] / n_rows
 
 
 def many(settings, device):
@@ -130,7 +166,7 @@ def transforming(sizes, n_rows, device):
     for is_sparse in (False, True):
         model.set_params(sparse_output=is_sparse)
         kind = "CSR" if is_sparse else "dense"
-        yield f"transform, {kind}", rate(len(X), lambda: model.transform(X), device), None
+        yield f"transform, {kind}", rate(len(X), lambda: model.transform(X), device)
 
 
 def card(device):
@@ -148,6 +184,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", choices=("cuda", "cpu"))
+    add_arguments(parser)
     arguments = parser.parse_args()
     device = arguments.device or ("cpu" if arguments.quick else "cuda")
     if device == "cuda" and not torch.cuda.is_available():
@@ -155,14 +192,21 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps tell the speed
     sizes, batch_sizes, n_rows, models = QUICK if arguments.quick else REAL
     print(f"{card(device)}, torch {torch.__version__}, {sizes[0]} x {sizes[1]}, k={sizes[2]}")
-    found = [
-        *training(sizes, batch_sizes, device),
-        *solving(sizes, n_rows, device),
-        *many(models, device),
-        *transforming(sizes, n_rows, device),
+    found = []
+    for row in chain(
+        training(sizes, batch_sizes, device, arguments),
+        solving(sizes, n_rows, device),
+        many(models, device),
+        transforming(sizes, n_rows, device),
+    ):
+        print(*row, file=sys.stderr, flush=True)
+        found.append(row)
+    head = ("what", "a second", "without skamort's way", *peers_of(arguments))
+    cells = [
+        [what, *(f"{number:,.0f}" if number else "" for number in numbers)]
+        for what, *numbers in found
     ]
-    cells = [(what, f"{ours:,.0f}", f"{bare:,.0f}" if bare else "") for what, ours, bare in found]
-    print(to_rst("bench_gpu.py", ("what", "a second", "without skamort's way"), cells))
+    print(to_rst("bench_gpu.py", head, [row + [""] * (len(head) - len(row)) for row in cells]))
 
 
 if __name__ == "__main__":
