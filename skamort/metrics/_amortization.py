@@ -10,7 +10,6 @@ same for codes that a number of non-zeros limits.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .._decoder import alpha_of, decoder_of, limits_number, positive_of
-from .._device import as_held, holding_uploads, resolve_device
+from .._device import blocks_larger_by, holding_uploads
 from .._explained_variance import row_blocks
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
 from .._pipeline import as_one_coder
@@ -26,8 +25,8 @@ from .._progress import progress_bar
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
 from ..solvers import CoordinateDescent, duality_gap
 from ._gap import AmortizationGap
-from ._ksparse_gap import ksparse_gap
-from ._reconstruction import objective_samples
+from ._ksparse_gap import half_variance, ksparse_gap
+from ._on_device import device_of, objectives, placed
 
 
 def amortization_gap(
@@ -49,10 +48,10 @@ def amortization_gap(
     interval.
 
     With `n_nonzero_coefs` the best codes minimize 1/2 ||x - z D||^2 with at most so many non-zeros.
-    Exchanges of single atoms seek them, from the encoder's codes and from those of a pursuit
-    (:class:`skamort.solvers.Exchange`). What none can go below is known for codes no larger than
-    the best found (:func:`skamort.solvers.ksparse_bound`): the amortization gap is at most that
-    far, for such codes.
+    Exchanges of single atoms seek them, on the same device, from the encoder's codes and from those
+    of a pursuit (:class:`skamort.solvers.Exchange`). What none can go below is known for codes no
+    larger than the best found (:func:`skamort.solvers.ksparse_bound`): the amortization gap is at
+    most that far, for such codes.
 
     Parameters
     ----------
@@ -155,22 +154,21 @@ def amortization_gap(
     check_dictionary(dictionary, as_tensor(as_dense(data[:1]), "X"))
     check_shapes_fit(data, codes, dictionary)
     positive = positive_of(estimator, codes)
-    blocks = _shown_blocks(data.shape[0], max(dictionary.shape), bool(verbose))
-    if counts:
-        limit = _check_limit(n_nonzero_coefs, codes)
-        return ksparse_gap(data, codes, dictionary, intercept, positive, limit, max_iter, blocks)
-    solver = CoordinateDescent(max_iter=max_iter, tol=tol)
-    device = resolve_device(getattr(estimator, "device", None) or "cpu", estimator)
-    find = _gap_of_block if device.type == "cpu" else partial(_gap_on_gpu, device)
+    limit, device = _check_limit(n_nonzero_coefs, codes), device_of(estimator)
+    width = max(1, max(dictionary.shape) // blocks_larger_by(device))
     with holding_uploads():
-        samples = [
-            find(solver, as_dense(data[rows]) - intercept, codes[rows], dictionary, alpha, positive)
-            for rows in blocks
-        ]
-    return AmortizationGap(alpha, positive, *map(np.concatenate, zip(*samples, strict=True)))
+        blocks = (
+            placed(as_dense(data[rows]) - intercept, codes[rows], dictionary, device)
+            for rows in _shown_rows(data.shape[0], width, bool(verbose))
+        )
+        if counts:
+            return ksparse_gap(blocks, positive, limit, max_iter, half_variance(data))
+        solver = CoordinateDescent(max_iter=max_iter, tol=tol)
+        samples = [_gap_of_block(solver, *block, alpha, positive) for block in blocks]
+    return AmortizationGap(alpha, positive, *np.concatenate(samples, axis=1))
 
 
-def _shown_blocks(n_samples: int, width: int, verbose: bool) -> Iterator[slice]:
+def _shown_rows(n_samples: int, width: int, verbose: bool) -> Iterator[slice]:
     """Slices of a few rows, with a bar of those that are done."""
     with progress_bar(n_samples, "amortization_gap", disable=not verbose, unit="row") as bar:
         for rows in row_blocks(n_samples, width):
@@ -197,47 +195,13 @@ def _check_limit(limit: Any, codes: Codes) -> int | None:
 
 
 def _gap_of_block(
-    solver: Any, X: np.ndarray, codes: Codes, dictionary: np.ndarray, alpha: float, positive: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Encoder's objective, best objective and lower bound of a few samples."""
-    codes = as_dense(codes)
-    solved = solver.solve(
-        *(torch.tensor(array.astype(X.dtype)) for array in (X, dictionary)),
-        alpha=alpha,
-        positive=positive,
-        init=torch.tensor(codes.astype(X.dtype)),
-    ).codes.numpy()
-    objective = objective_samples(X, codes, dictionary, alpha)
-    best = objective_samples(X, solved, dictionary, alpha)
+    solver: Any, X: Tensor, codes: Tensor, atoms: Tensor, alpha: float, positive: bool
+) -> np.ndarray:
+    """Encoder's objective, best objective and lower bound of a few samples, (3, n_samples)."""
+    solved = solver.solve(X, atoms, alpha=alpha, positive=positive, init=codes).codes
+    objective, best = (objectives(X, z, atoms, alpha) for z in (codes, solved))
     # Past the tolerance the solver may not improve on good codes: keep the encoder's there.
-    solved = np.where((best < objective)[:, None], solved, codes)
-    best = np.minimum(best, objective)
-    return objective, best, best - duality_gap(X, solved, dictionary, alpha, positive)
-
-
-def _gap_on_gpu(
-    device: torch.device,
-    solver: Any,
-    X: np.ndarray,
-    codes: Codes,
-    dictionary: np.ndarray,
-    alpha: float,
-    positive: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What `_gap_of_block` returns, computed there."""
-    x = torch.from_numpy(X).to(device)
-    atoms, z = as_held(dictionary, "dictionary", x), torch.from_numpy(as_dense(codes)).to(x)
-    solved = solver.solve(x, atoms, alpha=alpha, positive=positive, init=z).codes
-    objective, best = _objective(x, z, atoms, alpha), _objective(x, solved, atoms, alpha)
-    solved = torch.where((best < objective)[:, None], solved, z)
+    solved = torch.where((best < objective)[:, None], solved, codes)
     best = torch.minimum(best, objective)
-    bound = best - duality_gap(x, solved, atoms, alpha, positive)
-    found = torch.stack([objective, best, bound]).cpu().numpy()
-    return found[0], found[1], found[2]
-
-
-def _objective(X: Tensor, codes: Tensor, atoms: Tensor, alpha: float) -> Tensor:
-    """The objective of each sample, in float64."""
-    codes = codes.double()
-    residual = X.double() - codes @ atoms.double()
-    return 0.5 * residual.square().sum(1) + alpha * codes.abs().sum(1)
+    bound = best - duality_gap(X, solved, atoms, alpha, positive)
+    return torch.stack([objective, best, bound]).cpu().numpy()

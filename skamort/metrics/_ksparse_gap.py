@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .._explained_variance import row_blocks
 from .._matrices import Codes, as_dense
 from ..solvers import Exchange, ksparse_bound
 from ._gap import AmortizationGap
-from ._reconstruction import objective_samples
+from ._on_device import objectives
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,80 +145,66 @@ class KSparseAmortizationGap(AmortizationGap):
 
 
 def ksparse_gap(
-    X: Codes,
-    codes: Codes,
-    dictionary: np.ndarray,
-    intercept: np.ndarray | float,
+    blocks: Iterable[tuple[Tensor, Tensor, Tensor]],
     positive: bool,
     limit: int | None,
     max_iter: int,
-    blocks: Iterable[slice],
+    variance: float,
 ) -> KSparseAmortizationGap:
-    """The gap of checked codes, a block of rows at a time.
+    """The gap of checked codes: ``blocks`` are rows, their codes and the atoms, on one device.
 
     ``limit`` is the number of non-zeros; None: of each sample as many as its code has.
     """
-    samples = [
-        _gap_of_block(
-            as_dense(X[rows]) - intercept, as_dense(codes[rows]), dictionary, positive, limit,
-            max_iter,
-        )
-        for rows in blocks
-    ]  # fmt: skip
+    grams = _Grams()
+    samples = [_gap_of_block(*block, positive, limit, max_iter, grams) for block in blocks]
     objective, best, bound, counts, l1, l2 = map(np.concatenate, zip(*samples, strict=True))
-    variance = _half_variance(X)
     return KSparseAmortizationGap(0.0, positive, objective, best, bound, counts, l1, l2, variance)
 
 
-def _half_variance(X: Codes) -> float:
+def half_variance(X: Codes) -> float:
     """1/2 ||x - mean||^2, mean over samples."""
     blocks = [as_dense(X[rows]) for rows in row_blocks(*X.shape)]
     mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / X.shape[0]
     return sum(float(np.square(block - mean).sum()) for block in blocks) / X.shape[0] / 2
 
 
+class _Grams:
+    """The Gram matrix of the atoms of all blocks, where samples are solved in several groups."""
+
+    def __init__(self) -> None:
+        self._gram: Tensor | None = None
+
+    def of(self, atoms: Tensor, n_groups: int) -> Tensor | None:
+        """Return it; None for one group, for which the solver decides."""
+        if n_groups > 1 and self._gram is None:
+            self._gram = atoms @ atoms.T
+        return self._gram if n_groups > 1 else None
+
+
 def _gap_of_block(
-    X: np.ndarray,
-    codes: np.ndarray,
-    dictionary: np.ndarray,
+    X: Tensor,
+    codes: Tensor,
+    atoms: Tensor,
     positive: bool,
     limit: int | None,
     max_iter: int,
-) -> tuple[np.ndarray, ...]:
+    grams: _Grams,
+) -> list[np.ndarray]:
     """Encoder's objective, best objective, lower bound, and what that is about, of samples."""
-    codes, dictionary = codes.astype(X.dtype), dictionary.astype(X.dtype)
-    counts = np.full(len(X), limit) if limit is not None else (codes != 0).sum(axis=1)
-    objective = objective_samples(X, codes, dictionary, 0.0)
-    best, found = objective.copy(), codes.copy()
-    gram = dictionary @ dictionary.T if len(np.unique(counts)) > 1 else None
-    for k in np.unique(counts[counts > 0]):
-        rows = counts == k
+    counts = (codes != 0).sum(dim=1)
+    if limit is not None:
+        counts = torch.full_like(counts, limit)
+    objective = objectives(X, codes, atoms)
+    best, found = objective.clone(), codes.clone()
+    groups = counts[counts > 0].unique().tolist()
+    gram = grams.of(atoms, len(groups))
+    for k in groups:
+        rows, solver = (counts == k).nonzero()[:, 0], Exchange(k, max_iter=max_iter)
         for init in (codes[rows], None):
-            z = _exchanged(X[rows], dictionary, int(k), positive, init, gram, max_iter)
-            value = objective_samples(X[rows], z, dictionary, 0.0)
+            z = solver.solve(X[rows], atoms, positive=positive, init=init, gram=gram).codes
+            value = objectives(X[rows], z, atoms)
             wins = value < best[rows]
-            place = np.flatnonzero(rows)[wins]
-            best[place], found[place] = value[wins], z[wins]
-    exact = found.astype(np.float64)
-    norms = np.abs(exact).sum(axis=1), np.linalg.norm(exact, axis=1)
-    bound = ksparse_bound(X, found, dictionary, positive, n_nonzero_coefs=counts)
-    return objective, best, np.minimum(bound, best), counts, *norms
-
-
-def _exchanged(
-    X: np.ndarray,
-    dictionary: np.ndarray,
-    k: int,
-    positive: bool,
-    init: np.ndarray | None,
-    gram: np.ndarray | None,
-    max_iter: int,
-) -> np.ndarray:
-    """Codes by exchanges, from given ones or from those of a pursuit."""
-    solver = Exchange(min(k, len(dictionary)), max_iter=max_iter)
-    given: dict[str, Any] = {
-        name: None if array is None else torch.tensor(array)
-        for name, array in (("init", init), ("gram", gram))
-    }
-    solved = solver.solve(torch.tensor(X), torch.tensor(dictionary), positive=positive, **given)
-    return solved.codes.numpy()
+            best[rows[wins]], found[rows[wins]] = value[wins], z[wins]
+    bound = torch.minimum(ksparse_bound(X, found, atoms, positive, n_nonzero_coefs=counts), best)
+    norms = found.double().abs().sum(dim=1), found.double().norm(dim=1)
+    return [part.cpu().numpy() for part in (objective, best, bound, counts, *norms)]

@@ -183,5 +183,14 @@ def test_metrics(gpu, X):
     theirs = amortization_gap(on_cpu(models["SAE"]).fit(X), X, alpha=0.1)
     for name in ("objective", "best_objective", "lower_bound"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-3)
-    assert gpu is None or any("_amortization" in place for _, place in gpu.operators)
+    assert gpu is None or any("_cd_torch" in place for _, place in gpu.operators)
     assert len(compare_encoders(models, X, X, alpha=0.1)) == 2
+
+
+def test_ksparse_gap(gpu, X):
+    model = TopKSAE(12, k=2, max_iter=3, random_state=0, device="cuda").fit(X)
+    ours, theirs = (amortization_gap(m, X[:15]) for m in (model, on_cpu(model).fit(X)))
+    for name in ("objective_samples", "best_objective_samples", "max_l2_samples"):
+        assert_allclose(getattr(ours, name), getattr(theirs, name), atol=1e-6)
+    assert ours.lower_bound == pytest.approx(theirs.lower_bound, rel=0.01)  # a search of its own
+    assert gpu is None or any("_exchange_torch" in place for _, place in gpu.operators)
