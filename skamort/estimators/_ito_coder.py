@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
-from .._decoder import known_alpha, positive_of
+from .._decoder import known_alpha, limits_number, positive_of
 from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
@@ -33,14 +33,21 @@ from ._parameters import (
     L1Parameters,
 )
 from ._sae import SAEEncoder
-from ._solver_parameters import check_sparsity, encode, flops_per_sample, goes_by_penalty
+from ._solver_parameters import (
+    K_SPARSE,
+    check_sparsity,
+    encode,
+    flops_per_sample,
+    goes_by_penalty,
+)
 from ._split_sign import SplitSign, joined
 from ._tasks import FitTask
 from ._usefulness import warn_of_codes
 
 # What is known before `fit` where the dictionary is given.
 _KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "positive_code_")
-_ROWS_FOR_SIGN = 100
+# Whose codes of the estimator's own tell their sign and their number.
+_ROWS_LOOKED_AT = 100
 
 
 class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, BaseSparseCoder):
@@ -79,16 +86,24 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         Solver, a key of `skamort.solvers.SOLVERS`, one of scikit-learn's "lars", "lasso_cd",
         "lasso_lars" and "threshold", or "auto", which picks one as `skamort.solvers.sparse_encode`
         does. "topk_refined" keeps the support that the estimator's own encoder finds and solves for
-        its coefficients; "exchange" goes on from there, one atom for another; "gomp" keeps the
-        quarter with the largest codes and adds atoms in stages.
+        its coefficients; "exchange" goes on from there, one atom for another; "gomp" keeps those
+        with the largest codes and adds atoms in stages.
     n_nonzero_coefs : int
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
-        solvers. None: as many as the penalty leaves, or `residual_tol` needs; else a tenth of the
-        features where a k-sparse solver is named.
+        solvers. None: as many as the penalty leaves, or `residual_tol` needs. Where a k-sparse
+        solver is named, and for "auto" without `alpha` where the estimator limits their number, as
+        a `TopKSAE` does: as many as its codes have, in the mean of the first 100 rows, rounded up;
+        with `dictionary` a tenth of the features.
     residual_tol : float
         Squared residual of a row, ``||x - c - z D||^2``, at which it takes no more atoms, in place
         of the L1 penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit". To denoise: about
         1.2 times n_features times the noise's variance.
+    n_stages : int
+        For "gomp": stages, each of which adds ``n_nonzero_coefs / n_stages`` atoms. None: 4.
+    beam_width : int
+        For "exchange": supports that are kept on the way to its start. None: 1.
+    node_limit : int
+        For "exact": most supports that the search of a row extends. None: 10 million.
     positive_code : bool or "auto"
         Whether codes are >= 0. "auto": as those of the estimator are, by its `positive_code` where
         it has one, else by the codes that it gives to the first 100 rows; with `dictionary` alone
@@ -107,6 +122,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         Dictionary.
     intercept_ : ndarray of shape (n_features,) or None
         Center of the data, the estimator's or a fitted one; None where there is none.
+    n_nonzero_coefs_ : int or None
+        Most non-zeros of a code, the given number or the estimator's; None where there is none.
     positive_code_ : bool
         Whether codes are >= 0.
     estimator_ : object
@@ -130,9 +147,11 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     >>> from skamort import ITOCoder, TopKSAE
     >>> X = StandardScaler().fit_transform(load_digits().data)
     >>> topk = TopKSAE(n_components=128, k=8, tol=0.01, random_state=0).fit(X)
-    >>> ito = ITOCoder(estimator=topk, alpha=0.5).fit(X)
-    >>> ito.transform(X).shape
-    (1797, 128)
+    >>> ito = ITOCoder(estimator=topk, algorithm="ormp").fit(X)
+    >>> ito.n_nonzero_coefs_
+    8
+    >>> bool(ito.score(X) > topk.score(X))
+    True
     """
 
     positive_code: Any = parameter(
@@ -143,6 +162,9 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
     residual_tol: float | None = parameter(NON_NEGATIVE, None, default=None)
+    n_stages: int | None = parameter(COUNT, None, default=None)
+    beam_width: int | None = parameter(COUNT, None, default=None)
+    node_limit: int | None = parameter(COUNT, None, default=None)
 
     @fitting(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, sample_weight=None):
@@ -200,6 +222,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         self.components_ = self._find_dictionary(rows[:1])
         self.alpha_ = self._find_alpha(rows, weights)
         self.positive_code_ = self._resolve_sign(rows)
+        self.n_nonzero_coefs_ = self._find_number(rows)
         if self.verbose:
             tell(self)
         check_sparsity(self, len(self.components_))
@@ -254,7 +277,22 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
             return bool(self.positive_code)
         if self.estimator_ is None:
             return False
-        return positive_of(self.estimator_, self._own_codes(rows[:_ROWS_FOR_SIGN]))
+        return positive_of(self.estimator_, self._own_codes(rows[:_ROWS_LOOKED_AT]))
+
+    def _find_number(self, rows):
+        """Return the most non-zeros of a code: as many as the estimator's codes have where nothing
+        else says how sparse codes are."""
+        is_open = self.n_nonzero_coefs is None and self.residual_tol is None
+        if self.estimator_ is None or not (is_open and self._counts_codes()):
+            return self.n_nonzero_coefs
+        codes = self._own_codes(rows[:_ROWS_LOOKED_AT])
+        return max(1, int(np.ceil(np.mean((codes != 0).sum(axis=1)))))
+
+    def _counts_codes(self):
+        """Return whether codes of the estimator are to be matched in number."""
+        if self.algorithm == "auto":
+            return self.alpha == "auto" and limits_number(self.estimator_)
+        return self.algorithm in K_SPARSE
 
     def _ready(self, X=None):
         """Return itself, or before `fit` a copy that knows the given dictionary."""

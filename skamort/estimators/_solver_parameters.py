@@ -5,6 +5,8 @@ from .._engine import resolve_engine
 from ..solvers import SOLVERS, optimization_flops, sparse_encode
 
 K_SPARSE = sorted(name for name, solver in SOLVERS.items() if solver.is_k_sparse)
+# What only some of the k-sparse solvers have.
+SEARCH = ("n_stages", "beam_width", "node_limit")
 
 
 def inference_of(owner, prefix=""):
@@ -14,8 +16,11 @@ def inference_of(owner, prefix=""):
     """
     algorithm = getattr(owner, f"{prefix}algorithm")
     limits = {name: getattr(owner, prefix + name) for name in ("n_nonzero_coefs", "residual_tol")}
-    is_open = prefix and limits == dict.fromkeys(limits) and owner.transform_alpha is None
-    if is_open and owner.n_nonzero_coefs is not None:
+    if limits != dict.fromkeys(limits):
+        return algorithm, limits
+    if not prefix and algorithm in ("auto", *K_SPARSE):
+        limits["n_nonzero_coefs"] = getattr(owner, "n_nonzero_coefs_", None)
+    elif prefix and owner.transform_alpha is None and owner.n_nonzero_coefs is not None:
         limits["n_nonzero_coefs"] = owner.n_nonzero_coefs
         algorithm = k_sparse_algorithm(owner) if algorithm == "auto" else algorithm
     return algorithm, limits
@@ -98,19 +103,24 @@ def check_sparsity(owner, n_components, prefix=""):
             f"{type(owner).__name__}: {prefix}n_nonzero_coefs={limit} exceeds "
             f"n_components={n_components}; choose {prefix}n_nonzero_coefs <= {n_components}."
         )
-    for name, value in limits.items():
+    for name, value in (limits | _search_of(owner)).items():
         _check_goes_by(owner, name, value, algorithm, prefix)
 
 
 def _check_goes_by(owner, name, value, algorithm, prefix):
-    """Refuse the sparsity `name` where the algorithm does not go by it."""
+    """Refuse the sparsity or the option `name` where the algorithm does not go by it."""
     fitting = [key for key, solver in SOLVERS.items() if hasattr(solver, name)]
-    fitting = sorted(fitting + ["lars"] * (name == "n_nonzero_coefs"))
-    if value is not None and algorithm not in ("auto", *fitting):
+    fitting = fitting + ["lars"] * (name == "n_nonzero_coefs") + ["auto"] * (name not in SEARCH)
+    if value is not None and algorithm not in fitting:
         raise ValueError(
             f"{type(owner).__name__}: {prefix}{name}={value} does not go with {prefix}algorithm="
-            f"{algorithm!r}; choose 'auto' or one of {fitting}, or {prefix}{name}=None."
+            f"{algorithm!r}; choose one of {sorted(fitting)}, or {prefix}{name}=None."
         )
+
+
+def _search_of(owner):
+    """Return the options of some solvers that an estimator has."""
+    return {name: getattr(owner, name, None) for name in SEARCH}
 
 
 def goes_by_penalty(owner, prefix=""):
@@ -139,6 +149,7 @@ def encode(owner, X, *, alpha, positive, prefix="", init=None):
         algorithm=algorithm,
         alpha=alpha if limits == dict.fromkeys(limits) else None,
         **limits,
+        **_search_of(owner),
         positive=positive,
         init=init,
         max_iter=owner.transform_max_iter,

@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
+from skamort import BatchTopKSAE, GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE, _rows
 from skamort.datasets import make_published_signal
 from skamort.estimators import _solver_parameters
 from skamort.metrics import amortization_gap, latent_mcc, sparse_coding_objective
@@ -93,8 +93,8 @@ def test_the_warm_start_does_not_change_the_answer(signal):
     X = signal[0]
     topk = TopKSAE(16, fit_intercept=False, max_iter=20, sparse_output=True, random_state=0)
     topk.fit(X)
-    warm = ITOCoder(estimator=topk, transform_tol=1e-9).fit(X).transform(X)
-    options = {"positive_code": True, "transform_tol": 1e-9}
+    options = {"algorithm": "cd", "positive_code": True, "transform_tol": 1e-9}
+    warm = ITOCoder(estimator=topk, **options).fit(X).transform(X)
     cold = ITOCoder(dictionary=topk.components_, **options).fit(X).transform(X)
     assert_allclose(warm, cold, atol=1e-3)
 
@@ -305,3 +305,55 @@ def test_split_signs(signal, sparse_output):
         assert_allclose(amortization_gap(split, X).gap, amortization_gap(whole, X).gap, atol=1e-6)
         again = ITOCoder(estimator=split, alpha=0.01, positive_code=False).fit(X).transform(X)
         assert_allclose(again, codes, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Orthogonal matching pursuit ended:RuntimeWarning")
+@pytest.mark.parametrize("algorithm", ["auto", "gomp", "exchange"])
+@pytest.mark.parametrize("limited", ["TopKSAE", "BatchTopKSAE", "SparseCoder"])
+def test_codes_are_as_many_as_those_of_an_estimator_that_limits_their_number(
+    signal, algorithm, limited
+):
+    X, dictionary, _ = signal
+    estimator = {
+        "TopKSAE": lambda: TopKSAE(16, k=5, max_iter=2, random_state=0),
+        "BatchTopKSAE": lambda: BatchTopKSAE(16, k=3, max_iter=2, random_state=0),
+        "SparseCoder": lambda: SparseCoder(dictionary, transform_n_nonzero_coefs=4),
+    }[limited]()
+    ito = ITOCoder(estimator=estimator, algorithm=algorithm).fit(X)
+    own = np.count_nonzero(ito.estimator_.transform(X[:100]), axis=1)
+    assert ito.n_nonzero_coefs_ == np.ceil(own.mean()) > 1
+    assert np.count_nonzero(ito.transform(X), axis=1).max() == ito.n_nonzero_coefs_
+    assert limited != "TopKSAE" or ito.n_nonzero_coefs_ == 5
+    assert amortization_gap(ito, X[:20]).n_nonzero_coefs_samples.max() == ito.n_nonzero_coefs_
+    fewer = clone(ito).set_params(n_nonzero_coefs=2, estimator=ito.estimator_).fit(X)
+    assert fewer.n_nonzero_coefs_ == np.count_nonzero(fewer.transform(X), axis=1).max() == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_penalty_that_is_named_counts_no_codes(signal):
+    X = signal[0]
+    topk = TopKSAE(16, k=2, max_iter=2, random_state=0).fit(X)
+    for wish in ({"alpha": 0.01}, {"algorithm": "cd"}, {"residual_tol": 1e-3}):
+        ito = ITOCoder(estimator=topk, **wish).fit(X)
+        assert ito.n_nonzero_coefs_ is None
+        assert np.count_nonzero(ito.transform(X), axis=1).max() > 2
+    assert ITOCoder(estimator=SAEEncoder(16, max_iter=2)).fit(X).n_nonzero_coefs_ is None
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "option"),
+    [("gomp", "n_stages"), ("exchange", "beam_width"), ("exact", "node_limit")],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_options_of_a_search_are_passed_on_and_refused_elsewhere(signal, algorithm, option):
+    X, dictionary, _ = signal
+    X, shared = X[:40], {"n_nonzero_coefs": 3}
+    ito = ITOCoder(dictionary=dictionary, algorithm=algorithm, **shared)
+    for value in (1, 3):
+        options = {"algorithm": algorithm, option: value, **shared}
+        expected = solvers_sparse_encode(X, dictionary, **options)
+        assert_array_equal(ito.set_params(**{option: value}).transform(X), expected)
+    for other in ("auto", "omp", "lars"):
+        with pytest.raises(ValueError, match=f"{option}=3 does not go with algorithm='{other}'"):
+            ito.set_params(algorithm=other).fit(X)
