@@ -4,6 +4,7 @@ from ._activations import Activation, ReLU, TopK
 from ._autoencoder import Decoder, SparseAutoencoder
 from ._batch_topk import BatchTopK, Threshold
 from ._codes import DenseCodes, SparseCodes
+from ._constants import constant
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._flops import encoding_flops, training_flops
 from ._lista import LISTA
@@ -11,7 +12,7 @@ from ._other_topk import GroupTopK, SignedTopK
 from ._prolu import ProLU
 from ._ragged_codes import RaggedCodes, compact
 from ._thresholds import threshold_of_rows
-from ._workspace import Workspace, add_gradient
+from ._workspace import Workspace, add_gradient, add_gradient_sum
 
 __all__ = [
     "LISTA",
@@ -34,7 +35,9 @@ __all__ = [
     "TopK",
     "Workspace",
     "add_gradient",
+    "add_gradient_sum",
     "compact",
+    "constant",
     "encoding_flops",
     "make_encoder",
     "threshold_of_rows",

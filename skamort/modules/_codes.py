@@ -14,7 +14,7 @@ Under autocast dense products are taken in half precision; what comes out has th
 """
 
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Self
 
 import torch
@@ -24,6 +24,7 @@ from torch.nn.functional import embedding_bag
 
 from .._numba import has_numba
 from .._threads import run_in_threads
+from ._constants import constant, numbers_below
 
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
@@ -115,13 +116,21 @@ class DenseCodes:
         The penalty is a number, or one a row, (n, 1). The values may take the memory of `out`, of
         the shape of `values`.
         """
-        gradient = _product(Y, dictionary.T, out)
-        if isinstance(penalty, Tensor) or penalty:
-            gradient.add_(penalty)
+        gradient = self._code_gradient(Y, dictionary, penalty, out)
         sizes = self.values.abs() if self.signed else self.values
         # The operator behind ReLU's backward pass, in place.
         torch.ops.aten.threshold_backward(gradient, sizes, 0, grad_input=gradient)
         return DenseCodes(gradient)
+
+    def _code_gradient(self, Y, dictionary, penalty, out):
+        """Return Y D^T + penalty."""
+        is_priced = isinstance(penalty, Tensor) or penalty
+        if is_priced and Y.is_cuda and not torch.is_autocast_enabled("cuda"):  # one operator less
+            if not isinstance(penalty, Tensor):
+                penalty = constant(penalty, (len(dictionary),), Y)
+            return torch.addmm(penalty, Y, dictionary.T)
+        gradient = _product(Y, dictionary.T, out)
+        return gradient.add_(penalty) if is_priced else gradient
 
 
 class SparseCodes:
@@ -146,13 +155,13 @@ class SparseCodes:
     def offsets(self) -> Tensor:
         """Where the codes of each row begin, and where the last ones end, (n + 1,), int64."""
         n, k = self.indices.shape
-        return _numbers_below(n * k + 1, self.indices.device, k)
+        return numbers_below(n * k + 1, k, device=self.indices.device)
 
     @cached_property
     def rows(self) -> Tensor:
         """The row of each code, of all n k in their order."""
         n, k = self.indices.shape
-        return _numbers_below(n, self.indices.device).repeat_interleave(k)
+        return numbers_below(n, device=self.indices.device).repeat_interleave(k)
 
     def with_values(self, values: Tensor) -> Self:
         """Return other codes of the same layout."""
@@ -252,7 +261,9 @@ class SparseCodes:
         latents = self.indices.reshape(-1).to(torch.int32)  # half as wide sorts twice as fast
         ordered, order = latents.sort(stable=True)
         if latents.is_cuda:  # fewer operators
-            bounds = _numbers_below(self.n_components + 1, latents.device, dtype=latents.dtype)
+            bounds = numbers_below(
+                self.n_components + 1, device=latents.device, dtype=latents.dtype
+            )
             return order, self._rows_of(order), torch.searchsorted(ordered, bounds)
         offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
         torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
@@ -265,20 +276,6 @@ class SparseCodes:
     def _rows_of(self, places: Tensor) -> Tensor:
         """Return the rows to which codes belong, given their places among all."""
         return places // self.indices.shape[1]
-
-
-def _numbers_below(
-    end: int, device: torch.device, step: int = 1, dtype: torch.dtype = torch.int64
-) -> Tensor:
-    """Return 0, step, ... below `end`; on a GPU the ones that it had for the last batch."""
-    made = _made_numbers.__wrapped__ if device.type == "cpu" else _made_numbers
-    return made(end, device, step, dtype)
-
-
-@lru_cache(maxsize=16)
-def _made_numbers(end: int, device: torch.device, step: int, dtype: torch.dtype) -> Tensor:
-    with torch.inference_mode(False):  # for they are used outside of it too
-        return torch.arange(0, end, step, device=device, dtype=dtype)
 
 
 def _total(values: Tensor, sample_weight: Tensor | None) -> Tensor:

@@ -248,7 +248,7 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
         if self.bias is not None:
             add_gradient(self.bias, total)
         if intercept is not None:
-            add_gradient(intercept, -(total @ self.weight).to(total.dtype))
+            add_gradient(intercept, _minus_product(total, self.weight))
 
     def preactivations_of(self, latents: Tensor, centered: Tensor) -> Tensor:
         """Return those of some latents alone."""
@@ -293,6 +293,13 @@ class MLP(nn.Sequential, LayeredEncoder):
     def units(self) -> dict[nn.Parameter, int]:
         """Biases have the unit of the data."""
         return {p: power for layer in self.layers for p, power in layer.units().items()}
+
+
+def _minus_product(row: Tensor, matrix: Tensor) -> Tensor:
+    """Return - row matrix, in the dtype of the row, by one operator."""
+    ignored = matrix[:1]
+    product = torch.addmm(ignored, row.unsqueeze(0), matrix, beta=0, alpha=-1)
+    return product.squeeze(0).to(row.dtype)
 
 
 def make_encoder(

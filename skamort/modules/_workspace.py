@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ._constants import constant
+
 
 class Workspace:
     """Named tensors whose memory lasts from step to step.
@@ -66,6 +68,14 @@ def add_gradient_rows(parameter: Tensor, rows: Tensor, gradient: Tensor) -> None
     """Add to some rows of the gradient that a parameter has, if it is to be learned."""
     if parameter.grad is not None:
         parameter.grad.index_add_(0, rows, gradient)
+
+
+def add_gradient_sum(parameter: nn.Parameter, rows: Tensor) -> None:
+    """Add the sum of rows to the gradient that a parameter may have, if it is to be learned."""
+    if parameter.requires_grad and rows.is_cuda and parameter.grad is not None:
+        parameter.grad.addmv_(rows.T, constant(1.0, (len(rows),), rows))  # one operator for two
+    else:
+        add_gradient(parameter, rows.sum(0))
 
 
 def add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:

@@ -12,7 +12,14 @@ from .._progress import advance, expect, progress_bar
 from ._callback import Setting, Stateful
 from ._forecast import Forecast
 from ._plateau import Plateau
-from ._rules import clear_denormals, clipping_factor, is_lowest, normalize_atoms, project_on_sphere
+from ._rules import (
+    clear_denormals,
+    clipping_factor,
+    is_lowest,
+    normalize_atoms,
+    project_on_sphere,
+    tangent_part,
+)
 
 _BLOCK_ELEMENTS = 1 << 18
 
@@ -37,6 +44,9 @@ class UnitNormAtoms(Callback):
         """Project the gradient on the sphere's tangent space."""
         dictionary = net.module_.decoder.dictionary
         if dictionary.grad is None:  # frozen by another callback
+            return
+        if dictionary.is_cuda:
+            dictionary.grad = tangent_part(dictionary.grad, dictionary.detach())
             return
         for atoms, grad in zip(_row_blocks(dictionary), _row_blocks(dictionary.grad), strict=True):
             project_on_sphere(grad, atoms)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .._device import is_missing
 from .._packing import Packed
 from ..modules import SparseAutoencoder, Workspace
+from ._adam import FusedAdam
 from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
@@ -142,7 +143,7 @@ class SparseNet(Packed, NeuralNet):
         super().__init__(
             module,
             criterion,
-            optimizer=torch.optim.Adam,
+            optimizer=FusedAdam,
             batch_size=batch_size,
             device=str(device),
             callbacks=list(callbacks),
@@ -206,15 +207,12 @@ class SparseNet(Packed, NeuralNet):
             if parameter.requires_grad:
                 groups.setdefault(self.unit_power(parameter), []).append(parameter)
         rate, unit = self.learning_rate, self.data_scale
-        # One fused kernel: on the CPU ten times faster than the default loop on large dictionaries.
-        self.optimizer_ = torch.optim.Adam(
+        self.optimizer_ = FusedAdam(
             [
                 {"params": p, "lr": rate * unit**power, "eps": self._eps(p[0])}
                 for power, p in groups.items()
                 if p
-            ],
-            lr=rate,
-            fused=True,
+            ]
         )
         return self
 

@@ -21,6 +21,7 @@ from ..modules import (
     SparseAutoencoder,
     Workspace,
     add_gradient,
+    add_gradient_sum,
     compact,
 )
 from ._loss import Outcome
@@ -81,7 +82,7 @@ class PursuitLoss(SparseCodingLoss):
             if dictionary.requires_grad:
                 add_gradient(dictionary, codes.transposed_product(residual_grad))
         if intercept is not None:
-            add_gradient(intercept, residual_grad.sum(0))
+            add_gradient_sum(intercept, residual_grad)
         return outcome
 
     def flops(self, module: SparseAutoencoder, formula: str = "products") -> float:

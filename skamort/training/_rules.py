@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..modules import constant
+
 
 def project_on_sphere(gradient: Tensor, atoms: Tensor) -> None:
     """Take the part along each atom of unit norm from its gradient, in place.
@@ -23,6 +25,13 @@ def project_on_sphere(gradient: Tensor, atoms: Tensor) -> None:
     """
     along = torch.linalg.vecdot(gradient, atoms).unsqueeze(-1)
     gradient.addcmul_(along, atoms, value=-1)
+
+
+def tangent_part(gradient: Tensor, atoms: Tensor) -> Tensor:
+    """Return what `project_on_sphere` leaves of the gradients of a matrix of atoms, by the operator
+    behind the backward pass of `torch.nn.utils.parametrizations.weight_norm`."""
+    lengths = constant(1.0, (len(atoms), 1), atoms)
+    return torch.ops.aten._weight_norm_interface_backward(gradient, atoms, lengths, lengths, 0)[0]
 
 
 def normalize_atoms(atoms: Tensor) -> None:

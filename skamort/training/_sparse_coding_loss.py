@@ -20,6 +20,7 @@ from ..modules import (
     TopK,
     Workspace,
     add_gradient,
+    add_gradient_sum,
 )
 from ._loss import Outcome, ReconstructionLoss
 
@@ -141,7 +142,7 @@ class SparseCodingLoss(ReconstructionLoss):
         gradient = self.code_gradient(module, preactivations, codes, residual_grad, space)
         module.encoder.backward(centered, preactivations, gradient, intercept, workspace)
         if intercept is not None:  # its share through the encoder is there already
-            add_gradient(intercept, residual_grad.sum(0))
+            add_gradient_sum(intercept, residual_grad)
 
     def code_gradient(
         self,

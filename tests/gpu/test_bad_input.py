@@ -12,6 +12,7 @@ from skamort import AmortizedCoder, GradSparseCoder, ITOCoder, SAEEncoder
 from skamort._device import OutOfMemory
 from skamort.solvers import FISTA, sparse_encode
 from skamort.training import SparseNet
+from skamort.training._adam import FusedAdam
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SAE = SAEEncoder(12, max_iter=2, batch_size=20, random_state=0, device="cuda")
@@ -88,7 +89,7 @@ def test_out_of_memory_leaves_nothing_half_fitted(model, how, X, monkeypatch):
         model.set_params(teacher=clone(CODER))
     if not hasattr(model, how):
         return
-    for owner in (torch.optim.Adam, FISTA):  # somewhere on the way
+    for owner in (FusedAdam, FISTA):  # somewhere on the way
         monkeypatch.setattr(owner, "step" if owner is not FISTA else "solve", out_of_memory)
     with pytest.raises(MemoryError, match=r"n_components=12; lower .*n_components.*CUDA out of"):
         getattr(model, how)(X)
@@ -100,7 +101,7 @@ def test_out_of_memory_leaves_nothing_half_fitted(model, how, X, monkeypatch):
 def test_out_of_memory_does_not_undo_what_was_learned(X, monkeypatch):
     model = clone(SAE).fit(X)
     codes = model.transform(X)
-    monkeypatch.setattr(torch.optim.Adam, "step", out_of_memory)
+    monkeypatch.setattr(FusedAdam, "step", out_of_memory)
     with pytest.raises(MemoryError, match="batch_size=20, n_components=12; lower batch_size or"):
         model.partial_fit(X)
     assert_allclose(model.transform(X), codes)

@@ -5,12 +5,49 @@ import pickle
 
 import pytest
 import torch
+from device import emulated_cuda
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from skamort import TopKSAE
-from skamort.modules import Decoder, ReLU, SparseAutoencoder, TopK, Workspace, make_encoder
+from skamort.modules import (
+    Decoder,
+    ReLU,
+    SparseAutoencoder,
+    TopK,
+    Workspace,
+    add_gradient_sum,
+    constant,
+    make_encoder,
+)
 from skamort.training import SparseCodingLoss
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("has_gradient", [False, True])
+def test_sums_of_rows_are_added_to_a_gradient(device, has_gradient):
+    rows = torch.arange(12.0).view(4, 3)
+    with emulated_cuda():
+        frozen, learned = (
+            nn.Parameter(torch.zeros(3).to(device), wanted) for wanted in (False, True)
+        )
+        if has_gradient:
+            learned.grad = torch.ones(3).to(device)
+        for parameter in (frozen, learned):
+            add_gradient_sum(parameter, rows.to(device))
+        assert frozen.grad is None
+        assert learned.grad.tolist() == (rows.sum(0) + has_gradient).tolist()
+
+
+def test_a_gpu_keeps_constants_but_for_a_graph(monkeypatch):
+    with emulated_cuda():
+        like = torch.zeros(1).to("cuda")
+        kept = constant(2.5, (3, 1), like)
+        assert kept is constant(2.5, (3, 1), like)
+        assert kept.tolist() == [[2.5]] * 3
+        monkeypatch.setattr("torch.cuda.is_current_stream_capturing", lambda: True)
+        assert kept is not constant(2.5, (3, 1), like)
+    assert constant(2.5, (2,), torch.zeros(1)) is not constant(2.5, (2,), torch.zeros(1))
 
 
 def test_the_same_name_gives_the_same_memory():

@@ -50,6 +50,13 @@ def test_a_step_along_the_projected_gradient_keeps_norms_to_first_order(draw):
     torch.testing.assert_close(norms, torch.ones_like(norms))
 
 
+def test_the_tangent_part_is_what_the_projection_leaves(draw):
+    atoms, gradient = torch.nn.functional.normalize(draw(5, 4), dim=1), draw(5, 4)
+    tangent = rules.tangent_part(gradient, atoms)
+    rules.project_on_sphere(gradient, atoms)
+    torch.testing.assert_close(tangent, gradient)
+
+
 @pytest.mark.parametrize("max_norm", [0.5, 5.0, 7.0, math.inf])
 def test_clipped_gradients_are_as_long_as_allowed(max_norm):
     lengths = torch.tensor([3.0, 4.0])
