@@ -1,12 +1,4 @@
-"""JumpReLUSAE: the sparse autoencoder that learns a threshold for each latent.
-
-With u = W (x - c) + b, thresholds theta = exp(t), a window w = 1[|u - theta| < eps / 2] and H the
-number of codes that are active,
-
-    z = u 1[u > theta],   dz/dt ~ -theta^2 / eps w,   dH/dt ~ -theta / eps w
-
-(~: the gradients that stand in for those of the steps, which are 0 almost everywhere).
-"""
+"""JumpReLUSAE: the sparse autoencoder that learns a threshold for each latent."""
 
 from __future__ import annotations
 
@@ -14,12 +6,10 @@ import math
 import sys
 
 import torch
-from torch import Tensor, nn
 
 from .._compat import StrOptions
-from .._unit import factor_for
-from ..modules import Activation, DenseCodes, add_gradient, threshold_of_rows
-from ..training import SparseCodingLoss
+from ..modules import JumpReLU, threshold_of_rows
+from ..training import JumpReLULoss
 from ._alpha import resolve_alpha
 from ._base_sae import BaseSAE
 from ._declared import parameter
@@ -131,83 +121,3 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     def _make_loss(self, feature_weights):
         return JumpReLULoss(self.alpha_, feature_weights)
-
-
-class JumpReLU(Activation):
-    """Keep the pre-activations above a threshold, one for each latent.
-
-    Parameters
-    ----------
-    n_components : int
-        Number of latents.
-    start : float
-        Where the thresholds start.
-    bandwidth : float
-        Width of the window around them, relative to `start`.
-    """
-
-    is_masked = False
-    start: Tensor
-
-    def __init__(self, n_components: int, start: float, bandwidth: float):
-        super().__init__()
-        self.bandwidth = bandwidth
-        self.register_buffer("start", torch.tensor(start, dtype=torch.float64))
-        thresholds = torch.full((n_components,), math.log(start), dtype=torch.float32)
-        self.log_threshold = nn.Parameter(thresholds)
-
-    def forward(self, preactivations: Tensor) -> Tensor:
-        """Return codes of the shape of `preactivations`."""
-        return preactivations * (preactivations > self.log_threshold.exp())
-
-    def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:
-        """Return dL/dA; the thresholds learn from codes in their windows."""
-        by_latent = (self._window(preactivations) * code_grad).sum(0)
-        add_gradient(self.log_threshold, -self.log_threshold.exp().square() * by_latent)
-        return code_grad * (codes > 0)
-
-    def charge(
-        self, preactivations: Tensor, price: float, sample_weight: Tensor | None = None
-    ) -> None:
-        """Add the thresholds' gradient where each active code costs a price, times the weight of
-        its sample."""
-        window = self._window(preactivations)
-        counts = window.sum(0) if sample_weight is None else sample_weight @ window
-        add_gradient(self.log_threshold, -price * self.log_threshold.exp() * counts)
-
-    def _window(self, preactivations: Tensor) -> Tensor:
-        distance = (preactivations - self.log_threshold.exp()).abs()
-        width = (self.bandwidth * self.start).to(distance.dtype)
-        return (distance < width / 2) / width
-
-    @torch.no_grad()
-    def rescale(self, scale: Tensor | float) -> None:
-        """Follow the pre-activations."""
-        log = self.log_threshold
-        scale = factor_for(log, scale)
-        log.add_(scale.log())
-        self.start.mul_(scale.mean())
-
-    @torch.no_grad()
-    def restart(self, latents: Tensor) -> None:
-        """Begin where thresholds start."""
-        self.log_threshold[latents] = self.start.log()
-
-
-class JumpReLULoss(SparseCodingLoss):
-    """Mean over samples of 1/2 ||gamma * r_i||^2 + alpha ||z_i||_0."""
-
-    penalty_degree = 0
-
-    def penalty(self, codes):
-        """Return the number of active codes in a batch, each times its sample's weight."""
-        if self.sample_weight is None:
-            return codes.firing_counts().sum()
-        return self.sample_weight @ codes.values.sign().sum(1)
-
-    def code_gradient(self, module, preactivations, codes, residual_grad, out):  # noqa: ARG002
-        """Return dL/dA given dL/dR; the price of active codes teaches the thresholds alone."""
-        code_grad = (residual_grad @ module.decoder.dictionary.T).to(residual_grad.dtype)
-        price = self.alpha_factor * self.alpha / len(residual_grad)
-        module.activation.charge(preactivations, price, self.sample_weight)
-        return DenseCodes(module.activation.backward(preactivations, codes.to_dense(), code_grad))

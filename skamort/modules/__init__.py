@@ -7,6 +7,8 @@ from ._codes import DenseCodes, SparseCodes
 from ._constants import constant
 from ._encoders import MLP, Encoder, LayeredEncoder, LinearEncoder, make_encoder
 from ._flops import encoding_flops, training_flops
+from ._gated import Gated
+from ._jumprelu import JumpReLU
 from ._lista import LISTA
 from ._other_topk import GroupTopK, SignedTopK
 from ._prolu import ProLU
@@ -22,7 +24,9 @@ __all__ = [
     "Decoder",
     "DenseCodes",
     "Encoder",
+    "Gated",
     "GroupTopK",
+    "JumpReLU",
     "LayeredEncoder",
     "LinearEncoder",
     "ProLU",

@@ -21,8 +21,11 @@ from ._data import ChunkedData, InMemoryData, TrainingData
 from ._data_parallel import DataParallel
 from ._dead_latents import DeadLatents, LatentActivity, ResampleDead, TeachDead
 from ._end_to_end_loss import EndToEndLoss
+from ._gated_loss import GatedLoss
 from ._job import Job
+from ._jumprelu_loss import JumpReLULoss
 from ._loss import Loss, Outcome, ReconstructionLoss
+from ._matryoshka_loss import MatryoshkaLoss
 from ._net import SparseNet
 from ._plateau import Plateau
 from ._pursuit_loss import PursuitLoss
@@ -43,10 +46,13 @@ __all__ = [
     "DataParallel",
     "DeadLatents",
     "EndToEndLoss",
+    "GatedLoss",
     "InMemoryData",
     "Job",
+    "JumpReLULoss",
     "LatentActivity",
     "Loss",
+    "MatryoshkaLoss",
     "Outcome",
     "Plateau",
     "Progress",

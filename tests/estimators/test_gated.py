@@ -10,8 +10,8 @@ from small_models import gradients, make_problem
 
 from skamort import GatedSAE, SAEEncoder
 from skamort.datasets import make_sparse_coded_signal
-from skamort.estimators._gated import Gated, GatedLoss
-from skamort.modules import DenseCodes, RaggedCodes, _ragged_codes
+from skamort.modules import DenseCodes, Gated, RaggedCodes, _ragged_codes
+from skamort.training import GatedLoss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -11,8 +11,8 @@ from small_models import gradients, make_problem
 
 from skamort import JumpReLUSAE
 from skamort.datasets import make_sparse_coded_signal
-from skamort.estimators._jumprelu import JumpReLU, JumpReLULoss
-from skamort.training import InMemoryData, LatentActivity, ResampleDead, SparseNet
+from skamort.modules import JumpReLU
+from skamort.training import InMemoryData, JumpReLULoss, LatentActivity, ResampleDead, SparseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 WEIGHTS = torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0]).double()

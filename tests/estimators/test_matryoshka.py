@@ -9,9 +9,9 @@ from small_models import gradients, make_problem
 
 from skamort import BatchTopKSAE, MatryoshkaSAE
 from skamort.datasets import make_sparse_coded_signal
-from skamort.estimators._matryoshka import MatryoshkaLoss
 from skamort.metrics import fraction_variance_unexplained, mean_l0
 from skamort.modules import BatchTopK
+from skamort.training import MatryoshkaLoss
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -6,7 +6,6 @@ from engines import needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.estimators._matryoshka import MatryoshkaLoss
 from skamort.modules import (
     BatchTopK,
     Decoder,
@@ -17,7 +16,7 @@ from skamort.modules import (
     Workspace,
     make_encoder,
 )
-from skamort.training import SparseCodingLoss
+from skamort.training import MatryoshkaLoss, SparseCodingLoss
 
 pytestmark = needs_numba
 N_FEATURES, N_ROWS, K = 40, 256, 4
