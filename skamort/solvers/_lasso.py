@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ._base import Problem, Solver, SolverResult
+from ._blocks import row_blocks
 from ._certificate import certified_gap, span_of_atoms
 from ._polish import polish
 from ._safeguard import keep_better, round_exact, shrink_start
@@ -20,6 +21,9 @@ from ._scale import magnitude, power_of_four
 
 # A gap of this many roundings of ||x||^2 is one that descent may be unable to close.
 _STUCK = 64
+# Blocks of samples that are solved again in float64 at a time, for which the dictionary is prepared
+# anew, and beside which there must be room for all codes.
+_EXACT_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,17 @@ class LassoSolver(Solver):
         positive: bool,
         mask: Tensor | None,
     ) -> SolverResult:
-        left = ~result.converged
-        if not self.is_guarded or X.dtype == torch.float64 or not left.any():
+        left = (~result.converged).nonzero()[:, 0]
+        if not self.is_guarded or X.dtype == torch.float64 or not len(left):
             return result
-        x, atoms, weight = X[left].double(), dictionary.double(), alpha[left]
-        start = result.codes[left].double()
-        seen = None if mask is None else mask[left]
-        exact = self._solve_together(x, atoms, weight, positive, start, seen)
-        return round_exact(result, exact, left, x, atoms, weight, self.tol, seen)
+        atoms = dictionary.double()
+        for part in row_blocks(left, max(dictionary.shape), times=_EXACT_BLOCKS):
+            rows = left[part]
+            x, weight, start = X[rows].double(), alpha[rows], result.codes[rows].double()
+            seen = None if mask is None else mask[rows]
+            exact = self._solve_together(x, atoms, weight, positive, start, seen)
+            round_exact(result, exact, rows, x, atoms, weight, self.tol, seen)
+        return result
 
     def _start(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> Tensor:
         """Codes to start from, none worse than zero, and a copy of them."""

@@ -5,8 +5,6 @@ And no codes are called inaccurate where only their rounding to float32 is.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -56,8 +54,8 @@ def round_exact(
     alpha: Tensor,
     tol: float,
     mask: Tensor | None,
-) -> SolverResult:
-    """``rough`` with codes, or with gaps, from what was solved in float64 for the rows ``left``.
+) -> None:
+    """Give ``rough``, in place, codes or gaps of what was solved in float64 for its rows ``left``.
 
     Rounded codes have a residual that is no good dual point where alpha is small. That of the codes
     before rounding is, and what rounding adds to the objective adds to the gap.
@@ -69,10 +67,8 @@ def round_exact(
     before, after = (objective(X, z, dictionary, alpha, mask) for z in (kept, rounded))
     better = after < before
     bound = exact.gap + (torch.where(better, after, before) - least).clamp(min=0)
-    codes, gap, n_iter = rough.codes.clone(), rough.gap.clone(), rough.n_iter.clone()
-    codes[left] = torch.where(better[:, None], rounded, kept)
-    gap[left] = torch.where(better, bound, torch.minimum(bound, gap[left]))
-    n_iter[left] += exact.n_iter
-    converged = rough.converged.clone()
-    converged[left] = gap[left] <= tol * 0.5 * X.square().sum(dim=1)
-    return replace(rough, codes=codes, gap=gap, n_iter=n_iter, converged=converged)
+    gap = torch.where(better, bound, torch.minimum(bound, rough.gap[left]))
+    rough.codes[left] = torch.where(better[:, None], rounded, kept)
+    rough.gap[left] = gap
+    rough.n_iter[left] += exact.n_iter
+    rough.converged[left] = gap <= tol * 0.5 * X.square().sum(dim=1)

@@ -9,10 +9,18 @@ import torch
 from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_allclose
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort.solvers import SOLVERS, KSparseSolver, SolverResult, duality_gap, sparse_encode
+from skamort.solvers import (
+    FISTA,
+    SOLVERS,
+    KSparseSolver,
+    SolverResult,
+    duality_gap,
+    sparse_encode,
+)
 from skamort.solvers._safeguard import round_exact
 
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
@@ -203,13 +211,31 @@ def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
 def test_what_rounding_adds_to_the_objective_adds_to_the_gap():
     large, one = 2.0**24 + 1, torch.ones(1, 1, dtype=torch.float64)  # float32 has no such number
     codes = torch.tensor([[large]], dtype=torch.float64)
-    known = {"n_iter": torch.ones(1, dtype=torch.int64), "converged": torch.tensor([False])}
-    exact = SolverResult(codes, torch.zeros(1, dtype=torch.float64), **known)
+
+    def result(codes, gap):
+        n_iter, converged = torch.ones(1, dtype=torch.int64), torch.tensor([False])
+        return SolverResult(codes, torch.full((1,), gap, dtype=torch.float64), n_iter, converged)
+
+    exact = result(codes, 0.0)
     for start, gap, expected in [(0.0, 9e30, 0.5), (large - 1, 9e30, 0.5), (large - 1, 0.25, 0.25)]:
-        rough = SolverResult(torch.tensor([[start]]), torch.full((1,), gap).double(), **known)
-        weight, left = torch.zeros(1, dtype=torch.float64), torch.tensor([True])
-        found = round_exact(rough, exact, left, codes, one, weight, 1e-4, None)
+        found = result(torch.tensor([[start]]), gap)
+        weight, left = torch.zeros(1, dtype=torch.float64), torch.tensor([0])
+        round_exact(found, exact, left, codes, one, weight, 1e-4, None)
         assert found.codes.item() == large - 1
         assert found.gap.item() == expected
         assert found.n_iter.item() == 2
         assert found.converged.item()
+
+
+def test_what_float32_cannot_solve_is_solved_again_by_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, atoms = (torch.tensor(rng.standard_normal((n, 6)), dtype=torch.float32) for n in (9, 12))
+    solver, asked = FISTA(tol=1e-9, max_iter=2000), {"alpha": 0.1, "positive": False}
+    whole = solver.solve(X, atoms, **asked)
+    assert (whole.gap > 0).all()
+    monkeypatch.setattr("skamort.solvers._lasso._EXACT_BLOCKS", 0)
+    parts = solver.solve(X, atoms, **asked)
+    rough = FISTA(tol=1e-9, max_iter=2000, is_guarded=False).solve(X, atoms, **asked)
+    assert parts.converged.sum() > rough.converged.sum()
+    for name in ("codes", "gap", "n_iter", "converged"):
+        assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-4, atol=1e-9)
