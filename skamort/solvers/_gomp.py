@@ -17,6 +17,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from .._engine import resolve_engine
+from .._threads import run_in_threads
 from ._base import Compiled, Problem
 from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import Fit, least_squares
@@ -30,7 +32,8 @@ class GOMP(Compiled, KSparseSolver):
     Choose it where one product with the dictionary for each non-zero is too much: on a GPU, with
     more atoms than a Gram matrix can have, or to improve an encoder's codes within a few times its
     cost. A stage costs a sample one product with the dictionary and a least squares on the atoms so
-    far. One stage is `TopKRefined`, and n_nonzero_coefs of them are `OMP`.
+    far. For many samples on a CPU the Gram matrix, of up to 2^14 atoms, takes the place of all
+    products but one. One stage is `TopKRefined`, and n_nonzero_coefs of them are `OMP`.
 
     Parameters
     ----------
@@ -61,6 +64,12 @@ class GOMP(Compiled, KSparseSolver):
     n_stages: int = 4
     takes_masks: ClassVar[bool] = True
 
+    def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
+        # It costs as much as its rows of products with the dictionary, and saves one a stage.
+        products = (min(self.n_stages, self._limit(dictionary)) - 1) * n_samples
+        is_compiled = resolve_engine(self.engine, dictionary) == "numba"
+        return is_compiled and len(dictionary) <= min(products, 1 << 14)
+
     def _pursue_block(
         self,
         X: Tensor,
@@ -68,6 +77,38 @@ class GOMP(Compiled, KSparseSolver):
         k: int,
         enough: Tensor,  # noqa: ARG002  (the number of stages is given)
         codes: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        if problem.gram is None or not self._n_threads(problem):
+            return self._by_products(X, problem, k, codes)
+        n_iter, residual = self._by_gram(X, problem, problem.gram, k, codes)
+        left = (n_iter < 0).nonzero()[:, 0]
+        if len(left):
+            found = codes[left]
+            n_iter[left], residual[left] = self._by_products(X[left], problem, k, found)
+            codes[left] = found
+        return n_iter, residual
+
+    def _by_gram(
+        self, X: Tensor, problem: Problem, gram: Tensor, k: int, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        from ._gomp_numba import pursue_stages
+
+        n_iter = torch.zeros(len(X), dtype=torch.int64)
+        residual = torch.zeros(len(X), dtype=torch.float64)
+        norms = gram.diagonal().sqrt()
+        shared = [a.contiguous().numpy() for a in (problem.atoms, gram, norms)]
+        rows = X, problem.correlations(X), codes, n_iter, residual
+        by_row = [a.contiguous().numpy() for a in rows]
+        options = min(self.n_stages, k), k, problem.positive
+        run_in_threads(
+            lambda part: pursue_stages(*shared, *options, *(a[part] for a in by_row)),
+            len(X),
+            self._n_threads(problem),
+        )
+        return n_iter, residual
+
+    def _by_products(
+        self, X: Tensor, problem: Problem, k: int, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
         scores, guided = guided_scores(X, problem, codes)
         # Correlations that are no more than rounding; an encoder may mean small codes.

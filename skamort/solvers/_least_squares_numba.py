@@ -103,10 +103,16 @@ def _steepest(gram, target, z, active, size, noise):
 
 
 @part
-def _fit(gram, target, size, positive, noise, tolerance, z, active, chosen, factor, new):
+def gradient_noise(x):
+    """What a gradient must exceed for an atom to come back."""
+    return x.dtype.type(100 * np.finfo(x.dtype).eps * np.sqrt(squared_norm(x)))
+
+
+@part
+def fit_support(gram, target, size, positive, noise, z, active, chosen, factor, new):
     """Lawson and Hanson from ``z`` and ``active``: the times an atom came back, and 1; 0 where
     `_solve` fails."""
-    rounds = 1
+    rounds, tolerance = 1, z.dtype.type(np.sqrt(np.finfo(z.dtype).eps))
     while rounds <= 3 * len(active):
         n = 0
         for i in range(size):
@@ -144,7 +150,6 @@ def least_squares_rows(
     """
     n_samples, most = supports.shape
     dtype = X.dtype
-    eps = np.finfo(dtype).eps
     atoms = aligned_rows(most, X.shape[1], dtype)
     gram, factor = np.zeros((most, most), dtype), np.zeros((most, most), dtype)
     target, new, old = np.zeros(most, dtype), np.zeros(most, dtype), np.zeros(most, dtype)
@@ -156,12 +161,10 @@ def least_squares_rows(
             size += 1
         _take(dictionary, supports[s], size, seen[s], atoms)
         _multiply(atoms, X[s], size, gram, target)
-        noise = dtype.type(100 * eps * np.sqrt(squared_norm(X[s])))
         old[:], active[:] = starts[s], allowed[s]
-        rounds[s] = _fit(
-            gram, target, size, positive, noise, dtype.type(np.sqrt(eps)), old, active, chosen,
-            factor, new,
-        )  # fmt: skip
+        rounds[s] = fit_support(
+            gram, target, size, positive, gradient_noise(X[s]), old, active, chosen, factor, new
+        )
         if rounds[s] == 0:
             continue
         for f in range(len(residual)):

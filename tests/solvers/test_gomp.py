@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from engines import ENGINES
+from engines import ENGINES, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ksparse import problems
@@ -15,12 +15,16 @@ from skamort.solvers._gomp import _scores
 from skamort.solvers._least_squares import Fit
 
 EXAMPLES = settings(max_examples=40, deadline=None)
+# Kernels by products with the dictionary, and by its Gram matrix.
+ENGINES = [*ENGINES, *["gram"] * ("numba" in ENGINES)]
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 signs = pytest.mark.parametrize("positive", [False, True])
 any_engine = st.sampled_from(ENGINES)
 
 
 def encode(X, dictionary, k, algorithm="gomp", **options):
+    if options.get("engine") == "gram":
+        options |= {"engine": "numba", "gram": dictionary @ dictionary.T}
     return sparse_encode(
         X, dictionary, algorithm=algorithm, n_nonzero_coefs=k, return_info=True, **options
     )
@@ -62,6 +66,27 @@ def test_codes_solve_least_squares_on_their_support(problem, engine, n_stages):
     codes, _ = encode(X, dictionary, k, n_stages=n_stages, positive=positive, engine=engine)
     correlations = (X - codes @ dictionary) @ dictionary.T
     assert np.abs(correlations[codes != 0]).max(initial=0) < 1e-6
+
+
+@needs_numba
+@signs
+@pytest.mark.parametrize("n_stages", [1, 3, 12])
+def test_the_gram_matrix_gives_the_codes_of_products(data, positive, n_stages):
+    init = np.random.default_rng(1).standard_normal((30, 90)) * (np.arange(30) % 2)[:, None]
+    options = {"positive": positive, "n_stages": n_stages, "init": init}
+    codes, info = encode(*data, 12, engine="gram", **options)
+    expected, theirs = encode(*data, 12, engine="torch", **options)
+    np.testing.assert_allclose(codes, expected, atol=1e-8)
+    np.testing.assert_array_equal(info.n_iter, theirs.n_iter)
+    np.testing.assert_allclose(info.residual, theirs.residual)
+
+
+def test_the_gram_matrix_is_computed_where_it_saves_more_products(data):
+    dictionary = torch.from_numpy(data[1])
+    for n_stages, least in ((1, None), (2, 90), (4, 30), (12, 10)):  # 10 stages at most
+        solver = GOMP(n_nonzero_coefs=10, n_stages=n_stages)
+        pays = [n for n in range(1, 200) if solver._gram_pays(n, dictionary)]
+        assert pays == ([*range(least, 200)] if least and "numba" in ENGINES else [])
 
 
 @signs
