@@ -3,7 +3,10 @@
     frontier   fraction of variance unexplained for each number of active codes, of all variants
     widths     the same for each number of atoms at one number of active codes, with the slope in
                log-log, and the share of dead latents
-    steps      error for each number of atoms and step size, beside 2e-4 / sqrt(atoms / 2^14)
+    steps      error for each number of atoms and step size, the best step, where a parabola through
+               the three best has its lowest point, beside 2e-4 / sqrt(atoms / 2^14)
+    costs      seconds of a step of our variants, with `--jobs 1`; other numbers of codes than the
+               first of `--l0` warm up
 
 Variants that keep k codes get k; those with a penalty that L0 as `target_l0`; all else is as by
 default. Beside them run the TopK autoencoders of the packages of `--python` with their own recipes,
@@ -12,8 +15,8 @@ as in bench_quality_peers.py, which says how data are prepared. Figures are of t
     python benchmarks/bench_family.py activations.npz --python sae-lens=/path/to/python ...
 
 Runs are kept in the file `--results`, a line of JSON each, and not made again; `--output` writes
-the tables of the documentation from it. `--jobs` of them are made at once, on one GPU with
-`--device cuda`; those that failed stand in the tables as an absent number.
+the tables of the documentation, and of the first two a figure. `--jobs` of them are made at once,
+on one GPU with `--device cuda`; those that failed stand in the tables as an absent number.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from pathlib import Path
 from threading import Lock, local
 
 import numpy as np
+from _family_figure import draw
 from _list_table import to_rst
 from _training_peers import Peer, add_arguments, interpreters
 from bench_quality_peers import prepare, trained
@@ -47,7 +51,7 @@ OURS = {**BY_K, **BY_L0}
 DEFAULTS = dict.fromkeys(
     ["learning_rate", "dict_init", "fit_intercept", "schedule", "dead_latents"], "auto"
 )
-RATES = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3]
+RATES = [2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2]
 # In place of a run that could not be made.
 ABSENT = {"fvu": np.nan, "l0": np.nan}
 FAILED = {"dead": np.nan, "validation": ABSENT, "test": ABSENT}
@@ -73,7 +77,8 @@ class Family:
         self.python, self.file = interpreters(arguments), arguments.results
         packages = [name for name in self.python if name != "skamort"]
         self.names = arguments.only or [*OURS, *packages]
-        self.jobs, self.lock, self.local = arguments.jobs, Lock(), local()
+        self.jobs, self.lock = arguments.jobs, Lock()
+        self.local, self.peers = local(), []
         self.settings = {
             **paths,
             "learning_rate": None,
@@ -90,11 +95,14 @@ class Family:
         self.reached = {tuple(key): result for key, result in map(json.loads, lines)}
 
     def train(self, keys):
-        """Make the runs that have not been made, and return what each reached."""
-        missing = {key for key in keys if key not in self.reached}
-        with ThreadPoolExecutor(self.jobs) as pool:  # a package after the other: one process each
-            list(pool.map(self._train, sorted(missing, key=lambda key: (key[0] in OURS, key))))
-        return [self.reached[key] for key in keys]
+        """Make the runs that have not been made: ours, then a package after the other."""
+        missing = {key: None for key in keys if key not in self.reached}
+        places = ["skamort", *self.python]
+        order = lambda key: places.index("skamort" if key[0] in OURS else key[0])  # noqa: E731
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(self._train, sorted(missing, key=order)))
+        for peer in self.peers:
+            peer.close()
 
     def _train(self, key):
         try:
@@ -128,29 +136,40 @@ class Family:
         if peer is not None:
             peer.close()
         self.local.peer = Peer(name, self.python[name], settings)
+        self.peers.append(self.local.peer)
         return self.local.peer
 
 
+def frontier_runs(family, arguments):
+    """Return the runs of all for each number of active codes."""
+    n = arguments.components[0]
+    return [(name, l0, n, None) for l0 in arguments.l0 for name in family.names]
+
+
 def frontier(family, arguments):
-    """Return the error of all for each number of active codes."""
+    """Return their errors."""
     n, rows = arguments.components[0], []
-    family.train([(name, l0, n, None) for l0 in arguments.l0 for name in family.names])
     for name in family.names:
         row = [name]
-        for l0 in arguments.l0:
-            test = family.train([(name, l0, n, None)])[0]["test"]
+        for l0 in sorted(arguments.l0):
+            test = family.reached[name, l0, n, None]["test"]
             codes = "" if abs(test["l0"] - l0) <= 0.5 else f" ({test['l0']:.0f})"
             row.append(f"{test['fvu']:.1%}{codes}")
         rows.append(row)
-    return ["variant", *map(str, arguments.l0)], rows
+    return ["variant", *map(str, sorted(arguments.l0))], rows
+
+
+def widths_runs(family, arguments):
+    """Return the runs of ours for each number of atoms."""
+    sizes, l0 = sorted(arguments.components), arguments.l0[0]
+    return [(name, l0, n, None) for n in sizes for name in ours(family)]
 
 
 def widths(family, arguments):
-    """Return errors and dead latents for each number of atoms, and how fast errors fall."""
+    """Return errors and dead latents, and how fast errors fall."""
     rows, sizes, l0 = [], sorted(arguments.components), arguments.l0[0]
-    family.train([(name, l0, n, None) for name in family.names for n in sizes])
-    for name in family.names:
-        reached = family.train([(name, l0, n, None) for n in sizes])
+    for name in ours(family):
+        reached = [family.reached[name, l0, n, None] for n in sizes]
         errors = [result["test"]["fvu"] for result in reached]
         slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
         cells = [f"{r['test']['fvu']:.1%}, {r['dead']:.1%} dead" for r in reached]
@@ -158,16 +177,79 @@ def widths(family, arguments):
     return ["variant", *map(str, sizes), "slope"], rows
 
 
+def steps_runs(family, arguments):  # noqa: ARG001
+    """Return the runs of TopKSAE for each number of atoms and step size."""
+    sizes, l0 = sorted(arguments.components), arguments.l0[0]
+    return [("TopK", l0, n, rate) for n in sizes for rate in RATES]
+
+
 def steps(family, arguments):
-    """Return the validation error of TopKSAE for each number of atoms and step size."""
+    """Return their errors on validation rows, and the best step sizes."""
     rows, sizes, l0 = [], sorted(arguments.components), arguments.l0[0]
-    family.train([("TopK", l0, n, rate) for n in sizes for rate in RATES])
     for n in sizes:
-        reached = family.train([("TopK", l0, n, rate) for rate in RATES])
-        errors = [result["validation"]["fvu"] for result in reached]
-        rule = 2e-4 / (n / 2**14) ** 0.5
-        rows.append([str(n), *(f"{error:.1%}" for error in errors), f"{rule:.1e}"])
-    return ["atoms", *(f"{rate:g}" for rate in RATES), "rule"], rows
+        errors = [family.reached["TopK", l0, n, rate]["validation"]["fvu"] for rate in RATES]
+        best, rule = best_rate(RATES, errors), 2e-4 / (n / 2**14) ** 0.5
+        rows.append([str(n), *(f"{error:.1%}" for error in errors), f"{best:.1e}", f"{rule:.1e}"])
+    return ["atoms", *(f"{rate:g}" for rate in RATES), "best", "rule"], rows
+
+
+def best_rate(rates, errors):
+    """Return where a parabola through the best step size and its neighbours, in logarithms of step
+    sizes, is lowest; one at an end is the best itself."""
+    best = int(np.nanargmin(errors))
+    if best in (0, len(rates) - 1):
+        return rates[best]
+    near = slice(best - 1, best + 2)
+    curvature, slope, _ = np.polyfit(np.log(rates[near]), errors[near], 2)
+    return np.exp(-slope / (2 * curvature))
+
+
+def costs_runs(family, arguments):
+    """Return the runs of ours, each with few codes before that with as many as are meant."""
+    n, l0s = arguments.components[0], sorted(arguments.l0, key=arguments.l0.index, reverse=True)
+    return [(name, l0, n, None) for name in ours(family) for l0 in l0s]
+
+
+def costs(family, arguments):
+    """Return the seconds of a step, and as multiples of those of TopK and ReLU."""
+    n, l0, n_steps = arguments.components[0], arguments.l0[0], family.settings["n_steps"]
+    seconds = {
+        name: family.reached[name, l0, n, None]["seconds"] / n_steps for name in ours(family)
+    }
+    rows = [
+        [name, f"{1e3 * s:.2f}", f"{s / seconds['TopK']:.2f}", f"{s / seconds['ReLU']:.2f}"]
+        for name, s in seconds.items()
+    ]
+    return ["variant", "milliseconds a step", "of TopK", "of ReLU"], rows
+
+
+def ours(family):
+    """Return the names of our variants that are asked for."""
+    return [name for name in family.names if name in OURS]
+
+
+# What each part trains, and its table.
+PARTS = {
+    "frontier": (frontier_runs, frontier),
+    "widths": (widths_runs, widths),
+    "steps": (steps_runs, steps),
+    "costs": (costs_runs, costs),
+}
+
+
+def draw_figure(family, arguments):
+    """Draw what has been reached by step sizes of one's own."""
+    n, l0 = arguments.components[0], arguments.l0[0]
+    runs = sorted((key[:3], run["test"]) for key, run in family.reached.items() if key[3] is None)
+    frontier = {
+        name: [test for (of, _, atoms), test in runs if (of, atoms) == (name, n)]
+        for name in family.names
+    }
+    widths = {
+        name: {atoms: test["fvu"] for (of, codes, atoms), test in runs if (of, codes) == (name, l0)}
+        for name in family.names
+    }
+    draw(frontier, widths, l0, arguments.output / "family.png")
 
 
 def show(key, reached):
@@ -186,11 +268,10 @@ def main():
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", help=".npz file with the matrices train and test")
-    parts = {part.__name__: part for part in (frontier, widths, steps)}
-    parser.add_argument("--part", action="append", choices=parts)
+    parser.add_argument("--part", action="append", choices=PARTS)
     parser.add_argument("--only", action="append", help="a variant or a package; all if absent")
     parser.add_argument("--l0", type=int, nargs="+", default=[32, 8, 16, 64, 128])
-    parser.add_argument("--components", type=int, nargs="+", default=[1152, 576, 2304, 4608])
+    parser.add_argument("--components", type=int, nargs="+", default=[1152, 576, 2304, 4608, 9216])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
@@ -203,12 +284,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         paths, (n_samples, _) = prepare(arguments.data, folder)
         family = Family(arguments, paths, n_samples)
-        for part in arguments.part or parts:
-            print(f"\n{part}", flush=True)
-            head, rows = parts[part](family, arguments)
-            if arguments.output:
-                file = arguments.output / f"family_{part}.inc"
-                file.write_text(to_rst("bench_family.py", head, rows))
+        parts = arguments.part or PARTS
+        family.train(key for part in parts for key in PARTS[part][0](family, arguments))
+    if arguments.output:
+        for part in parts:
+            head, rows = PARTS[part][1](family, arguments)
+            file = arguments.output / f"family_{part}.inc"
+            file.write_text(to_rst("bench_family.py", head, rows))
+        draw_figure(family, arguments)
     return 0
 
 
