@@ -75,35 +75,51 @@ def train_bare(X, n_components, k, batch_size, precision):
             D /= D.norm(dim=1, keepdim=True)
 
 
-def peer_rates(sizes, batch_size, precision, device, arguments):
-    """Return rows a second of each package, None for one that has no such step."""
-    n_features, n_components, k = sizes
-    rng, found = np.random.default_rng(0), []
-    with tempfile.TemporaryDirectory() as folder:
-        path = f"{folder}/train.npy"
-        np.save(path, rng.standard_normal((4 * batch_size, n_features), dtype=np.float32))
-        settings = {
-            "train": path, "n_components": n_components, "k": k, "learning_rate": 1e-3,
-            "batch_size": batch_size, "n_steps": 2 * STEPS, "threads": arguments.threads,
-            "seed": 0, "device": device, "precision": precision, "debug": arguments.debug,
-        }  # fmt: skip
-        for name, python in peers_of(arguments).items():
-            if ONLY.get(name, precision) != precision:
-                found.append(None)
-                continue
-            peer = Peer(name, python, settings)
-            peer.train(STEPS)
-            found.append(STEPS * batch_size / peer.train(STEPS)[0])
-            peer.close()
-    return found
+class Peers:
+    """Other packages, each in one process, whatever it trains.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        The options.
+    device : str
+        Where they train.
+    """
+
+    def __init__(self, arguments, device):
+        self.arguments, self.device, self.started = arguments, device, {}
+        pythons = interpreters(arguments)
+        self.pythons = {name: python for name, python in pythons.items() if name != "skamort"}
+
+    def rates(self, sizes, batch_size, precision):
+        """Yield rows a second of each, None for one that has no such step."""
+        n_features, n_components, k = sizes
+        X = np.random.default_rng(0).standard_normal((4 * batch_size, n_features), np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(f"{folder}/train.npy", X)
+            settings = {
+                "train": f"{folder}/train.npy", "n_components": n_components, "k": k, "seed": 0,
+                "learning_rate": 1e-3, "batch_size": batch_size, "n_steps": 2 * STEPS,
+                "threads": self.arguments.threads, "debug": self.arguments.debug,
+                "device": self.device, "precision": precision,
+            }  # fmt: skip
+            for name in self.pythons:
+                if ONLY.get(name, precision) == precision:
+                    peer = self._start(name, settings)
+                    peer.train(STEPS)
+                    yield STEPS * batch_size / peer.train(STEPS)[0]
+                else:
+                    yield None
+
+    def _start(self, name, settings):
+        if name in self.started:
+            self.started[name].start(settings)
+        else:
+            self.started[name] = Peer(name, self.pythons[name], settings)
+        return self.started[name]
 
 
-def peers_of(arguments):
-    """Return the interpreters of the packages beside which training is measured."""
-    return {name: path for name, path in interpreters(arguments).items() if name != "skamort"}
-
-
-def training(sizes, batch_sizes, device, arguments):
+def training(sizes, batch_sizes, device, peers):
     """Yield rows of the table: training of one model."""
     n_features, n_components, k = sizes
     for batch_size in batch_sizes:
@@ -118,7 +134,7 @@ def training(sizes, batch_sizes, device, arguments):
             if precision != "tf32":
                 given = (X, n_components, k, batch_size, precision)
                 others = [rate(len(X), lambda given=given: train_bare(*given), device)]
-                others += peer_rates(sizes, batch_size, precision, device, arguments)
+                others += peers.rates(sizes, batch_size, precision)
             yield f"fit, batch {batch_size}, {precision}", ours, *others
 
 
@@ -192,16 +208,16 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)  # a few steps tell the speed
     sizes, batch_sizes, n_rows, models = QUICK if arguments.quick else REAL
     print(f"{card(device)}, torch {torch.__version__}, {sizes[0]} x {sizes[1]}, k={sizes[2]}")
-    found = []
+    found, peers = [], Peers(arguments, device)
     for row in chain(
-        training(sizes, batch_sizes, device, arguments),
+        training(sizes, batch_sizes, device, peers),
         solving(sizes, n_rows, device),
         many(models, device),
         transforming(sizes, n_rows, device),
     ):
         print(*row, file=sys.stderr, flush=True)
         found.append(row)
-    head = ("what", "a second", "without skamort's way", *peers_of(arguments))
+    head = ("what", "a second", "without skamort's way", *peers.pythons)
     cells = [
         [what, *(f"{number:,.0f}" if number else "" for number in numbers)]
         for what, *numbers in found
