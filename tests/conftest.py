@@ -1,4 +1,5 @@
-"""Threads: where pytest runs several processes, each computes with one thread.
+"""Threads: where pytest runs several processes, each computes with one thread. And Triton: where
+there is no GPU, its kernels are interpreted.
 
 Pools of threads that fight over the same cores made the suite six times slower. The variables count
 only before numpy, torch and numba are imported, and reach the workers of joblib too.
@@ -14,3 +15,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         "NUMBA_NUM_THREADS",
     ]:
         os.environ.setdefault(variable, "1")
+
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anyone imports Triton

@@ -42,6 +42,8 @@ from device_tensor import (
 )
 from torch.overrides import TorchFunctionMode
 
+from skamort import _triton
+
 # What `torch.autocast` computes in half precision, of all that skamort calls.
 _AUTOCAST = {
     torch.mm,
@@ -283,6 +285,13 @@ def _parse_to(*args, _real=torch._C._nn._parse_to, **kwargs):
     return (like.place, like.dtype, False, None) if is_emulated(like) else _real(*args, **kwargs)
 
 
+def _launch(kernel, grid, *arguments, _real=_triton.launch, **settings):
+    """Run a kernel of Triton, interpreted, on what is inside of tensors."""
+    STATE.counts.operators[place_of(kernel.__name__)] += 1
+    with torch._C.DisableTorchFunction():
+        _real(kernel, grid, *unwrapped(arguments), **settings)
+
+
 def _exchanges():
     """Let processes exchange what is inside of tensors."""
     of = torch.distributed
@@ -295,7 +304,7 @@ def _exchanges():
 
 
 @contextmanager
-def emulated_cuda(n_devices=1, memory=64 << 30):
+def emulated_cuda(n_devices=1, memory=64 << 30, capability=0):
     """Let torch see CUDA devices that are not there.
 
     Parameters
@@ -304,6 +313,8 @@ def emulated_cuda(n_devices=1, memory=64 << 30):
         How many. 0: none, as where a pickle from a GPU reaches a machine without.
     memory : int, default=64 GiB
         Bytes that each says it has; it takes more.
+    capability : int, default=0
+        Their compute capability; 8 or more: Triton's kernels run, interpreted, an operator each.
 
     Yields
     ------
@@ -317,7 +328,10 @@ def emulated_cuda(n_devices=1, memory=64 << 30):
             "torch.cuda.device_count": lambda: n_devices,
             "torch.cuda.current_device": lambda: 0,
             "torch.cuda.is_current_stream_capturing": lambda: False,
-            "torch.cuda.get_device_properties": lambda _: SimpleNamespace(total_memory=memory),
+            "torch.cuda.get_device_properties": lambda _: SimpleNamespace(
+                total_memory=memory, major=capability
+            ),
+            "skamort._triton.launch": _launch,
             "torch.cuda.Stream": mock.MagicMock,
             "skamort._device._streams": {},
             "torch.cuda.current_stream": mock.MagicMock(),

@@ -182,7 +182,7 @@ def test_import_has_manners():
     script = f"""
         import importlib, os, random, sys
 
-        for optional in ("matplotlib", "pandas", "numba"):
+        for optional in ("matplotlib", "pandas", "numba", "triton"):
             sys.modules[optional] = None  # importing it raises ImportError
 
         import numpy, scipy.linalg, sklearn, torch

@@ -18,6 +18,7 @@ OPTIONAL = {
     "pandas",
     "polars",
     "pyarrow",
+    "triton",
     "zarr",
 }
 

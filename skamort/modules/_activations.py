@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .._numba import has_numba
 from .._threads import run_in_threads
+from .._triton import attempt, has_triton
 from ._codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -170,12 +171,15 @@ def largest(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest values of each row and their columns, in no order.
 
     `torch.topk` looks at every entry twice. Among blocks of columns, the k with the largest maxima
-    hold the k largest entries; finding those first halves the time on wide rows. On the CPU, where
-    numba is installed, a compiled kernel does the same several times faster.
+    hold the k largest entries; finding those first halves the time on wide rows. Kernels do the
+    same several times faster: on the CPU where numba is installed, on a GPU where Triton is.
     """
     is_wide = A.shape[1] >= k * _COLUMNS_PER_CODE and A.numel() >= _FEWEST_ELEMENTS
     if is_wide and A.device.type == "cpu" and A.is_contiguous() and has_numba():
         return _largest_compiled(A, k)
+    found = _largest_by_triton(A, k)
+    if found is not None:
+        return found
     stride = A.shape[1] // _BLOCK
     is_launched = A.is_cuda and A.numel() < _FEWEST_ON_GPU  # which takes longer than to look twice
     if stride < 4 * k or is_launched:
@@ -200,3 +204,16 @@ def _largest_compiled(A: Tensor, k: int) -> tuple[Tensor, Tensor]:
         lambda rows: select_rows(bits[rows], k, out[rows]), len(A), torch.get_num_threads()
     )
     return A.gather(1, columns), columns
+
+
+def _largest_by_triton(A: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
+    """Return what `largest` does, if a kernel on a GPU takes it."""
+    if torch.is_grad_enabled() or not A.is_contiguous() or not has_triton(A.device):
+        return None
+
+    def run() -> tuple[Tensor, Tensor] | None:
+        from ._topk_triton import select_rows, takes
+
+        return select_rows(A, k) if takes(A, k) else None
+
+    return attempt(run, A.device)

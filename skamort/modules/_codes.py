@@ -7,35 +7,27 @@
 `DenseCodes` holds Z (n, n_components) as it is. `SparseCodes` holds k values and indices a row:
 every product then touches k atoms a sample instead of all. Decoding is a weighted sum of atoms for
 each sample, the transposed product a weighted sum of samples for each latent, the gradient a few
-scalar products with atoms for each sample. On the CPU compiled kernels take them, where numba is
-installed; else those of `embedding_bag` do.
+scalar products with atoms for each sample; `_sparse_products` takes them.
 
 Under autocast dense products are taken in half precision; what comes out has the dtype of X or Y.
 """
 
 from copy import copy
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 from scipy import sparse
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
-from .._numba import has_numba
-from .._threads import run_in_threads
 from ._constants import constant, numbers_below
+from ._sparse_products import sampled_products, sums_by_latent, weighted_sums
 
 # Sparse products win from about this many components for one active code on; measured on one CPU
 # core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
 _COMPONENTS_PER_CODE = 16
 
-# Products of sparse codes that are worth loading the compiled kernels.
-_FEWEST_PRODUCTS = 1 << 20
-
 _BLOCK_ROWS = 32
-
-_SUM = 0  # the mode of embedding_bag, as its operators number it
 
 
 def sparse_pays(k: float, n_components: int) -> bool:
@@ -133,6 +125,27 @@ class DenseCodes:
         return gradient.add_(penalty) if is_priced else gradient
 
 
+class ByLatent(NamedTuple):
+    """Codes sorted by latent.
+
+    Attributes
+    ----------
+    order : Tensor of shape (n_codes,), int64
+        Their places among all.
+    samples : Tensor of shape (n_codes,), int64
+        Their rows.
+    latents : Tensor of shape (n_codes,), int32
+        Their latents.
+    offsets : Tensor of shape (n_components + 1,), int64
+        Where those of each latent begin, and where the last ones end.
+    """
+
+    order: Tensor
+    samples: Tensor
+    latents: Tensor
+    offsets: Tensor
+
+
 class SparseCodes:
     """Codes held as k values and indices a row.
 
@@ -150,6 +163,8 @@ class SparseCodes:
         self.values = values
         self.indices = indices
         self.n_components = n_components
+        # What a transposed product finds in passing: `column_sums` and `firing_counts`.
+        self._totals: tuple[Tensor, Tensor] | None = None
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -166,7 +181,7 @@ class SparseCodes:
     def with_values(self, values: Tensor) -> Self:
         """Return other codes of the same layout."""
         codes = copy(self)
-        codes.values = values
+        codes.values, codes._totals = values, None
         codes.__dict__.pop("_values_by_latent", None)
         return codes
 
@@ -197,9 +212,11 @@ class SparseCodes:
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
+        if self._totals is not None:
+            return self._totals[0]
         values = self.values.reshape(-1)
         if values.is_cuda:  # which adds in any order where it adds at places
-            values, offsets = self._values_by_latent, self._by_latent[2]
+            values, offsets = self._values_by_latent, self.by_latent.offsets
             # Unsafe: it takes the offsets as they are, for to look would make it wait.
             return torch.segment_reduce(values, "sum", offsets=offsets, unsafe=True)
         sums = values.new_zeros(self.n_components)
@@ -207,33 +224,34 @@ class SparseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
+        if self._totals is not None:
+            return self._totals[1]
         active = self.values.sign().abs_().reshape(-1)
         return _counts(self.indices.reshape(-1), self.n_components, active)
 
     def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
         """Return Z D - X."""
-        return self.decode(dictionary).sub_(X)
+        return self._decode(dictionary, X)
 
     def decode(self, dictionary: Tensor) -> Tensor:
         """Return Z D."""
-        atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
-        return weighted_sums(weights, atoms, self.offsets, dictionary)
+        return self._decode(dictionary, None)
 
-    def sample(self, Y: Tensor, matrix: Tensor) -> Tensor:
-        """Return the entries of Y matrix^T, (n, n_components), where codes are held."""
-        indices = self.indices.reshape(-1)
-        if _compiled_pays(len(indices), Y, matrix):
-            products = _sampled_product_compiled(Y, matrix, indices, self.offsets)
-        else:
-            # The operator behind embedding_bag's backward pass: autograd would decode first.
-            products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-                Y, matrix, indices, self.offsets[:-1], self.rows, _SUM
-            )
-        return products.view(self.indices.shape)
+    def _decode(self, dictionary: Tensor, minus: Tensor | None) -> Tensor:
+        atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
+        return weighted_sums(weights, atoms, self.offsets, dictionary, minus=minus)
+
+    def sample(self, Y: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the entries of Y matrix^T + bias, (n, n_components), where codes are held."""
+        return sampled_products(self, Y, matrix, bias).view(self.indices.shape)
 
     def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Z^T Y; it may take the memory of `out`, of the same shape."""
-        _, samples, offsets = self._by_latent
+        found = sums_by_latent(self, Y)
+        if found is not None:
+            self._totals = found[1:]
+            return found[0]
+        _, samples, _, offsets = self.by_latent
         return weighted_sums(self._values_by_latent, samples, offsets, Y, out)
 
     def gradient(
@@ -244,11 +262,11 @@ class SparseCodes:
         out: Tensor | None = None,  # noqa: ARG002
     ) -> Self:
         """Return (Y D^T + penalty) where a code is not 0, 0 elsewhere; `out` is ignored."""
+        if not isinstance(penalty, Tensor) and not penalty:
+            products = sampled_products(self, Y, dictionary, is_masked=True)
+            return self.with_values(products.view(self.indices.shape))
         products = self.sample(Y, dictionary)
-        if isinstance(penalty, Tensor):
-            products.add_(self._by_row(penalty))
-        elif penalty:
-            products.add_(penalty)
+        products.add_(self._by_row(penalty) if isinstance(penalty, Tensor) else penalty)
         return self.with_values(products.mul_(self.values != 0))
 
     def _by_row(self, numbers: Tensor) -> Tensor:
@@ -256,22 +274,23 @@ class SparseCodes:
         return numbers
 
     @cached_property
-    def _by_latent(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The codes sorted by latent: their order, their samples, where each latent begins."""
+    def by_latent(self) -> ByLatent:
+        """The codes sorted by latent."""
         latents = self.indices.reshape(-1).to(torch.int32)  # half as wide sorts twice as fast
         ordered, order = latents.sort(stable=True)
         if latents.is_cuda:  # fewer operators
             bounds = numbers_below(
                 self.n_components + 1, device=latents.device, dtype=latents.dtype
             )
-            return order, self._rows_of(order), torch.searchsorted(ordered, bounds)
-        offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
-        torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
-        return order, self._rows_of(order), offsets
+            offsets = torch.searchsorted(ordered, bounds)
+        else:
+            offsets = latents.new_zeros(self.n_components + 1, dtype=torch.int64)
+            torch.cumsum(_counts(latents, self.n_components), 0, out=offsets[1:])
+        return ByLatent(order, self._rows_of(order), ordered, offsets)
 
     @cached_property
     def _values_by_latent(self) -> Tensor:
-        return self.values.reshape(-1)[self._by_latent[0]]
+        return self.values.reshape(-1)[self.by_latent.order]
 
     def _rows_of(self, places: Tensor) -> Tensor:
         """Return the rows to which codes belong, given their places among all."""
@@ -296,75 +315,6 @@ def _product(A: Tensor, B: Tensor, out: Tensor | None) -> Tensor:
     if out is None or torch.is_autocast_enabled(A.device.type):
         return (A @ B).to(A.dtype)
     return torch.mm(A, B, out=out)
-
-
-def weighted_sums(
-    weights: Tensor, rows: Tensor, offsets: Tensor, matrix: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Return weighted sums of rows of a matrix.
-
-    Parameters
-    ----------
-    weights : Tensor of shape (n_terms,)
-        Weight of each term.
-    rows : Tensor of shape (n_terms,), int64
-        Row of each term.
-    offsets : Tensor of shape (n_sums + 1,), int64
-        Where the terms of each sum begin, and where the last ones end.
-    matrix : Tensor of shape (n_rows, n_features)
-        The rows.
-    out : Tensor of shape (n_sums, n_features), optional
-        Memory that the result may take.
-
-    Returns
-    -------
-    Tensor of shape (n_sums, n_features)
-        The sums.
-    """
-    if not _compiled_pays(len(rows), matrix, weights):
-        return embedding_bag(
-            rows, matrix, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
-        )
-    from ._codes_numba import sum_rows
-
-    n_sums = len(offsets) - 1
-    sums = matrix.new_empty(n_sums, matrix.shape[1]) if out is None else out
-    w, r, o, m, s = (t.detach().numpy() for t in (weights, rows, offsets, matrix, sums))
-
-    def add(part):
-        sum_rows(w, r, o[part.start : part.stop + 1], m, s[part])
-
-    run_in_threads(add, n_sums, torch.get_num_threads())
-    return sums
-
-
-def _sampled_product_compiled(
-    Y: Tensor, matrix: Tensor, indices: Tensor, offsets: Tensor
-) -> Tensor:
-    from ._codes_numba import multiply_rows
-
-    products = Y.new_empty(len(indices))
-    y, m, i, o, p = (t.detach().numpy() for t in (Y, matrix, indices, offsets, products))
-
-    def multiply(part):
-        multiply_rows(y[part], m, i, o[part.start : part.stop + 1], p)
-
-    run_in_threads(multiply, len(Y), torch.get_num_threads())
-    return products
-
-
-def _compiled_pays(n_rows: int, matrix: Tensor, other: Tensor) -> bool:
-    """Tell whether a product that reads so many rows of a matrix is one for compiled kernels."""
-    return (
-        n_rows * matrix.shape[1] >= _FEWEST_PRODUCTS
-        and matrix.dtype == other.dtype
-        and matrix.dtype in (torch.float32, torch.float64)
-        and matrix.device.type == "cpu"
-        and matrix.is_contiguous()
-        and other.is_contiguous()
-        and not torch.is_grad_enabled()
-        and has_numba()
-    )
 
 
 def to_csr(values: Tensor, columns: Tensor, counts: Tensor, shape: tuple) -> sparse.csr_array:

@@ -265,8 +265,7 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
         """Return what was chosen of A, computed anew where it is of half precision."""
         if chosen.values.dtype == centered.dtype:
             return chosen.values
-        values = chosen.sample(centered, self.weight)
-        return values if self.bias is None else values.add_(self.bias[chosen.indices])
+        return chosen.sample(centered, self.weight, self.bias)
 
 
 class MLP(nn.Sequential, LayeredEncoder):

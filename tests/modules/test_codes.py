@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skamort._threads import run_in_threads
-from skamort.modules import DenseCodes, RaggedCodes, SparseCodes, _codes
-from skamort.modules._codes import weighted_sums
+from skamort.modules import DenseCodes, RaggedCodes, SparseCodes, _sparse_products
+from skamort.modules._sparse_products import weighted_sums
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -110,7 +110,7 @@ def compiled(n_threads=1):
     """Take the compiled kernels, however small the products."""
     pytest.importorskip("numba")
     return patch.multiple(
-        _codes,
+        _sparse_products,
         _FEWEST_PRODUCTS=0,
         embedding_bag=None,
         run_in_threads=lambda kernel, n, _: run_in_threads(kernel, n, n_threads),
@@ -161,9 +161,9 @@ def test_weighted_sums_can_be_differentiated():
     """The compiled kernels are for steps that know their gradients."""
     codes, dense = make_codes()
     Y, _ = make_matrices()
-    order, samples, offsets = codes._by_latent
+    order, samples, _, offsets = codes.by_latent
     weights = codes.values.reshape(-1)[order]
-    with patch.object(_codes, "_FEWEST_PRODUCTS", 0):
+    with patch.object(_sparse_products, "_FEWEST_PRODUCTS", 0):
         weighted_sums(weights, samples, offsets, Y.requires_grad_()).sum().backward()
     expected = dense.values.sum(1, keepdim=True).expand_as(Y)
     torch.testing.assert_close(Y.grad, expected)

@@ -1,0 +1,99 @@
+"""Training with Triton's kernels: interpreted on the emulated GPU, compiled on a real one."""
+
+from contextlib import nullcontext
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from device import emulated_cuda
+from skorch.callbacks import Callback
+
+from skamort import TopKSAE, _triton
+
+# Those of before 3.9 cannot be interpreted with NumPy 2.5.
+pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture
+def kernels(gpu):
+    """Return a context in which the GPU has the capability that Triton asks for."""
+    return lambda: nullcontext() if gpu is None else emulated_cuda(capability=8)
+
+
+def fitted(n_steps=2, **settings):
+    """A model whose codes are kept as values and indices, after a few steps on the GPU."""
+    X = np.random.default_rng(0).standard_normal((5 * n_steps, 6), dtype=np.float32)
+    asked = {"max_iter": 1, "batch_size": 5, "random_state": 0, "device": "cuda", **settings}
+    return TopKSAE(20, k=1, **asked).fit(X)
+
+
+def flat(tensors):
+    return np.concatenate([t.detach().cpu().numpy().ravel() for t in tensors])
+
+
+def gradients(model):
+    """Those of the last step. Adam makes a step of the rounding of one that is 0."""
+    return flat([p.grad for p in model.net_.module_.parameters()])
+
+
+def weights(model):
+    return flat(model.net_.module_.parameters())
+
+
+@pytest.mark.parametrize("precision", ["full", "bfloat16"])
+def test_a_step_is_that_of_torch(kernels, precision):
+    with kernels(), patch.object(_triton, "launch", wraps=_triton.launch) as launch:
+        found = gradients(fitted(1, precision=precision))
+    assert launch.call_count
+    with kernels(), patch.object(_triton, "_is_installed", lambda: False):
+        np.testing.assert_allclose(found, gradients(fitted(1, precision=precision)), atol=1e-6)
+
+
+class Look(Callback):
+    """Note at the end of each step what was asked of the device so far."""
+
+    def __init__(self, counts):
+        self.counts, self.totals = counts, []
+
+    def on_batch_end(self, net, training=False, **kwargs):
+        self.totals.append(np.array(self.counts.totals()))
+
+
+def test_operators_of_a_step(gpu):
+    """What was reached, to be lowered, not raised; with torch's operators alone, 40."""
+    if gpu is None:
+        pytest.skip("a real GPU does not count")
+    with emulated_cuda(capability=8) as counts:
+        look = Look(counts)
+        fitted(3, callbacks=[look])
+    waits, uploads, operators = look.totals[2] - look.totals[1]
+    assert (waits, uploads) == (0, 0)
+    assert operators <= 30
+
+
+def test_a_seed_gives_the_same_bits(gpu):
+    if gpu is not None:
+        pytest.skip("an interpreter adds in one order")
+    model = fitted(n_steps=20)
+    assert np.array_equal(weights(model), weights(fitted(n_steps=20)))
+
+
+@pytest.mark.parametrize("capability", [0, 7])
+def test_older_cards_are_left_to_torch(gpu, capability):
+    if gpu is None:
+        pytest.skip("a real GPU is what it is")
+    with emulated_cuda(capability=capability), patch.object(_triton, "launch") as launch:
+        fitted(n_steps=1)
+    assert not launch.called
+
+
+def test_a_compiler_that_is_not_there_stops_no_training(kernels, caplog):
+    broken = patch.object(_triton, "_broken", set())
+    with kernels(), broken, patch.object(_triton, "launch", side_effect=RuntimeError("no gcc")):
+        found = weights(fitted())
+    assert len(caplog.messages) == 1
+    assert "no gcc" in caplog.text
+    with kernels(), patch.object(_triton, "_is_installed", lambda: False):
+        assert np.array_equal(found, weights(fitted()))
