@@ -33,7 +33,17 @@ def read_command_line():
     parser.add_argument("--paper", action="store_true", help="the published settings, slowly")
     parser.add_argument("--steps", type=int, help="train the published method for fewer steps")
     parser.add_argument("--samples", type=int, help="learn the large case from fewer samples")
+    parser.add_argument("--inference-steps", type=int, help="descend for fewer steps to test codes")
+    parser.add_argument("--device", default="cpu", help="where the published method trains")
     return parser.parse_known_args()[0]
+
+
+DEVICE = read_command_line().device
+
+
+def to_tensor(array):
+    """Return an array as a tensor where the published method trains."""
+    return torch.tensor(array, device=DEVICE)
 
 
 def asked_for_paper():
@@ -54,7 +64,7 @@ def published_rate(rate):
 
 def inference_steps():
     """Number of steps that published sparse coding takes for the codes of test data."""
-    return 10_000 if asked_for_paper() else 1000
+    return read_command_line().inference_steps or (10_000 if asked_for_paper() else 1000)
 
 
 def label_of(column):
@@ -114,19 +124,20 @@ class BaseCase:
             Figures of each run, see `measure`.
         """
         X, X_test, atoms, codes = map(
-            torch.tensor, (self.X_train, self.X_test, self.dictionary, self.codes_train)
+            to_tensor, (self.X_train, self.X_test, self.dictionary, self.codes_train)
         )
         widths = (X.shape[1], *hidden, len(atoms))
-        runs = PublishedAutoencoders(
-            widths, dictionary=atoms if known == "dictionary" else None, bias=bias, n_runs=n_runs
-        )
+        learned = {"dictionary": atoms if known == "dictionary" else None}
+        runs = PublishedAutoencoders(widths, bias=bias, n_runs=n_runs, device=DEVICE, **learned)
         known_codes = codes if known == "codes" else None
         rate = published_rate(learning_rate)
         runs.fit(X, codes=known_codes, n_steps=n_steps, learning_rate=rate)
         with torch.no_grad():
             found = runs.encode(X_test)
         if known == "codes":
-            return {"latent MCC": [self.latent_mcc(z, matched=True) for z in found.numpy()]}
+            return {
+                "latent MCC": [self.latent_mcc(z, matched=True) for z in found.numpy(force=True)]
+            }
         return self.measure(found, runs.dictionary.detach().expand(n_runs, -1, -1))
 
     def published_sparse_coding(self, *, n_steps, n_runs, bias=False):
@@ -137,8 +148,10 @@ class BaseCase:
         scores : dict of list
             Figures of each run, see `measure`.
         """
-        runs = PublishedSparseCoding(*self.dictionary.shape, bias=bias, n_runs=n_runs)
-        X, X_test = torch.tensor(self.X_train), torch.tensor(self.X_test)
+        runs = PublishedSparseCoding(
+            *self.dictionary.shape, bias=bias, n_runs=n_runs, device=DEVICE
+        )
+        X, X_test = to_tensor(self.X_train), to_tensor(self.X_test)
         runs.fit(X, n_steps=n_steps, learning_rate=published_rate(1e-3))
         shared = {"n_steps": inference_steps(), "learning_rate": published_rate(3e-3)}
         return self.measure(runs.encode(X_test, **shared), runs.dictionary, runs.offset)
@@ -146,10 +159,10 @@ class BaseCase:
     def published_optimization(self, *, n_steps):
         """Find codes for the true dictionary by descent as published, the same in every run."""
         runs = PublishedSparseCoding(
-            *self.dictionary.shape, dictionary=torch.tensor(self.dictionary)[None]
+            *self.dictionary.shape, dictionary=to_tensor(self.dictionary)[None]
         )
         rate = published_rate(1e-3)
-        found = runs.encode(torch.tensor(self.X_test), n_steps=n_steps, learning_rate=rate)
+        found = runs.encode(to_tensor(self.X_test), n_steps=n_steps, learning_rate=rate)
         return self.measure(found, runs.dictionary)
 
     def measure(self, found, learned, offset=0.0, lam=0.01):
@@ -171,10 +184,11 @@ class BaseCase:
         scores : dict of list
             "latent MCC", "dictionary MCC", "loss", and "L0", the share of codes above 0.001.
         """
-        errors = (torch.tensor(self.X_test) - offset - found @ learned).square().mean((1, 2))
+        errors = (to_tensor(self.X_test) - offset - found @ learned).square().mean((1, 2))
+        codes, atoms = found.numpy(force=True), learned.numpy(force=True)
         return {
-            "latent MCC": [self.latent_mcc(codes) for codes in found.numpy()],
-            "dictionary MCC": [dictionary_mcc(self.dictionary, atoms) for atoms in learned.numpy()],
+            "latent MCC": [self.latent_mcc(each) for each in codes],
+            "dictionary MCC": [dictionary_mcc(self.dictionary, each) for each in atoms],
             "loss": (errors + lam * found.abs().mean((1, 2))).tolist(),
             "L0": (found > 1e-3).float().mean((1, 2)).tolist(),
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _common import inference_steps, published_rate
+from _common import DEVICE, inference_steps, published_rate, to_tensor
 from _published import PublishedAutoencoders, PublishedSparseCoding
 
 _FILE = Path(__file__).with_name("_published_curves.json")
@@ -39,7 +39,7 @@ class Looks:
     steps : sequence of int
         When to look.
     measure : callable
-        Returns figures by name: a list, one a run.
+        Returns figures by name, a list, one a run, of the codes where training finds codes.
 
     Attributes
     ----------
@@ -52,11 +52,11 @@ class Looks:
         self.curve = {"step": [], "seconds": []}
         self.begin = time.process_time()
 
-    def __call__(self, step, codes=None):
+    def __call__(self, step, find=None):
         if step not in self.steps:
             return
         now = time.process_time()
-        figures = self.measure(codes) | {"step": step, "seconds": now - self.begin}
+        figures = self.measure(find and find()) | {"step": step, "seconds": now - self.begin}
         for name, values in figures.items():
             self.curve.setdefault(name, []).append(values)
         self.begin += time.process_time() - now
@@ -77,20 +77,23 @@ def train_autoencoders(case, hidden, scenario, *, n_steps, n_runs, n_looks=40, i
     With `ito` at codes that a descent for the dictionary of the moment makes of them.
     """
     X, X_test, atoms, codes = map(
-        torch.tensor, (case.X_train, case.X_test, case.dictionary, case.codes_train)
+        to_tensor, (case.X_train, case.X_test, case.dictionary, case.codes_train)
     )
     runs = PublishedAutoencoders(
         (X.shape[1], *hidden, len(atoms)),
         dictionary=atoms if scenario == "dictionary" else None,
         bias=scenario == "codes",
         n_runs=n_runs,
+        device=DEVICE,
     )
 
     @torch.no_grad()
     def measure(_):
         found, learned = runs.encode(X_test), runs.dictionary.detach()
         if scenario == "codes":
-            return {"latent MCC": [case.latent_mcc(z, matched=True) for z in found.numpy()]}
+            return {
+                "latent MCC": [case.latent_mcc(z, matched=True) for z in found.numpy(force=True)]
+            }
         if ito:
             found = optimize(X_test, learned, found)
         return case.measure(found, learned.expand(n_runs, -1, -1))
@@ -111,8 +114,8 @@ def optimize(X, dictionary, start=None):
 
 def train_sparse_coding(case, *, n_steps, n_runs, n_looks=9):
     """Learn codes and atoms by descent as published, and look at codes of test data anew."""
-    runs = PublishedSparseCoding(*case.dictionary.shape, n_runs=n_runs)
-    X, X_test = torch.tensor(case.X_train), torch.tensor(case.X_test)
+    runs = PublishedSparseCoding(*case.dictionary.shape, n_runs=n_runs, device=DEVICE)
+    X, X_test = to_tensor(case.X_train), to_tensor(case.X_test)
 
     def measure(_):
         return case.measure(optimize(X_test, runs.dictionary), runs.dictionary)
@@ -129,9 +132,9 @@ def train_sparse_coding(case, *, n_steps, n_runs, n_looks=9):
 
 def optimize_codes(case, *, n_steps):
     """Optimize codes of test data for the true dictionary, and look at them in between."""
-    dictionary = torch.tensor(case.dictionary)[None]
+    dictionary = to_tensor(case.dictionary)[None]
     runs = PublishedSparseCoding(*case.dictionary.shape, dictionary=dictionary)
     looks = Looks(look_steps(n_steps), lambda found: case.measure(found, dictionary))
     rate = published_rate(1e-3)
-    runs.encode(torch.tensor(case.X_test), n_steps=n_steps, learning_rate=rate, callback=looks)
+    runs.encode(to_tensor(case.X_test), n_steps=n_steps, learning_rate=rate, callback=looks)
     return looks.curve

@@ -29,14 +29,16 @@ class PublishedAutoencoders:
         Number of runs.
     seed : int
         Seed of all initial weights.
+    device : str
+        Where weights are, and data have to be; initial weights are the same everywhere.
     """
 
-    def __init__(self, widths, *, dictionary=None, bias=True, n_runs=5, seed=0):
+    def __init__(self, widths, *, dictionary=None, bias=True, n_runs=5, seed=0, device="cpu"):
         generator = torch.Generator().manual_seed(seed)
 
         def uniform(n_in, *shape):  # the default initialization of nn.Linear
             values = torch.empty(n_runs, *shape).uniform_(-1, 1, generator=generator)
-            return (values / n_in**0.5).requires_grad_()
+            return (values / n_in**0.5).to(device).requires_grad_()
 
         self.layers = [(uniform(a, a, b), uniform(a, 1, b)) for a, b in pairwise(widths)]
         self.bias = bias
@@ -86,16 +88,11 @@ class PublishedAutoencoders:
         callback : callable, optional
             Called with the number of steps done, before each step and after the last.
         """
-        optimizer = torch.optim.Adam(self.parameters, lr=learning_rate, fused=True)
+        optimizer = make_adam(self.parameters, learning_rate)
+        lam = torch.as_tensor(lam, device=X.device)
         generator = torch.Generator().manual_seed(0)
-        X_all, codes_all = X, codes
-        for step in range(n_steps):
-            if callback is not None:
-                callback(step)
-            if batch_size is not None:
-                rows = torch.randint(X_all.shape[-2], (batch_size,), generator=generator)
-                X = X_all[..., rows, :]
-                codes = None if codes_all is None else codes_all[rows]
+
+        def step(X=X, codes=codes):
             Z = self.encode(X)
             if codes is not None:
                 losses = -nn.functional.cosine_similarity(Z, codes[None], dim=1).mean(1)
@@ -107,8 +104,15 @@ class PublishedAutoencoders:
             if self.dictionary.requires_grad:
                 with torch.no_grad():
                     self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
-        if callback is not None:
-            callback(n_steps)
+
+        def step_of_some():
+            rows = torch.randint(X.shape[-2], (batch_size,), generator=generator).to(X.device)
+            step(X[..., rows, :], None if codes is None else codes[rows])
+
+        if batch_size is None:
+            repeat(step, n_steps, callback, record=X.is_cuda)
+        else:
+            repeat(step_of_some, n_steps, callback)
         return self
 
 
@@ -127,15 +131,27 @@ class PublishedSparseCoding:
         Number of runs.
     seed : int
         Seed of the initial atoms.
+    device : str
+        Where atoms are, and data have to be, where no dictionary is given.
     """
 
-    def __init__(self, n_latents, n_features, *, dictionary=None, bias=False, n_runs=5, seed=0):
+    def __init__(
+        self,
+        n_latents,
+        n_features,
+        *,
+        dictionary=None,
+        bias=False,
+        n_runs=5,
+        seed=0,
+        device="cpu",
+    ):
         if dictionary is None:
             generator = torch.Generator().manual_seed(seed)
             atoms = torch.randn(n_runs, n_latents, n_features, generator=generator)
-            dictionary = nn.functional.normalize(atoms, dim=2)
+            dictionary = nn.functional.normalize(atoms, dim=2).to(device)
         self.dictionary = dictionary
-        self.offset = torch.zeros(len(dictionary), 1, n_features)
+        self.offset = dictionary.new_zeros(len(dictionary), 1, n_features)
         self.bias = bias
 
     def fit(self, X, *, lam=0.01, learning_rate=1e-3, n_steps=40_000, callback=None):
@@ -149,7 +165,8 @@ class PublishedSparseCoding:
     ):
         """Find the codes of X by a descent from `start`, or from next to nothing.
 
-        With `k` of the k largest codes alone. The callback gets the number of steps and the codes.
+        With `k` of the k largest codes alone. The callback gets the number of steps and a function
+        that returns the codes.
         """
         return self._descend(X, lam, learning_rate, n_steps, [], k, start, callback)
 
@@ -162,13 +179,16 @@ class PublishedSparseCoding:
         logs = X.new_full((len(X), n_samples, n_latents), -10.0)
         if start is not None:
             logs = start.log().clamp_(min=-10.0)
-        slope = torch.as_tensor(lam if k is None else 0.0).view(-1, 1, 1) / (n_samples * n_latents)
+        lam = torch.as_tensor(lam if k is None else 0.0, device=X.device)
+        slope = lam.view(-1, 1, 1) / (n_samples * n_latents)
         scale = 2.0 / (n_samples * n_features)
-        optimizer = torch.optim.Adam([logs, *learned], lr=learning_rate, fused=True)
-        for step in range(n_steps):
-            codes = keep_largest(logs.exp(), k)
-            if callback is not None:
-                callback(step, codes)
+        optimizer = make_adam([logs, *learned], learning_rate)
+
+        def find():
+            return keep_largest(logs.exp(), k)
+
+        def step():
+            codes = find()
             residual = torch.baddbmm(self.offset - X, codes, self.dictionary).mul_(scale)
             logs.grad = (residual @ self.dictionary.mT).add_(slope).mul_(codes)
             if learned:
@@ -177,10 +197,40 @@ class PublishedSparseCoding:
             optimizer.step()
             if learned:
                 self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
-        codes = keep_largest(logs.exp_(), k)
+
+        look = callback and (lambda done: callback(done, find))
+        repeat(step, n_steps, look, record=X.is_cuda)
+        return find()
+
+
+def make_adam(parameters, learning_rate):
+    """Return Adam for parameters of one device; on a GPU its steps can be recorded."""
+    on_gpu = parameters[0].is_cuda
+    return torch.optim.Adam(parameters, lr=learning_rate, fused=True, capturable=on_gpu)
+
+
+def repeat(step, n_steps, callback=None, *, record=False):
+    """Take steps, with the number of those done to the callback before each and after the last.
+
+    With `record` a GPU replays one step from the twentieth on, which tells it of all its small
+    operations at once.
+    """
+    for done in range(n_steps):
         if callback is not None:
-            callback(n_steps, codes)
-        return codes
+            callback(done)
+        if record and done == 20:
+            step = recorded(step)
+        step()
+    if callback is not None:
+        callback(n_steps)
+
+
+def recorded(step):
+    """Return a function that replays a step on the GPU, having recorded it without taking it."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def keep_largest(codes, k):

@@ -7,20 +7,24 @@ of three encoders, the same training here, and exact sparse coding with encoders
 fewer active codes at the same error, and the truth found over two decades of the penalty.
 """
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from _common import (
+    DEVICE,
     N_INIT,
     RESULTS,
     TRAINING,
     BaseCase,
     asked_for_paper,
     inference_steps,
+    kept,
     label_of,
     published_rate,
     published_steps,
     save,
+    to_tensor,
 )
 from _published import PublishedAutoencoders, PublishedSparseCoding
 from _published_figures import L1_SWEEP, THRESHOLDS
@@ -47,46 +51,60 @@ def measure(case, codes, atoms):
 # The published method: Adam at 0.003, full batches, all penalties and runs side by side.
 
 X, X_test = (
-    torch.tensor(np.repeat([getattr(case, name) for case in cases], len(LAMS), axis=0))
+    to_tensor(np.repeat([getattr(case, name) for case in cases], len(LAMS), axis=0))
     for name in ("X_train", "X_test")
 )
-lam = torch.tensor(LAMS).repeat(N_RUNS)
+lam = to_tensor(LAMS).repeat(N_RUNS)
 settings = {"lam": lam, "learning_rate": published_rate(3e-3), "n_steps": N_STEPS}
-many = {"bias": False, "n_runs": len(lam)}
-encoders = {
-    "SAE": PublishedAutoencoders((8, 16), **many).fit(X, **settings),
-    "MLP-32": PublishedAutoencoders((8, 32, 16), **many).fit(X, **settings),
-    "sparse coding": PublishedSparseCoding(16, 8, **many).fit(X, **settings),
-}
-measured = {"published": {}, "published method": {}, "better method": {}}
-for name, runs in encoders.items():
+many = {"bias": False, "n_runs": len(lam), "device": DEVICE}
+WIDTHS = {"SAE": (8, 16), "MLP-32": (8, 32, 16), "sparse coding": None}
+
+
+def train(name):
+    """Measures of the published method by run and penalty."""
     if name == "sparse coding":
+        runs = PublishedSparseCoding(16, 8, **many).fit(X, **settings)
         found = runs.encode(X_test, **settings | {"n_steps": inference_steps()})
     else:
+        runs = PublishedAutoencoders(WIDTHS[name], **many).fit(X, **settings)
         found = runs.encode(X_test)
-    dictionaries = runs.dictionary.detach().numpy()
-    triples = zip(np.repeat(cases, len(LAMS)), found.detach().numpy(), dictionaries, strict=True)
-    values = np.array([measure(*triple) for triple in triples])
-    measured["published method"][name] = values.reshape(N_RUNS, len(LAMS), len(AXES)).mean(0)
+    dictionaries = runs.dictionary.numpy(force=True)
+    triples = zip(np.repeat(cases, len(LAMS)), found.numpy(force=True), dictionaries, strict=True)
+    values = np.array([measure(*triple) for triple in triples], dtype=float)
+    return values.reshape(N_RUNS, len(LAMS), len(AXES)).tolist()
+
+
+measured = {"published": {}, "published method": {}, "better method": {}}
+for name in WIDTHS:
+    values = kept("l1_sweep", f"{name}, {N_STEPS} steps", lambda name=name: train(name))
+    measured["published method"][name] = np.mean(values, axis=0)
     measured["published"][name] = np.array([L1_SWEEP[name][lam] for lam in LAMS])
 
 # %%
 # Ours: exact sparse coding, the best of a few starts, and encoders trained for its dictionary. The
 # paper's penalty on means over 16 codes and 8 features is ``alpha = lam / 4``.
 
-values = {name: np.zeros((len(LAMS), len(AXES))) for name in encoders}
-for case in cases:
+
+def score_ours(case, weight):
+    """Measures by encoder."""
+    teacher = GradSparseCoder(
+        16, alpha=weight / 4, n_init=N_INIT, random_state=0, transform_tol=1e-4
+    )
+    coders = {"sparse coding": teacher.fit(case.X_train)}
+    shared = {"dictionary": teacher.components_, "alpha": weight / 4, "learning_rate": 3e-3}
+    shared |= TRAINING | {"max_iter": 300 if PAPER else 100, "random_state": 0}
+    coders["SAE"] = SAEEncoder(**shared).fit(case.X_train)
+    coders["MLP-32"] = MLPEncoder(hidden_layer_sizes=32, **shared).fit(case.X_train)
+    codes = {name: coder.transform(case.X_test) for name, coder in coders.items()}
+    found = {name: measure(case, z, teacher.components_) for name, z in codes.items()}
+    return {name: np.array(values, dtype=float).tolist() for name, values in found.items()}
+
+
+values = {name: np.zeros((len(LAMS), len(AXES))) for name in WIDTHS}
+for run, case in enumerate(cases):
     for index, weight in enumerate(LAMS):
-        teacher = GradSparseCoder(
-            16, alpha=weight / 4, n_init=N_INIT, random_state=0, transform_tol=1e-4
-        )
-        coders = {"sparse coding": teacher.fit(case.X_train)}
-        shared = {"dictionary": teacher.components_, "alpha": weight / 4, "learning_rate": 3e-3}
-        shared |= TRAINING | {"max_iter": 300 if PAPER else 100, "random_state": 0}
-        coders["SAE"] = SAEEncoder(**shared).fit(case.X_train)
-        coders["MLP-32"] = MLPEncoder(hidden_layer_sizes=32, **shared).fit(case.X_train)
-        for name, coder in coders.items():
-            figures = measure(case, coder.transform(case.X_test), teacher.components_)
+        ours = partial(score_ours, case, weight)
+        for name, figures in kept("l1_sweep", f"ours, {weight}, {run}", ours).items():
             values[name][index] += np.array(figures) / N_RUNS
 measured["better method"] = values
 
@@ -120,7 +138,7 @@ figure.suptitle("L1 penalties from " + f"{LAMS[0]} to {LAMS[-1]}")
 
 records = [
     {"encoder": name, "lam": lam, "source": source} | dict(zip(AXES, curve[index], strict=True))
-    for name in encoders
+    for name in WIDTHS
     for index, lam in enumerate(LAMS)
     for source, curve in ((source, curves[name]) for source, curves in measured.items())
 ]

@@ -12,14 +12,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _common import (
+    DEVICE,
     N_INIT,
     BaseCase,
     asked_for_paper,
     inference_steps,
+    kept,
     label_of,
     published_rate,
     published_steps,
     save,
+    to_tensor,
 )
 from _published import PublishedSparseCoding, keep_largest
 from _published_figures import TOP_K
@@ -42,25 +45,37 @@ def measure(case, codes, atoms):
 # largest kept after the descent, or at every step of one without a penalty.
 
 X, X_test = (
-    torch.tensor(np.repeat([getattr(case, name) for case in cases], len(LAMS), axis=0))
+    to_tensor(np.repeat([getattr(case, name) for case in cases], len(LAMS), axis=0))
     for name in ("X_train", "X_test")
 )
-lam = torch.tensor(LAMS).repeat(N_RUNS)
-runs = PublishedSparseCoding(16, 8, n_runs=len(lam))
+lam = to_tensor(LAMS).repeat(N_RUNS)
 settings = {"lam": lam, "learning_rate": published_rate(3e-3)}
-runs.fit(X, n_steps=N_STEPS, **settings)
-inference = settings | {"n_steps": inference_steps()}
-penalized = runs.encode(X_test, **inference)
-measured = {}
-for k in KS:
-    for where in ("after", "inside"):
-        after = where == "after"
-        found = keep_largest(penalized, k) if after else runs.encode(X_test, k=k, **inference)
-        triples = zip(
-            np.repeat(cases, len(LAMS)), found.numpy(), runs.dictionary.numpy(), strict=True
-        )
-        values = np.array([measure(*triple) for triple in triples]).reshape(N_RUNS, -1, 2).mean(0)
-        measured |= {(where, weight, k): v for weight, v in zip(LAMS, values, strict=True)}
+
+
+def train():
+    """Measures by where codes are kept, k, run and penalty."""
+    runs = PublishedSparseCoding(16, 8, n_runs=len(lam), device=DEVICE)
+    runs.fit(X, n_steps=N_STEPS, **settings)
+    inference = settings | {"n_steps": inference_steps()}
+    penalized = runs.encode(X_test, **inference)
+    found = {("after", k): keep_largest(penalized, k) for k in KS}
+    found |= {("inside", k): runs.encode(X_test, k=k, **inference) for k in KS}
+    atoms = runs.dictionary.numpy(force=True)
+    values = {}
+    for (where, k), codes in found.items():
+        triples = zip(np.repeat(cases, len(LAMS)), codes.numpy(force=True), atoms, strict=True)
+        figures = np.array([measure(*triple) for triple in triples], dtype=float)
+        values[f"{where}, {k}"] = figures.reshape(N_RUNS, len(LAMS), 2).tolist()
+    return values
+
+
+values = kept("top_k", f"{N_STEPS} and {inference_steps()} steps", train)
+measured = {
+    (where, weight, k): figures
+    for where in ("after", "inside")
+    for k in KS
+    for weight, figures in zip(LAMS, np.mean(values[f"{where}, {k}"], axis=0), strict=True)
+}
 
 # %%
 # Ours: one dictionary for all k and both ways, learned by exact sparse coding at ``alpha = 0.03``.

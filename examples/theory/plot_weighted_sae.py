@@ -59,15 +59,15 @@ def make_metrics(x, x_p, mixing):
     return metrics / np.trace(metrics, axis1=1, axis2=2)[:, None, None] * N_FEATURES
 
 
-def train_tied(runs):
+def train_tied(runs, starts):
     """Codes of the test rows, and of each source alone, and reconstructions, by run and model."""
     metrics = [make_metrics(*(each[N_TEST:] for each in run[:2]), run[2]) for run in runs]
     n_models = len(metrics[0])
     X = np.repeat([x_p for _, x_p, _ in runs], n_models, axis=0)
     X = torch.tensor(X, dtype=torch.float32)
     metrics = torch.tensor(np.concatenate(metrics), dtype=torch.float32)
-    seeds = np.repeat(np.arange(len(runs)), n_models)
-    models = TiedAutoencoders(N_SOURCES, N_STEPS).fit(X[:, N_TEST:], metrics, seeds.tolist())
+    seeds = np.repeat(starts, n_models).tolist()
+    models = TiedAutoencoders(N_SOURCES, N_STEPS).fit(X[:, N_TEST:], metrics, seeds)
     alone = torch.tensor(np.repeat([mixing for *_, mixing in runs], n_models, axis=0)).to(X)
     codes, of_one = models.encode(X[:, :N_TEST]), models.encode(alone / 2)
     found = codes, of_one, codes @ models.weights.detach()
@@ -166,7 +166,7 @@ tied, penalized = {}, {}
 for sparsity in SPARSITIES:
     runs = [make_run(sparsity, seed) for seed in range(N_RUNS)]
     names = [*EXPONENTS, *BEST]
-    tied[sparsity] = measure_all(runs, train_tied(runs), len(names))
+    tied[sparsity] = measure_all(runs, train_tied(runs, range(N_RUNS)), len(names))
     show("tied", sparsity, tied[sparsity], names)
     found = list(zip(*(train_penalized(*run[1:]) for run in runs), strict=True))
     penalized[sparsity] = measure_all(runs, found, len(EXPONENTS))
