@@ -91,13 +91,23 @@ class PublishedAutoencoders:
         optimizer = make_adam(self.parameters, learning_rate)
         lam = torch.as_tensor(lam, device=X.device)
         generator = torch.Generator().manual_seed(0)
+        rows = slice(None)
+        if batch_size is not None:
+            rows = torch.zeros(batch_size, dtype=torch.long, device=X.device)
 
-        def step(X=X, codes=codes):
-            Z = self.encode(X)
+        def before(done):
+            if callback is not None:
+                callback(done)
+            if batch_size is not None:
+                rows.copy_(torch.randint(X.shape[-2], (batch_size,), generator=generator))
+
+        def step():
+            x = X[..., rows, :]
+            Z = self.encode(x)
             if codes is not None:
-                losses = -nn.functional.cosine_similarity(Z, codes[None], dim=1).mean(1)
+                losses = -nn.functional.cosine_similarity(Z, codes[None, rows], dim=1).mean(1)
             else:
-                losses = (X - Z @ self.dictionary).square().mean((1, 2)) + lam * Z.mean((1, 2))
+                losses = (x - Z @ self.dictionary).square().mean((1, 2)) + lam * Z.mean((1, 2))
             optimizer.zero_grad()
             losses.sum().backward()  # the runs share nothing: each gets its own gradient
             optimizer.step()
@@ -105,14 +115,7 @@ class PublishedAutoencoders:
                 with torch.no_grad():
                     self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
 
-        def step_of_some():
-            rows = torch.randint(X.shape[-2], (batch_size,), generator=generator).to(X.device)
-            step(X[..., rows, :], None if codes is None else codes[rows])
-
-        if batch_size is None:
-            repeat(step, n_steps, callback, record=X.is_cuda)
-        else:
-            repeat(step_of_some, n_steps, callback)
+        repeat(step, n_steps, before, record=X.is_cuda)
         return self
 
 
