@@ -114,6 +114,24 @@ def telling_out_of_memory(owner: str, tell: Callable[[], tuple[str, str]]) -> It
         ) from error
 
 
+# -- How they multiply -----------------------------------------------------------------------------
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Let GPUs since Ampere multiply float32 matrices with factors of eleven bits."""
+    matmul = torch.backends.cuda.matmul
+    # Since torch 2.9, which refuses to tell by the old name what was set by the new one.
+    is_new = hasattr(matmul, "fp32_precision")
+    name, on = ("fp32_precision", "tf32") if is_new else ("allow_tf32", True)
+    before = getattr(matmul, name)
+    setattr(matmul, name, on)
+    try:
+        yield
+    finally:
+        setattr(matmul, name, before)
+
+
 # -- What goes to them -----------------------------------------------------------------------------
 
 

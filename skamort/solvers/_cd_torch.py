@@ -7,14 +7,17 @@ proximal gradient steps in one batch.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from .._device import blocks_larger_by
+from .._triton import attempt, has_triton
 from ._base import Problem
 from ._certificate import gap_from_peak
 from ._descent import SAFETY, drop_silent
-from ._fista import FISTA, Iterates, WithGram
+from ._fista import FISTA, SHORTEN, Iterates, WithGram, noise_of
 
 # Atoms that join each working set in a round, a multiple of what products like, and steps between
 # two looks at the restricted gap; as many more for every so many atoms, which make rounds costly.
@@ -37,24 +40,27 @@ def solve_block(
     for round_ in range(max_iter + 1):
         score, gap = sets.look()
         n_iter[sets.left] = round_
-        busy = gap > target[sets.left]
-        done = ~busy if round_ < max_iter else torch.ones_like(busy)
-        sets.store(codes, done)
-        if done.all():
+        busy = (gap > target[sets.left]).nonzero()[:, 0]
+        is_over = not len(busy) or round_ == max_iter
+        if is_over or len(busy) < len(sets.left):
+            sets.store(codes)
+        if is_over:
             break
-        sets.keep(busy)
+        if len(busy) < len(sets.left):
+            sets.keep(busy)
+            score, gap = score[busy], gap[busy]
         if sets.is_too_large():
-            sets.store(codes, torch.ones_like(sets.left, dtype=torch.bool))
+            sets.store(codes)
             n_iter[sets.left] += _solve_over_all_atoms(sets, tol, max_iter, codes)
             break
-        sets.grow(score[busy])
-        sets.minimize(torch.maximum(_INNER_GAP * target[sets.left], _LOOSE * gap[busy]))
+        sets.grow(score)
+        sets.minimize(_INNER_GAP * target[sets.left], _LOOSE * gap)
     return n_iter
 
 
 class _WorkingSets:
     """The samples ``left`` in the batch: their working sets, and the codes ``z`` and the ``atoms``
-    of these."""
+    of these. Their rows of ``codes`` are 0 until they are stored."""
 
     def __init__(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> None:
         self.X, self.problem, self.alpha = X, problem, alpha
@@ -65,7 +71,8 @@ class _WorkingSets:
         self.left = drop_silent(self.cov, alpha, problem.positive, codes)
         width = int((codes != 0).sum(dim=1).max())
         self.working = codes[self.left].abs().topk(width, dim=1).indices
-        self.z = codes[self.left].gather(1, self.working)
+        self.z = codes[self.left[:, None], self.working]
+        codes.zero_()
         self._gather()
 
     def _gather(self) -> None:
@@ -78,26 +85,28 @@ class _WorkingSets:
 
     def look(self) -> tuple[Tensor, Tensor]:
         """What every atom has to offer, (n_left, n_components), and the duality gaps."""
-        X, correlations = self.X[self.left], self.cov[self.left]
-        residual = X
+        X = residual = self.X[self.left]
         if self.working.shape[1]:
             residual = X - torch.bmm(self.z[:, None, :], self.atoms)[:, 0]
-            correlations = residual @ self.problem.atoms.T
-        score = correlations if self.problem.positive else correlations.abs()
+            score = correlations = residual @ self.problem.atoms.T
+        else:
+            score = correlations = self.cov[self.left]
+        of_working = correlations.gather(1, self.working)
+        if not self.problem.positive:
+            score = correlations.abs_()
         gap = gap_from_peak(
             residual.square().sum(dim=1),
             (X * residual).sum(dim=1),
             score.amax(dim=1).clamp_(min=0),
             self.z,
-            correlations.gather(1, self.working),
+            of_working,
             self.alpha[self.left],
         )
         return score, gap
 
-    def store(self, codes: Tensor, which: Tensor) -> None:
-        """Write the codes of some of the working sets into the rows of ``codes``."""
-        rows, working = self.left[which], self.working[which]
-        codes[rows] = codes.new_zeros(len(rows), codes.shape[1]).scatter_(1, working, self.z[which])
+    def store(self, codes: Tensor) -> None:
+        """Write the codes of the working sets, which only grow, into the rows of ``codes``."""
+        codes[self.left[:, None], self.working] = self.z
 
     def keep(self, busy: Tensor) -> None:
         """Drop the samples that are done."""
@@ -111,24 +120,64 @@ class _WorkingSets:
         return 2 * width > n_components or numbers > _BLOCK_LIMIT * blocks_larger_by(self.X.device)
 
     def grow(self, score: Tensor) -> None:
-        """Let the atoms with the highest scores join."""
+        """Let the atoms with the highest scores join, in batches, as many as some sample lacks."""
         others = score.scatter_(1, self.working, -torch.inf)
-        fresh = others.topk(_BATCH * self.growth, dim=1).indices
+        lacking = int((others > self.alpha[self.left, None]).sum(dim=1).max())
+        n_batches = max(1, min(self.growth, -(-lacking // _BATCH)))
+        fresh = others.topk(_BATCH * n_batches, dim=1).indices
         self.working = torch.cat([self.working, fresh], dim=1)
         self.z = torch.cat([self.z, self.z.new_zeros(fresh.shape)], dim=1)
         self._gather()
 
-    def minimize(self, target: Tensor) -> None:
-        """Take steps until every sample's restricted gap is below its target."""
-        left, block = self.left, torch.bmm(self.atoms, self.atoms.transpose(1, 2))
-        products = WithGram(self.energy[left], self.cov[left].gather(1, self.working), block)
-        longest, positive = self.longest[left], self.problem.positive
-        state = Iterates(products, self.z, self.alpha[left], longest, positive)
+    def minimize(self, target: Tensor, loose: Tensor) -> None:
+        """Take steps until every sample's restricted gap is below its target, or below a ``loose``
+        one where all take as many steps."""
+        left, gram = self.left, torch.bmm(self.atoms, self.atoms.transpose(1, 2))
+        small = _Small(
+            gram, self.cov[left[:, None], self.working], self.z, self.alpha[left],
+            self.energy[left], target, self.longest[left], self.problem.positive,
+        )  # fmt: skip
+        every = _CHECK_EVERY * self.growth
+        if not (small.suits_kernel() and attempt(small.minimize_by_kernel, gram.device)):
+            self.z = small.minimize(torch.maximum(target, loose), every)
+
+
+class _Small(NamedTuple):
+    """Problems of working sets, a row each; ``codes`` are the start."""
+
+    grams: Tensor
+    covs: Tensor
+    codes: Tensor
+    alphas: Tensor
+    energies: Tensor
+    targets: Tensor
+    curvatures: Tensor
+    positive: bool
+
+    def suits_kernel(self) -> bool:
+        """Whether a program may solve each."""
+        if not has_triton(self.codes.device):
+            return False
+        from ._working_set_triton import fits
+
+        return fits(self.codes.shape[1], self.codes.dtype)
+
+    def minimize_by_kernel(self) -> bool:
+        """Solve in place, each to its own end."""
+        from ._working_set_triton import minimize
+
+        minimize(*self, _INNER_STEPS, _CHECK_EVERY, noise_of(self.codes.dtype), SHORTEN)
+        return True
+
+    def minimize(self, targets: Tensor, every: int) -> Tensor:
+        """The codes where all gaps are small enough, or after so many steps."""
+        products = WithGram(self.energies, self.covs, self.grams)
+        state = Iterates(products, self.codes, self.alphas, self.curvatures, self.positive)
         for step in range(_INNER_STEPS):
-            if step % (_CHECK_EVERY * self.growth) == 0 and bool((state.gap() <= target).all()):
+            if step % every == 0 and bool((state.gap() <= targets).all()):
                 break
             state.step()
-        self.z = state.z
+        return state.z
 
 
 def _solve_over_all_atoms(sets: _WorkingSets, tol: float, max_iter: int, codes: Tensor) -> Tensor:

@@ -66,8 +66,10 @@ def descend(
     n_iter = torch.zeros(len(codes), dtype=torch.int64, device=codes.device)
     for iteration in range(max_iter + 1):
         if iteration % check_every == 0 or iteration == max_iter:
-            codes[left], n_iter[left] = state.codes(), iteration
+            n_iter[left] = iteration
             busy = (state.gap() > target[left]).nonzero().squeeze(1)  # a GPU waits here only
+            if len(busy) < len(left) or iteration == max_iter:
+                codes[left] = state.codes()
             if not len(busy):
                 break
             if len(busy) < len(left):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+
+from .._device import tf32_products
 
 
 def products_in(dtype: torch.dtype | str | None, device: torch.device) -> AbstractContextManager:
@@ -14,19 +15,5 @@ def products_in(dtype: torch.dtype | str | None, device: torch.device) -> Abstra
     if dtype is None:
         return nullcontext()
     if isinstance(dtype, str):  # "tf32"
-        return _tf32() if device.type == "cuda" else nullcontext()
+        return tf32_products() if device.type == "cuda" else nullcontext()
     return torch.autocast(device.type, dtype=dtype)
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    matmul = torch.backends.cuda.matmul
-    # Since torch 2.9, which refuses to tell by the old name what was set by the new one.
-    is_new = hasattr(matmul, "fp32_precision")
-    name, on = ("fp32_precision", "tf32") if is_new else ("allow_tf32", True)
-    before = getattr(matmul, name)
-    setattr(matmul, name, on)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)
