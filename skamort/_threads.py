@@ -1,10 +1,18 @@
-"""Compiled kernels in several threads."""
+"""How many threads compute: compiled kernels in several, small steps of torch in one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
+from threading import Thread
+
+import torch
+
+# Multiplications of a step's largest product: from the first number on torch takes threads for it,
+# from the second on they gain time on idle cores (benchmarks/bench_threads.py).
+_TAKES_THREADS, _WORTH_THREADS = 1 << 14, 1 << 27
 
 
 def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) -> None:
@@ -17,3 +25,33 @@ def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) ->
         return
     with ThreadPoolExecutor(n_slices) as pool:
         list(pool.map(kernel, slices))
+
+
+@contextmanager
+def threads_worth(n_multiplications: int, device: torch.device) -> Iterator[None]:
+    """Let torch compute with one thread in this block where its products are small.
+
+    Threads of torch that wait for each other spin. In steps of less than a millisecond they do
+    little else, and where other processes hold the cores one may wait long for the other.
+
+    Parameters
+    ----------
+    n_multiplications : int
+        Of the largest product of a step.
+    device : torch.device
+        Where it is computed.
+    """
+    n_threads = torch.get_num_threads()
+    small = _TAKES_THREADS <= n_multiplications < _WORTH_THREADS
+    if n_threads == 1 or not small or device.type != "cpu":
+        yield
+        return
+    torch.set_num_threads(1)
+    # What was set last, in whichever thread, is what threads begin with that are new to torch.
+    setter = Thread(target=torch.set_num_threads, args=(n_threads,))
+    setter.start()
+    setter.join()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

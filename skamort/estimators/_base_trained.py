@@ -4,6 +4,8 @@ A subclass names its architecture in three methods: `_make_encoder`, `_make_acti
 `_make_loss`. Everything else, from validation to the three scenarios, is here.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -12,6 +14,7 @@ from sklearn.utils import check_random_state
 from .._device import resolve_device
 from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
+from .._threads import threads_worth
 from .._unit import times, unit_of
 from .._validation import as_tensor
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops
@@ -441,15 +444,21 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
-    @torch.no_grad()
     def _encode_block(self, X):
-        codes = self._transforming_module().encode(times(X, 1 / self._unit))
-        return times(codes, self._unit)
+        with self._transforming(X) as module:
+            return times(module.encode(times(X, 1 / self._unit)), self._unit)
 
-    @torch.no_grad()
     def _encode_block_to_csr(self, X):
-        codes = self._transforming_module().encode_compactly(times(X, 1 / self._unit))
-        return times(codes.to_csr(), self._unit)
+        with self._transforming(X) as module:
+            codes = module.encode_compactly(times(X, 1 / self._unit))
+            return times(codes.to_csr(), self._unit)
+
+    @contextmanager
+    def _transforming(self, X):
+        """Let the module of transform compute, with the threads that a block is worth."""
+        module = self._transforming_module()
+        with torch.no_grad(), threads_worth(len(X) * module.largest_matrix(), X.device):
+            yield module
 
     def _transforming_module(self):
         return self.net_.module_

@@ -75,6 +75,10 @@ class SparseAutoencoder(nn.Module):
         """Return the power of the data's unit that a parameter has, for those with a unit."""
         return self.encoder.units() | self.activation.units() | self.decoder.units()
 
+    def largest_matrix(self) -> int:
+        """Return the size of the largest parameter, the multiplications of its product a sample."""
+        return max(parameter.numel() for parameter in self.parameters())
+
     def rescale(self, scale: Tensor | float) -> None:
         """Multiply the codes by a positive factor, or by one for each latent."""
         self.encoder.rescale(scale)

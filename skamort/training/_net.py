@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .._device import is_missing
 from .._packing import Packed
+from .._threads import threads_worth
 from ..modules import SparseAutoencoder, Workspace
 from ._adam import FusedAdam
 from ._callbacks import TrainingConverged
@@ -333,7 +334,8 @@ class SparseNet(Packed, NeuralNet):
         self._check_weights(X)
         self.notify("on_train_begin", X=X, y=y)
         try:
-            self.fit_loop(X, y, **fit_params)
+            with self.threads_worth(X):
+                self.fit_loop(X, y, **fit_params)
         except TrainingConverged:
             self.converged_ = True
         except KeyboardInterrupt:
@@ -347,6 +349,11 @@ class SparseNet(Packed, NeuralNet):
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)
         return self
+
+    def threads_worth(self, data, n_models=1):
+        """Return a context with the threads that steps of so many such models on data are worth."""
+        n_rows = n_models * min(self.batch_size, len(data))
+        return threads_worth(n_rows * self.module_.largest_matrix(), torch.device(self.device))
 
     def _check_weights(self, data):
         loss = self.criterion_

@@ -47,7 +47,8 @@ def train(jobs: Sequence[Job], verbose: bool = False) -> None:
             group[0].run()
             continue
         n_epochs = max(job.net.max_epochs for job in group)
-        with progress_bar(n_epochs, f"{len(group)} models", disable=not verbose) as bar:
+        threads = group[0].net.threads_worth(group[0].training, len(group))
+        with threads, progress_bar(n_epochs, f"{len(group)} models", disable=not verbose) as bar:
             BatchedTraining(group).run(bar)
 
 

@@ -1,0 +1,129 @@
+"""Small steps of torch take one thread, whatever is set, and leave all as it was."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from skamort import SAEEncoder, _threads
+from skamort._threads import threads_worth
+from skamort.estimators import fit_many
+from skamort.training.batched import _loop
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+CPU = torch.device("cpu")
+SMALL = 1 << 20
+
+
+@pytest.fixture
+def three_threads():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(n_threads)
+
+
+def in_a_new_thread(call):
+    found = []
+    thread = Thread(target=lambda: found.append(call()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [
+        (1 << 10, "cpu", 3),
+        (1 << 14, "cpu", 1),
+        (SMALL, "cpu", 1),
+        (1 << 40, "cpu", 3),
+        (SMALL, "cuda", 3),
+    ],
+)
+def test_only_what_torch_would_share_in_vain_has_one_thread(size, device, expected):
+    with threads_worth(size, torch.device(device)):
+        assert torch.get_num_threads() == expected
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_an_error_leaves_the_threads_as_they_were():
+    with pytest.raises(KeyError), threads_worth(SMALL, CPU):
+        raise KeyError
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_other_threads_keep_theirs():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(torch.get_num_threads).result()
+        with threads_worth(SMALL, CPU):
+            assert pool.submit(torch.get_num_threads).result() == 3
+            assert in_a_new_thread(torch.get_num_threads) == 3
+
+
+def test_never_more_than_are_set():
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threads_worth(1 << 40, CPU):
+        assert torch.get_num_threads() == 1
+    torch.set_num_threads(n_threads)
+
+
+class Watch(Callback):
+    """Notes in how many threads each step is taken."""
+
+    seen: list = []  # noqa: RUF012
+
+    def on_batch_begin(self, net, **kwargs):
+        self.seen.append(torch.get_num_threads())
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(("worth", "expected"), [(1 << 27, 1), (32 * 4 * 8, 3)])
+def test_a_fit_takes_what_its_steps_are_worth(monkeypatch, worth, expected):
+    """A step's product has 32 rows, 4 features and 8 components."""
+    monkeypatch.setattr(_threads, "_TAKES_THREADS", 32 * 4 * 8)
+    monkeypatch.setattr(_threads, "_WORTH_THREADS", worth)
+    monkeypatch.setattr(Watch, "seen", [])
+    X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    SAEEncoder(8, batch_size=32, max_iter=1, tol=0, callbacks=[Watch()]).fit(X)
+    assert Watch.seen == [expected] * 2
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(("n_models", "expected"), [(2, 1), (3, 3)])
+def test_models_that_are_trained_together_count_together(monkeypatch, n_models, expected):
+    monkeypatch.setattr(_threads, "_WORTH_THREADS", 3 * 64 * 4 * 8)
+    monkeypatch.setattr(_threads, "_TAKES_THREADS", 1)
+    seen = []
+    X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    train = _loop.BatchedTraining.run
+
+    def run(training, bar):
+        seen.append(torch.get_num_threads())
+        return train(training, bar)
+
+    monkeypatch.setattr(_loop.BatchedTraining, "run", run)
+    fit_many(SAEEncoder(8, max_iter=1, tol=0), X, {"alpha": 0.01 * np.arange(n_models)})
+    assert seen == [expected]
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("sparse_output", [False, True])
+@pytest.mark.parametrize(("n_rows", "expected"), [(20, 1), (40, 3)])
+def test_transform_takes_what_its_blocks_are_worth(monkeypatch, sparse_output, n_rows, expected):
+    X = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    sae = SAEEncoder(8, max_iter=1, tol=0, sparse_output=sparse_output).fit(X)
+    monkeypatch.setattr(_threads, "_WORTH_THREADS", 40 * 4 * 8)
+    monkeypatch.setattr(_threads, "_TAKES_THREADS", 20 * 4 * 8)
+    seen = []
+    sae.net_.module_.encoder.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
+    sae.transform(X[:n_rows])
+    assert set(seen) == {expected}
