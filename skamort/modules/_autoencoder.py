@@ -142,8 +142,8 @@ class SparseAutoencoder(nn.Module):
             What to take instead of the model's own.
         """
         activation = activation or self.activation
-        n_components = preactivations.shape[1]
-        if activation.n_active is None or not sparse_pays(activation.n_active, n_components):
+        k, n_components = activation.n_active, preactivations.shape[1]
+        if k is None or not sparse_pays(k, n_components, preactivations.device.type):
             values = activation(preactivations.to(centered.dtype))
             return DenseCodes(values, activation.is_signed)
         return self.select(preactivations, centered, activation)

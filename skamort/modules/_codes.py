@@ -23,16 +23,17 @@ from torch import Tensor
 from ._constants import constant, numbers_below
 from ._sparse_products import sampled_products, sums_by_latent, weighted_sums
 
-# Sparse products win from about this many components for one active code on; measured on one CPU
-# core by benchmarks/bench_training_overhead.py, and by a wide margin at the widths of real models.
-_COMPONENTS_PER_CODE = 16
+# Sparse products win from about this many components for one active code on, by a wide margin at
+# the widths of real models; measured on one CPU core and on one GPU by benchmarks/table_layouts.py.
+_COMPONENTS_PER_CODE = {"cpu": 16, "cuda": 16}
 
 _BLOCK_ROWS = 32
 
 
-def sparse_pays(k: float, n_components: int) -> bool:
-    """Tell whether k codes a sample are few enough for the sparse layout to be the faster one."""
-    return k * _COMPONENTS_PER_CODE <= n_components
+def sparse_pays(k: float, n_components: int, device: str = "cpu") -> bool:
+    """Tell whether k codes a sample are few enough for the sparse layout to be the faster one on a
+    kind of device."""
+    return k * _COMPONENTS_PER_CODE[device] <= n_components
 
 
 class DenseCodes:
