@@ -46,7 +46,8 @@ def _is_installed() -> bool:
 
 
 def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any) -> None:
-    """Launch a kernel for every place of a grid that is not empty.
+    """Launch a kernel on the device of its first tensor, for every place of a grid that is not
+    empty.
 
     Parameters
     ----------
@@ -55,12 +56,13 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any)
     grid : tuple of int
         How many programs, along up to three axes.
     *arguments
-        What it takes: tensors and numbers.
+        What it takes: tensors, one of them first, and numbers.
     **settings
         Its constants, and Triton's settings such as `num_warps`.
     """
     if all(grid):
-        kernel[grid](*arguments, **settings)
+        with torch.cuda.device_of(arguments[0]):  # else Triton takes the current one
+            kernel[grid](*arguments, **settings)
 
 
 def attempt(run: Callable[[], Result], device: torch.device) -> Result | None:

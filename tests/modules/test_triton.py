@@ -1,7 +1,7 @@
 """Triton's kernels, interpreted where there is no GPU, give what torch's operators give."""
 
 import logging
-from unittest.mock import patch
+from unittest.mock import MagicMock, patch
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skamort import _triton
-from skamort.modules import SparseCodes
+from skamort.modules import RaggedCodes, SparseCodes
 
 # Those of before 3.9 cannot be interpreted with NumPy 2.5.
 pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
@@ -38,7 +38,7 @@ def close(found, expected, dtype):
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=30 * torch.finfo(dtype).eps)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=4)
 @given(
     n=st.integers(1, 12),
     k=st.integers(1, 4),
@@ -46,14 +46,21 @@ def close(found, expected, dtype):
     n_features=st.integers(1, 40),
     n_hot=st.integers(0, 3),
     dtype=st.sampled_from([torch.float32, torch.float64]),
+    is_ragged=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-@example(n=11, k=2, spare=3, n_features=37, n_hot=1, dtype=torch.float32, seed=0)
-@example(n=1, k=1, spare=0, n_features=1, n_hot=1, dtype=torch.float32, seed=0)
-def test_products_are_those_of_the_matrix(n, k, spare, n_features, n_hot, dtype, seed):
+@example(11, 2, 3, 37, 1, torch.float32, False, 0)
+@example(10, 3, 3, 17, 2, torch.float32, True, 0)
+@example(1, 1, 0, 1, 1, torch.float32, False, 0)
+def test_products_are_those_of_the_matrix(
+    n, k, spare, n_features, n_hot, dtype, is_ragged, seed
+):  # fmt: skip
     """With latents that fire everywhere, or nowhere; chunks have four terms, not 128."""
     codes, Y, matrix = sample(n, k, k + spare, n_features, dtype, min(n_hot, k), seed)
-    Z, A = codes.to_dense().double(), Y.double() @ matrix.double().T
+    Z, A = codes.to_dense(), Y.double() @ matrix.double().T
+    if is_ragged:  # another number in every row
+        codes = RaggedCodes.of(Z, Z.reshape(-1).nonzero().flatten())
+    rows, Z = codes.rows, Z.double()
     values, indices = codes.values.reshape(-1), codes.indices.reshape(-1)
     with patch.multiple(_codes_triton, _CHUNK=4, _MOST_COLUMNS=16, _TERMS=2):
         given = values, indices, codes.offsets, matrix
@@ -63,9 +70,9 @@ def test_products_are_those_of_the_matrix(n, k, spare, n_features, n_hot, dtype,
         given = Y, matrix, indices, codes.offsets
         products = _codes_triton.multiply_rows(*given, bias, values)
         expected = (A + bias.double()) * (Z != 0)
-        close(products, expected.gather(1, codes.indices).reshape(-1), dtype)
+        close(products, expected[rows, indices], dtype)
         plain = _codes_triton.multiply_rows(*given)
-        close(plain, A.gather(1, codes.indices).reshape(-1), dtype)
+        close(plain, A[rows, indices], dtype)
         sums, weight_sums, counts = _codes_triton.sum_by_latent(values, *codes.by_latent, Y)
     close(sums, Z.T @ Y.double(), dtype)
     close(weight_sums, Z.sum(0), dtype)
@@ -82,7 +89,7 @@ def test_factors_of_half_precision_are_summed_in_full(dtype):
     close(sums, codes.to_dense().double() @ half.double(), torch.float32)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=4)
 @given(
     n=st.integers(1, 3),
     n_columns=st.integers(1, 90),
@@ -110,6 +117,17 @@ def test_largest_of_rows_with_nan_and_infinity():
     A[0], A[1, 3], A[1, 60], A[2, :68] = torch.nan, torch.nan, torch.inf, -torch.inf
     columns = _topk_triton.select_rows(A, 2)[1].sort(dim=1).values
     assert columns.tolist() == [[0, 1], [3, 60], [68, 69]]
+
+
+def test_kernels_run_where_their_tensors_are():
+    """Not on the GPU that is the current one."""
+    kernel, tensor = MagicMock(), torch.zeros(2)
+    with patch("torch.cuda.device_of") as place:
+        _triton.launch(kernel, (2, 0), tensor)
+        assert not place.called
+        _triton.launch(kernel, (2, 3), tensor, 5, T=1)
+    assert place.call_args.args[0] is tensor
+    kernel[2, 3].assert_called_once_with(tensor, 5, T=1)
 
 
 def test_kernels_that_fail_give_way(caplog):
