@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import traceback
 import warnings
@@ -130,6 +131,45 @@ def tf32_products() -> Iterator[None]:
         yield
     finally:
         setattr(matmul, name, before)
+
+
+# -- What they are asked for at once ---------------------------------------------------------------
+
+
+def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], None], Any]:
+    """Record a CUDA graph of what a function launches on a GPU, which is not computed yet.
+
+    Returns
+    -------
+    replay : callable
+        Launches all of it. Inputs are read from, and results written to, the memory of the tensors
+        that were there when it was recorded.
+    outcome : object
+        What the function returned, whose tensors `replay` fills.
+    """
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+    current = torch.cuda.current_stream(device)
+    stream.wait_stream(current)
+    with _no_garbage_collection(), torch.cuda.stream(stream):
+        graph.capture_begin(capture_error_mode="thread_local")
+        try:
+            outcome = run()
+        finally:
+            graph.capture_end()
+    current.wait_stream(stream)
+    return graph.replay, outcome
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Let nobody free the memory of other graphs while one is recorded."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 # -- What goes to them -----------------------------------------------------------------------------

@@ -18,16 +18,19 @@ Not emulated: memory, streams, TF32, the order of atomic additions, the kernels'
 waits is known from a table (`_WAITS`), which a real GPU can check.
 """
 
+import operator
 from contextlib import ExitStack, contextmanager, nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
 import torch
+from device_graph import EmulatedGraph
 from device_tensor import (
     STATE,
     Counts,
     EmulatedTensor,
     Scalars,
+    call,
     check_generator,
     device_of,
     is_emulated,
@@ -77,10 +80,11 @@ class _Frontend(TorchFunctionMode):
 def _made_on(device, func, args, kwargs):
     """Make a new tensor on the device."""
     check_generator(kwargs.get("generator"))
-    STATE.counts.operators[place_of(func.__name__)] += 1
+    if STATE.recording is None:
+        STATE.counts.operators[place_of(func.__name__)] += 1
     kwargs = {**kwargs, "device": "cpu"}
     with torch._C.DisableTorchFunction():
-        return wrapped(func(*unwrapped(args), **unwrapped(kwargs)), device)
+        return wrapped(call(func, unwrapped(args), unwrapped(kwargs)), device)
 
 
 def _autocast(args, kwargs):
@@ -193,8 +197,10 @@ def _getitem(func, args, kwargs):
         wait("index by a mask")
     parts = index if isinstance(index, tuple) else (index,)
     if any(isinstance(part, torch.Tensor | list) for part in parts):
-        STATE.counts.operators[place_of("index")] += 1
-    return EmulatedTensor(tensor.inner[unwrapped(index)], tensor.place)
+        STATE.counts.operators[place_of("index")] += STATE.recording is None
+    return EmulatedTensor(
+        call(operator.getitem, (tensor.inner, unwrapped(index)), {}), tensor.place
+    )
 
 
 def _setitem(func, args, kwargs):
@@ -210,9 +216,11 @@ def _setitem(func, args, kwargs):
         upload("setitem")
     if masks and (is_tensor or len(masks) > 1):  # a number is written by `masked_fill_`
         wait("write by a mask")
-    STATE.counts.operators[place_of("index_put_")] += 1
+    STATE.counts.operators[place_of("index_put_")] += STATE.recording is None
+    if STATE.recording is not None:
+        STATE.recording.keep([tensor.inner])
     with torch.no_grad():
-        tensor.inner[unwrapped(index)] = unwrapped(value)
+        call(operator.setitem, (tensor.inner, unwrapped(index), unwrapped(value)), {})
 
 
 def _where(func, args, kwargs):
@@ -287,9 +295,13 @@ def _parse_to(*args, _real=torch._C._nn._parse_to, **kwargs):
 
 def _launch(kernel, grid, *arguments, _real=_triton.launch, **settings):
     """Run a kernel of Triton, interpreted, on what is inside of tensors."""
-    STATE.counts.operators[place_of(kernel.__name__)] += 1
+    inside = (kernel, grid, *unwrapped(arguments))
+    if STATE.recording is None:
+        STATE.counts.operators[place_of(kernel.__name__)] += 1
+    else:
+        STATE.recording.keep(tensors_in(inside))  # any may be written to
     with torch._C.DisableTorchFunction():
-        _real(kernel, grid, *unwrapped(arguments), **settings)
+        call(_real, inside, settings)
 
 
 def _exchanges():
@@ -327,12 +339,13 @@ def emulated_cuda(n_devices=1, memory=64 << 30, capability=0):
             "torch.cuda.is_available": lambda: n_devices > 0,
             "torch.cuda.device_count": lambda: n_devices,
             "torch.cuda.current_device": lambda: 0,
-            "torch.cuda.is_current_stream_capturing": lambda: False,
+            "torch.cuda.is_current_stream_capturing": lambda: STATE.recording is not None,
+            "torch.cuda.CUDAGraph": EmulatedGraph,
             "torch.cuda.get_device_properties": lambda _: SimpleNamespace(
                 total_memory=memory, major=capability
             ),
             "skamort._triton.launch": _launch,
-            "torch.cuda.Stream": mock.MagicMock,
+            "torch.cuda.Stream": lambda _: mock.MagicMock(),
             "skamort._device._streams": {},
             "torch.cuda.current_stream": mock.MagicMock(),
             "torch.cuda.stream": lambda _: nullcontext(),

@@ -64,7 +64,7 @@ class Counts:
         return self.waits.total(), self.uploads.total(), self.operators.total()
 
 
-STATE = SimpleNamespace(counts=Counts(0), loading_to=None)
+STATE = SimpleNamespace(counts=Counts(0), loading_to=None, recording=None)
 
 
 def place_of(what):
@@ -77,11 +77,18 @@ def place_of(what):
     return what, f"{frame.f_code.co_filename.removeprefix(_PACKAGE)[1:]}:{frame.f_lineno}"
 
 
+def _refuse_in_graph(what):
+    if STATE.recording is not None:
+        raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
+
+
 def wait(what, times=1):
+    _refuse_in_graph(what)
     STATE.counts.waits[place_of(what)] += times
 
 
 def upload(what):
+    _refuse_in_graph(what)
     STATE.counts.uploads[place_of(what)] += 1
 
 
@@ -217,7 +224,7 @@ def compute(func, args, kwargs):
     _count(name, args)
     asked = kwargs.get("device")
     inner_kwargs = unwrapped(kwargs) | ({} if asked is None else {"device": torch.device("cpu")})
-    out = func(*unwrapped(args), **inner_kwargs)
+    out = call(func, unwrapped(args), inner_kwargs, func._schema)
     if name == "_local_scalar_dense":
         return out
     if asked is not None and asked.type == "cpu":
@@ -232,14 +239,31 @@ def _written(func, args, kwargs):
     schema = func._schema
     if not any(value.alias_info and value.alias_info.is_write for value in schema.returns):
         return None
+    results = written_by(schema, args, kwargs)
+    return results if len(schema.returns) > 1 else results[0]
+
+
+def written_by(schema, args, kwargs):
+    """Return the arguments that an operator writes to."""
     given = {argument.name: value for argument, value in zip(schema.arguments, args, strict=False)}
     given |= kwargs
-    results = tuple(
+    return tuple(
         given[argument.name]
         for argument in schema.arguments
-        if argument.alias_info and argument.alias_info.is_write
+        if argument.alias_info and argument.alias_info.is_write and argument.name in given
     )
-    return results if len(schema.returns) > 1 else results[0]
+
+
+def call(func, args, kwargs, schema=None):
+    """Call a function of tensors of the CPU; note it where a graph is recorded."""
+    graph = STATE.recording
+    if graph is None:
+        return func(*args, **kwargs)
+    if schema is not None:
+        graph.keep(tensors_in((written_by(schema, args, kwargs),)))
+    outcome = func(*args, **kwargs)
+    graph.note(func, args, kwargs, outcome)
+    return outcome
 
 
 def _check_devices(name, tensors, device):
@@ -279,7 +303,7 @@ def check_generator(generator):
 
 
 def _count(name, args):
-    if name not in _NO_KERNEL:
+    if name not in _NO_KERNEL and STATE.recording is None:
         STATE.counts.operators[place_of(name)] += 1
     if name in _WAITS:
         wait(name, _WAITS[name])

@@ -134,3 +134,47 @@ def test_pickles_go_where_they_are_asked(x, tmp_path):
     assert loaded.is_cpu
     with emulated_cuda(n_devices=0), pytest.raises(RuntimeError, match="sees 0"):
         torch.load(tmp_path / "x", weights_only=False)
+
+
+# -- Graphs ----------------------------------------------------------------------------------------
+
+
+def recorded(run):
+    graph = torch.cuda.CUDAGraph()
+    graph.capture_begin()
+    try:
+        outcome = run()
+    finally:
+        graph.capture_end()
+    return graph, outcome
+
+
+def test_what_is_recorded_is_computed_where_it_was_when_it_is_replayed(x, counts):
+    total, places, factor = torch.zeros(3).cuda(), torch.tensor([2, 2, 0]).cuda(), 2
+
+    def run():
+        total.add_(x.sum(0))
+        total[0] = 7
+        return factor * torch.zeros(3, device="cuda").add_(total[places])
+
+    graph, outcome = recorded(run)
+    assert total.tolist() == [0, 0, 0]
+    factor = 100  # known as it was
+    counts.clear()
+    graph.replay()
+    assert counts.totals() == (0, 0, 1)
+    assert total.tolist() == [7, 5, 7]
+    assert outcome.tolist() == [14, 14, 14]
+    x.mul_(2)
+    graph.replay()
+    assert total.tolist() == [7, 15, 21]
+    assert outcome.tolist() == [42, 42, 14]
+
+
+@pytest.mark.parametrize(
+    "look", [lambda x: x.sum().item(), lambda x: x[x > 1], lambda x: torch.ones(3).cuda() + x]
+)
+def test_a_graph_holds_no_looks_and_no_uploads(x, look):
+    with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
+        recorded(lambda: look(x))
+    assert not torch.cuda.is_current_stream_capturing()

@@ -60,6 +60,8 @@ class Activation(nn.Module):
         Names of attributes that must be equal in activations for `training.batched` to train their
         models together; None, as for all of other packages, where its maths is not in there. It
         speaks of this class alone, for a subclass may compute something else.
+    capturable : bool
+        As `Encoder.capturable`.
     """
 
     n_kept: int | None = None
@@ -68,6 +70,7 @@ class Activation(nn.Module):
     is_signed: ClassVar[bool] = False
     offers: ClassVar[frozenset[str]] = frozenset()
     batched: ClassVar[tuple[str, ...] | None] = None
+    capturable: ClassVar[bool] = False
     sample_weight: Tensor | None = None
 
     @property
@@ -118,6 +121,8 @@ class Activation(nn.Module):
 class ReLU(Activation):
     """Clip pre-activations at zero."""
 
+    capturable = True
+
     batched = ()
 
     def forward(self, preactivations: Tensor) -> Tensor:
@@ -137,6 +142,8 @@ class TopK(Activation):
     ----------
     Gao et al. (2024), Scaling and evaluating sparse autoencoders, section 2.3.
     """
+
+    capturable = True
 
     n_kept: int
     competes = True

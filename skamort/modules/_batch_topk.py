@@ -83,6 +83,8 @@ class BatchTopK(Threshold):
     Bussmann, Leask and Nanda (2024), BatchTopK sparse autoencoders.
     """
 
+    capturable = True
+
     n_batches: Tensor
 
     def __init__(self, k: int):

@@ -41,10 +41,15 @@ class Encoder(nn.Module):
         Names of attributes that must be equal in encoders for `training.batched` to train their
         models together; None where it does not know the class, whose `layers` it takes to be linear
         with ReLU between them. As `Activation.batched` it speaks of this class alone.
+    capturable : bool
+        Whether a CUDA graph may hold its part of a step: its operators and their shapes are the
+        same whatever the numbers in a batch, and nothing looks at these. It too speaks of this
+        class alone.
     """
 
     offers: ClassVar[frozenset[str]] = frozenset()
     batched: ClassVar[tuple[str, ...] | None] = None
+    capturable: ClassVar[bool] = False
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (n, n_features) centered data to (n, n_components) pre-activations."""
@@ -197,6 +202,8 @@ class LayeredEncoder(Encoder):
 class LinearEncoder(nn.Linear, LayeredEncoder):
     """A = X W^T + b, with gradients by hand."""
 
+    capturable = True
+
     offers = frozenset({"latent_rows", "partial_gradients"})
     batched = ()
 
@@ -270,6 +277,8 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
 
 class MLP(nn.Sequential, LayeredEncoder):
     """Linear layers with ReLU between them."""
+
+    capturable = True
 
     batched = ()
 

@@ -38,6 +38,8 @@ class JumpReLU(Activation):
     sparse autoencoders, equations 9 to 12.
     """
 
+    capturable = True
+
     is_masked = False
     start: Tensor
 

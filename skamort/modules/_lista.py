@@ -36,6 +36,8 @@ class LISTA(Encoder):
         Number of steps, at least 1.
     """
 
+    capturable = True
+
     def __init__(self, dictionary: Tensor, alpha: float, n_layers: int):
         super().__init__()
         # Not matrix_norm(ord=2): the smaller Gram matrix is as exact and much cheaper.

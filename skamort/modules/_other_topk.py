@@ -26,6 +26,8 @@ class GroupTopK(Activation):
     On the Limits of Sparse Autoencoders: A Theoretical Framework and Reweighted Remedy, appendix B.
     """
 
+    capturable = True
+
     n_kept: int
     competes = True
 
@@ -63,6 +65,8 @@ class SignedTopK(Activation):
     k : int
         Number of codes kept a sample.
     """
+
+    capturable = True
 
     n_kept: int
     competes = True

@@ -35,6 +35,8 @@ class ProLU(Activation):
     Taggart (2024), ProLU: a nonlinearity for sparse autoencoders.
     """
 
+    capturable = True
+
     is_masked = False
     unit: Tensor
 

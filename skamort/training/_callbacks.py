@@ -1,6 +1,8 @@
 """What happens around a training step: the decoder's constraint, stopping, progress.
 
-Callbacks that `training.batched` knows say so by `batched`, as `Loss` does.
+Callbacks that `training.batched` knows say so by `batched`, as `Loss` does. Those with which a CUDA
+graph may hold a step name in `capturable` the hooks that are part of it: these do the same at every
+step, whatever the numbers, and all in place. What else they do at a step they do after it.
 """
 
 from dataclasses import asdict
@@ -39,6 +41,7 @@ class UnitNormAtoms(Callback):
     """
 
     batched = ()
+    capturable = ("on_batch_end",)
 
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Project the gradient on the sphere's tangent space."""
@@ -72,6 +75,7 @@ class ClipGradient(Setting):
     """
 
     batched = ()
+    capturable = ()
 
     def __init__(self, max_norm):
         self.max_norm = max_norm
@@ -102,6 +106,7 @@ class ClearDenormals(Stateful):
 
     state = ("n_steps_",)
     batched = ("every",)
+    capturable = ()
 
     def __init__(self, every=128):
         self.every = every

@@ -63,6 +63,8 @@ class Checkpoint(Setting):
     Checkpoint(path='runs/first', every_epochs=1, every_seconds=60)
     """
 
+    capturable = ()
+
     def __init__(
         self,
         path: str | os.PathLike,

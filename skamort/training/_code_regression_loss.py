@@ -23,6 +23,8 @@ class CodeRegressionLoss(Loss):
         samples of 1/2 ||z_i - target_i||^2.
     """
 
+    capturable = True
+
     offers = frozenset({"sample_weight"})
     decodes = False
     batched = ("kind",)

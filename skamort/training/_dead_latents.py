@@ -26,6 +26,7 @@ class LatentActivity(Stateful):
 
     state = ("frequency_", "silence_", "counts_", "n_samples_")
     batched = ()
+    capturable = ("on_batch_end",)
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Start counting; a net that goes on training goes on counting."""
@@ -36,17 +37,22 @@ class LatentActivity(Stateful):
 
     def on_epoch_begin(self, net, **kwargs):  # noqa: ARG002
         """Forget the counts of the epoch before."""
-        self.counts_ = torch.zeros_like(self.silence_)
+        if not hasattr(self, "counts_"):
+            self.counts_ = torch.zeros_like(self.silence_)
+        self.counts_.zero_()  # where graphs have it
         self.n_samples_ = 0
+
+    def on_batch_begin(self, net, training=False, **kwargs):  # noqa: ARG002
+        """Count the rows of a batch."""
+        if training:
+            self.n_samples_ += net.processes_.n_rows
 
     def on_batch_end(self, net, y_pred, training=False, **kwargs):  # noqa: ARG002
         """Count the codes of a batch."""
         if training:
             counts = net.processes_.add(y_pred.firing_counts())
-            n_rows = net.processes_.n_rows
             self.counts_.add_(counts)
-            self.n_samples_ += n_rows
-            count_silence(self.silence_, counts, n_rows)
+            count_silence(self.silence_, counts, net.processes_.n_rows)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""
@@ -147,10 +153,13 @@ class TeachDead(DeadLatents):
     """
 
     requires = frozenset({"partial_gradients", "dead"})
+    capturable = ()
 
     def revive(self, net, dead, X, codes):  # noqa: ARG002
-        """Tell the loss which latents are dead."""
-        net.criterion_.dead = dead if len(dead) else None
+        """Tell the loss which latents are dead, if others are than before."""
+        before = net.criterion_.dead
+        if before is None or not torch.equal(before, dead):
+            net.criterion_.dead = dead if len(dead) else None
 
 
 class ResampleDead(DeadLatents):
@@ -177,6 +186,7 @@ class ResampleDead(DeadLatents):
 
     requires = frozenset({"latent_rows"})
     batched = ()
+    capturable = ()
 
     def __init__(self, window=None, scale=0.3):
         super().__init__(window)

@@ -24,6 +24,8 @@ class JumpReLULoss(SparseCodingLoss):
     sparse autoencoders, equation 9.
     """
 
+    capturable = True
+
     penalty_degree = 0
 
     def penalty(self, codes):

@@ -57,6 +57,9 @@ class Loss(nn.Module):
         Names of attributes that must be equal in losses for `training.batched` to train their
         models together; None, as for all of other packages, where its maths is not in there. It
         speaks of this class alone, for a subclass may compute something else.
+    capturable : bool
+        Whether a CUDA graph may hold a step: its operators and their shapes are the same whatever
+        the numbers in a batch, and nothing looks at these. It too speaks of this class alone.
     alpha_factor : float
         Factor of the penalty in the gradients, not in the value; below 1 while it warms up.
     dead : Tensor of shape (n_dead,), int64, or None
@@ -74,6 +77,7 @@ class Loss(nn.Module):
     offers: ClassVar[frozenset[str]] = frozenset()
     decodes: ClassVar[bool] = True
     batched: ClassVar[tuple[str, ...] | None] = None
+    capturable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,6 +38,8 @@ class MatryoshkaLoss(SparseCodingLoss):
     sparse autoencoders.
     """
 
+    capturable = True
+
     prefix_sizes: Tensor
 
     def __init__(self, prefix_sizes: Sequence[int], feature_weights: Tensor | None = None):

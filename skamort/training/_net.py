@@ -23,6 +23,7 @@ from ._loss import Loss
 from ._products import products_in
 from ._rules import mean_of_batches
 from ._states import load_states, progress_of, restore_progress, states_of
+from ._step_graph import graphs_for
 
 _EPS = 1e-8  # Adam's default
 _SETTINGS = ("learning_rate", "data_scale", "unit", "batch_size", "max_epochs")
@@ -111,6 +112,8 @@ class SparseNet(Packed, NeuralNet):
         With whom the rows of a batch are shared.
     workspace_ : Workspace
         Memory that every step uses.
+    graphs_ : StepGraphs or None
+        In training on a GPU: what takes the steps by CUDA graphs, where these can.
     """
 
     def __init__(
@@ -138,7 +141,7 @@ class SparseNet(Packed, NeuralNet):
         self.unit = unit
         self.generator = generator
         self.product_dtype = product_dtype
-        self.pass_ = self.resumed_ = None
+        self.pass_ = self.resumed_ = self.graphs_ = None
         self.processes_ = OneProcess()
         self.workspace_ = Workspace()
         super().__init__(
@@ -276,7 +279,7 @@ class SparseNet(Packed, NeuralNet):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             so_far.add(self.processes_.n_rows, step["loss"], step.pop("terms"))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
+            self._end_batch(batch=batch, training=training, **step)
         means = so_far.means()
         if not math.isfinite(means["loss"]):
             raise self.divergence(means["loss"], len(self.history))
@@ -285,6 +288,22 @@ class SparseNet(Packed, NeuralNet):
         for name, mean in means.items():
             self.history.record(f"{prefix}_{name}", mean * unit)
         self.history.record(f"{prefix}_batch_count", len(iterator))
+
+    def train_step(self, batch, **fit_params):
+        """Take a step on one batch."""
+        if self.graphs_ is None:
+            return super().train_step(batch, **fit_params)
+        return self.graphs_.take(batch)
+
+    def step_by_operators(self, batch):
+        """Take a step on one batch, operator by operator."""
+        return super().train_step(batch)
+
+    def _end_batch(self, batch, training, **step):
+        if training and self.graphs_ is not None:
+            self.graphs_.notify_of_end(batch, **step)
+        else:
+            self.notify("on_batch_end", batch=batch, training=training, **step)
 
     def _weigh(self, batch, iterator):
         """Return a batch without the weights of its rows, which loss and activation get."""
@@ -333,6 +352,7 @@ class SparseNet(Packed, NeuralNet):
         self.converged_ = False
         self._check_weights(X)
         self.notify("on_train_begin", X=X, y=y)
+        self.graphs_ = graphs_for(self, X)
         try:
             with self.threads_worth(X):
                 self.fit_loop(X, y, **fit_params)
@@ -344,7 +364,7 @@ class SparseNet(Packed, NeuralNet):
             self.converged_ = True
         finally:
             self._drop_unfinished_epoch()
-            self.pass_ = None
+            self.pass_ = self.graphs_ = None
             self._take_weights(None)
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)

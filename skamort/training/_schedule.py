@@ -72,6 +72,7 @@ class Schedule(Setting):
 
     state = ("n_steps_", "epoch_steps_", "step_", "rates_", "ends_early_")
     batched = ()
+    capturable = ()
 
     def __init__(self, warmup: float = 0.0, decay: float = 0.0, alpha_warmup: float = 0.0):
         self.warmup = warmup

@@ -54,6 +54,8 @@ class SparseCodingLoss(ReconstructionLoss):
     Gao et al. (2024), Scaling and evaluating sparse autoencoders, appendix A.2 and section 5.4.
     """
 
+    capturable = True
+
     batched = ()
 
     offers = frozenset({"dead", "sample_weight"})

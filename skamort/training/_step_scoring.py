@@ -73,6 +73,7 @@ class StepScoring(Setting):
     """
 
     state = ("curve_", "next_", "spent_")
+    capturable = ()
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ from ._batches import StackedBatches
 from ._net import BatchedNet
 from ._plan import plan
 from ._revivals import Revivals
+from ._steppers import stepper_for
 
 Kind = TypeVar("Kind", bound=Callback)
 
@@ -72,6 +73,7 @@ class BatchedTraining:
         self.kept = self.net.learned.clone()  # weights of the epoch that counts, a row a model...
         n_components = nets[0].module_.decoder.dictionary.shape[0]
         self.silence = self.kept.new_zeros(len(jobs), n_components, dtype=torch.int64)
+        self.counts = torch.zeros_like(self.silence)
         self.frequency = torch.zeros_like(self.silence, dtype=torch.float32)  # ...and of it
         self.history: list[list[dict]] = [[] for _ in jobs]
         self.clear_every = _callback(nets[0], ClearDenormals).every
@@ -81,6 +83,7 @@ class BatchedTraining:
             for callback in callbacks:
                 callback.on_train_begin(net)
         self.revivals = Revivals(jobs)
+        self.stepper = stepper_for(self._step, self.net)
         for job in jobs:
             if job.schedule is not None:
                 job.schedule.begin(job.net.max_epochs, len(self.training))
@@ -103,31 +106,43 @@ class BatchedTraining:
 
     def _train_epoch(self, epoch: int) -> None:
         """Pass once over the data; record what each model's history holds of it."""
-        losses, sizes, counts = [], [], torch.zeros_like(self.silence)
+        losses, sizes = [], []
+        self.counts.zero_()
         generators = [self.jobs[model].net.generator for model in self.models]
         for batch in self.training.batches(self.models, generators):
-            loss, fired = self.net.backward(*batch)
-            due = self.revivals.due(self.models, batch[0].shape[2])
-            before = self.net.learned.clone() if due else self.net.learned
-            self.net.step([self._factor(model) for model in self.models])
-            losses.append(loss)
+            losses.append(self._take_step(batch))
             sizes.append(batch[0].shape[2])
-            counts += fired.long()
-            count_silence(self.silence, fired, sizes[-1])
-            if self.net.n_steps % self.clear_every == 0:
-                self.net.clear_denormals()
-            for place in due:
-                model, silence = self.models[place], self.silence[place]
-                self.revivals.look(model, self.net, place, batch[0], before[place], silence)
         rows = [{"epoch": epoch} for _ in self.models]
         self._record(rows, "train", losses, sizes)
-        self._keep_best(rows, counts.float() / self.training.n_rows)
+        self._keep_best(rows, self.counts.float() / self.training.n_rows)
         for model, row in zip(self.models, rows, strict=True):
             schedule = self.jobs[model].schedule
             if schedule is not None:
                 row["warming_up"] = schedule.warming_up
             self.history[model].append(row)
             row["train_loss_best"] = is_lowest("train_loss", self.history[model])
+
+    def _take_step(self, batch: list[Tensor]) -> Tensor:
+        """Take a step on a batch, and what follows it at times; return each model's loss."""
+        due = self.revivals.due(self.models, batch[0].shape[2])
+        before = self.net.learned.clone() if due else self.net.learned
+        self.net.n_steps += 1
+        factors = [self._factor(model) for model in self.models]
+        loss = self.stepper.take(batch, factors)
+        if self.net.n_steps % self.clear_every == 0:
+            self.net.clear_denormals()
+        for place in due:
+            model, silence = self.models[place], self.silence[place]
+            self.revivals.look(model, self.net, place, batch[0], before[place], silence)
+        return loss
+
+    def _step(self, batch, factors) -> Tensor:
+        """Take a step, and count."""
+        loss, fired = self.net.backward(*batch)
+        self.net.step(factors)
+        self.counts += fired.long()
+        count_silence(self.silence, fired, batch[0].shape[2])
+        return loss
 
     def _factor(self, model: int) -> float:
         """Return the factor of a model's next step, and count it."""
@@ -175,9 +190,10 @@ class BatchedTraining:
         if len(staying) == len(self.models):
             return
         self.net.keep(staying)
+        self.stepper.clear()
         self.models = [self.models[place] for place in staying]
-        self.kept, self.silence, self.frequency = (
-            value[staying] for value in (self.kept, self.silence, self.frequency)
+        self.kept, self.silence, self.counts, self.frequency = (
+            value[staying] for value in (self.kept, self.silence, self.counts, self.frequency)
         )
 
     def _has_ended(self, place: int, model: int, epoch: int) -> bool:

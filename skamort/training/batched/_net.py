@@ -65,6 +65,8 @@ class BatchedNet:
         self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
         self.n_steps = 0
         self.betas = nets[0].optimizer_.defaults["betas"]
+        self.decays = self.learned.new_tensor(self.betas, dtype=torch.float64)
+        self.count = torch.zeros_like(self.decays[0])
         self.rates, self.eps = (
             torch.stack([self._of_numbers(net, key) for net in nets]) for key in ("lr", "eps")
         )
@@ -190,8 +192,11 @@ class BatchedNet:
             return self._reconstruct(codes, inputs[0])[1]
         return self._compare(codes, *target)[0]
 
-    def step(self, factors: list[float]) -> None:
-        """Take a step of Adam, of `factors` of its size, atoms staying on the unit sphere."""
+    def step(self, factors: list[float] | Tensor) -> None:
+        """Take a step of Adam, of `factors` of its size, atoms staying on the unit sphere.
+
+        The factors are numbers, or on a GPU a tensor of shape (n_models, 1).
+        """
         atoms = self.values["decoder.dictionary"]
         if self.trains_atoms:
             project_on_sphere(self.grads["decoder.dictionary"], atoms)
@@ -206,17 +211,28 @@ class BatchedNet:
         lengths = torch.stack(norms, dim=1) / self.settings["units"]
         return clipping_factor(lengths, self.settings["max_norm"])
 
-    def _take_adam_step(self, factors: list[float]) -> None:
-        self.n_steps += 1
+    def _take_adam_step(self, factors: list[float] | Tensor) -> None:
         decays = self.betas
         self.mean.lerp_(self.grad, 1 - decays[0])
         self.square.mul_(decays[1]).addcmul_(self.grad, self.grad, value=1 - decays[1])
+        if isinstance(factors, Tensor):
+            self._move_by(factors)
+            return
         shares = [1 - decay**self.n_steps for decay in decays]  # of a moment that has been seen
         scale = self.square.sqrt().div_(shares[1] ** 0.5).add_(self.eps)
         rates = self.rates
         if set(factors) != {1.0}:
             rates = rates * rates.new_tensor(factors).unsqueeze(1)
         self.learned.addcmul_(self.mean / scale, rates, value=-1 / shares[0])
+
+    def _move_by(self, factors: Tensor) -> None:
+        """Move the weights along the moments; the number of steps too is a tensor, so that a CUDA
+        graph can count them."""
+        self.count += 1
+        shares = 1 - self.decays.pow(self.count)
+        scale = self.square.sqrt().div_(shares[1].sqrt()).add_(self.eps)
+        rates = (self.rates * factors).div_(shares[0])
+        self.learned.addcmul_(self.mean / scale, rates, value=-1)
 
     def clear_denormals(self) -> None:
         """Set moments that have decayed to denormal numbers to zero."""
@@ -273,13 +289,22 @@ class BatchedNet:
 
     def _keep_largest(self, preactivations: Tensor) -> Tensor:
         """Return what `TopK` makes of each model's pre-activations."""
-        counts = [int(count) for count in self.settings["k"].tolist()]
+        counts = [activation.n_kept for activation in self.activations]
+        if preactivations.is_cuda:
+            return self._keep_first(preactivations, counts[0])
         if counts[0] <= _MOST_ROUNDS:
             codes, fired = self._keep_maxima(preactivations, counts)
             if (fired <= self.settings["k"].unsqueeze(1)).all():  # else equals went in one round
                 return codes
         pairs = zip(self.activations, preactivations, strict=True)
         return torch.stack([activation(values.mT).mT for activation, values in pairs])
+
+    def _keep_first(self, preactivations: Tensor, most: int) -> Tensor:
+        """Sort the largest of each sample, and keep the first of them."""
+        values, indices = preactivations.topk(most, dim=1)
+        ranks = torch.arange(most, device=values.device).view(-1, 1)
+        kept = values.relu_().mul_(ranks < self.settings["k"].view(-1, 1, 1))
+        return torch.zeros_like(preactivations).scatter_(1, indices, kept)
 
     def _keep_maxima(self, preactivations: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
         """Keep the largest of each sample round after round; return the codes and their number."""

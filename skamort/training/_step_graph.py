@@ -1,0 +1,170 @@
+"""Training steps as CUDA graphs: what a step launches is recorded once, and launched by one call.
+
+A small model's step takes a GPU less time than the host, which launches some thirty operators. A
+graph holds their memory too: the batch is copied to where the recorded step reads it, and what the
+step returns lies where the next one writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from .._device import recorded
+from ._data import TrainingData
+from ._data_parallel import OneProcess
+
+if TYPE_CHECKING:
+    from ._net import SparseNet
+
+# Steps on batches of a size before one is recorded: then all is made that lasts, such as moments.
+_FIRST_STEPS = 3
+# Numbers that the widest layer yields in a step, from which on a graph gains nothing.
+_MOST_NUMBERS = 1 << 24
+_HOOKS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
+
+Batch = tuple[Tensor, ...]
+Step = dict[str, Any]
+
+
+def graphs_for(net: SparseNet, data: TrainingData) -> StepGraphs | None:
+    """Return what takes the steps of a run by graphs; None where it is to be taken by operators.
+
+    That is on a CPU; for large models; and where a step might look at numbers or change from one to
+    the next, as by parts and callbacks of others, weights of rows, and several processes.
+    """
+    parts = [net.module_.encoder, net.module_.activation, net.criterion_]
+    callbacks = [callback for _, callback in net.callbacks_]
+    widest = max(max(p.shape, default=1) for p in net.module_.parameters())
+    is_graphed = (
+        data.device.type == "cuda"
+        and not data.is_weighted
+        and type(net.processes_) is OneProcess
+        and widest * min(net.batch_size, len(data)) <= _MOST_NUMBERS
+        and all(vars(type(part)).get("capturable") for part in parts)
+        and None not in map(_recorded_hooks, callbacks)
+    )
+    return StepGraphs(net) if is_graphed else None
+
+
+def _recorded_hooks(callback: Callback) -> tuple[str, ...] | None:
+    """Return the hooks of a callback that graphs hold; None where they can hold no step with it."""
+    kind = type(callback)
+    if all(getattr(kind, hook) is getattr(Callback, hook) for hook in _HOOKS):
+        return ()
+    return vars(kind).get("capturable")  # of this class: a subclass may do otherwise
+
+
+class StepGraphs:
+    """The steps of a run, recorded once for each size of batches.
+
+    Parameters
+    ----------
+    net : SparseNet
+        Whose steps.
+    """
+
+    def __init__(self, net: SparseNet):
+        self.net = net
+        self.dead, self.steps = net.criterion_.dead, RecordedSteps()
+        every = [callback for _, callback in net.callbacks_]
+        self.inside = [c for c in every if "on_batch_end" in (_recorded_hooks(c) or ())]
+        self.outside = [c for c in every if c not in self.inside]
+
+    def take(self, batch: Batch) -> Step:
+        """Take a step on a batch, with what callbacks do in it; return what skorch's do."""
+        loss = self.net.criterion_
+        if loss.alpha_factor != 1.0:  # it climbs
+            return self._step(batch)
+        if loss.dead is not self.dead:
+            self.dead, self.steps = loss.dead, RecordedSteps()
+        recorded_step = self.steps.of(batch, lambda: _RatedStep(self._step, batch, self.net))
+        return self._step(batch) if recorded_step is None else recorded_step.take(batch)
+
+    def _step(self, batch: Batch) -> Step:
+        step = self.net.step_by_operators(batch)
+        told = {name: value for name, value in step.items() if name != "terms"}
+        for callback in self.inside:
+            callback.on_batch_end(self.net, batch=batch, training=True, **told)
+        return step
+
+    def notify_of_end(self, batch: Batch, **step: Any) -> None:
+        """Tell the callbacks that are not part of the step."""
+        for callback in self.outside:
+            callback.on_batch_end(self.net, batch=batch, training=True, **step)
+
+
+class RecordedSteps:
+    """Recorded steps, one for each size of batches."""
+
+    def __init__(self) -> None:
+        self.recorded: dict[Any, Any] = {}
+        self.n_taken: Counter = Counter()
+
+    def of(self, batch: Sequence[Tensor], record: Callable[[], Any]) -> Any:
+        """Return the step for a batch, recorded where it is time; None: to be taken otherwise."""
+        size = tuple(tensor.shape for tensor in batch)
+        self.n_taken[size] += 1
+        if size not in self.recorded and self.n_taken[size] > _FIRST_STEPS:
+            self.recorded[size] = record()
+        return self.recorded.get(size)
+
+
+class RecordedStep:
+    """A step that was recorded.
+
+    Parameters
+    ----------
+    step : callable
+        Takes a batch; what it launches is recorded.
+    batch : tuple of Tensor
+        A batch of the size that it takes.
+    """
+
+    def __init__(self, step: Callable[[Batch], Any], batch: Batch):
+        self.batch = tuple(torch.empty_like(tensor) for tensor in batch)
+        self.replay, self.outcome = recorded(lambda: step(self.batch), batch[0].device)
+
+    def take(self, batch: Batch) -> Any:
+        """Take the step on a batch; the next one overwrites what it returns."""
+        for place, values in zip(self.batch, batch, strict=True):
+            place.copy_(values)
+        self.replay()
+        return self.outcome
+
+
+class _RatedStep(RecordedStep):
+    """A step that was recorded and follows the learning rates of a net."""
+
+    def __init__(self, step: Callable[[Batch], Step], batch: Batch, net: SparseNet):
+        self.groups = net.optimizer_.param_groups
+        self.rates = [group["lr"] for group in self.groups]
+        self.kept_rates = [torch.tensor(rate, device=net.device) for rate in self.rates]
+        self._set_rates(self.kept_rates)
+        try:
+            super().__init__(step, batch)
+        finally:
+            self._set_rates(self.rates)
+
+    def take(self, batch: Batch) -> Step:
+        """Take the step on a batch."""
+        self._follow_rates()
+        loss, codes, terms = map(super().take(batch).get, ("loss", "y_pred", "terms"))
+        kept = {name: term.clone() for name, term in terms.items()}
+        return {"loss": loss.clone(), "y_pred": copy(codes), "terms": kept}
+
+    def _follow_rates(self) -> None:
+        for place, group in enumerate(self.groups):
+            if group["lr"] != self.rates[place]:
+                self.rates[place] = group["lr"]
+                self.kept_rates[place].fill_(group["lr"])
+
+    def _set_rates(self, rates: list) -> None:
+        for group, rate in zip(self.groups, rates, strict=True):
+            group["lr"] = rate

@@ -1,0 +1,75 @@
+"""How the steps of many nets are taken: by operators, or on a GPU by CUDA graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..._device import upload
+from ...modules import Workspace
+from .._step_graph import RecordedStep, RecordedSteps
+from ._net import BatchedNet
+
+Step = Callable[..., Tensor]
+
+
+def stepper_for(step: Step, net: BatchedNet) -> ByOperators | ByGraphs:
+    """Return what takes the steps.
+
+    Parameters
+    ----------
+    step : callable
+        Takes the tensors of a batch and the factors of the step size, as `BatchedNet.step` has
+        them; returns the models' losses.
+    net : BatchedNet
+        The nets.
+    """
+    return ByGraphs(step, net) if net.learned.is_cuda else ByOperators(step)
+
+
+class ByOperators:
+    """Takes each step operator by operator."""
+
+    def __init__(self, step: Step):
+        self.step = step
+
+    def take(self, batch: list[Tensor], factors: list[float]) -> Tensor:
+        """Take a step on a batch; return the losses."""
+        return self.step(batch, factors)
+
+    def clear(self) -> None:
+        """Go on with other models."""
+
+
+class ByGraphs:
+    """Takes steps that were recorded, where a batch has the size of one."""
+
+    def __init__(self, step: Step, net: BatchedNet):
+        self.step, self.net = step, net
+        self.clear()
+
+    def clear(self) -> None:
+        """Go on with other models."""
+        self.steps = RecordedSteps()
+        self.factors = torch.ones_like(self.net.learned[:, :1])
+        self.known = [1.0] * len(self.net)
+
+    def take(self, batch: list[Tensor], factors: list[float]) -> Tensor:
+        """Take a step on a batch; return the losses."""
+        if factors != self.known:
+            there = upload(torch.tensor(factors), self.factors.device)
+            self.factors.copy_(there.unsqueeze(1))
+            self.known = factors
+        step = self.steps.of(batch, lambda: self._record(batch))
+        if step is None:
+            return self.step(batch, self.factors)
+        return step.take(batch).clone()
+
+    def _record(self, batch: list[Tensor]) -> RecordedStep:
+        kept, self.net.workspace = self.net.workspace, Workspace()  # of the graph's own
+        try:
+            return RecordedStep(lambda batch: self.step(batch, self.factors), tuple(batch))
+        finally:
+            self.net.workspace = kept

@@ -1,0 +1,163 @@
+"""Steps by CUDA graphs are the steps by operators, to the bit."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from skorch.callbacks import Callback
+
+from skamort import (
+    BatchTopKSAE,
+    GatedSAE,
+    JumpReLUSAE,
+    LISTAEncoder,
+    MatryoshkaSAE,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+)
+from skamort.estimators import fit_many
+from skamort.training import ResampleDead, Schedule, TeachDead, _step_graph
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+BUSY = Schedule(warmup=0.2, decay=0.3, alpha_warmup=0.3)
+ENCODERS = {
+    "dense": TopKSAE(12, k=2, dead_latents=ResampleDead(window=40)),
+    "sparse": TopKSAE(96, k=2, dead_latents=TeachDead(window=150)),
+    "batch": BatchTopKSAE(96, k=2),
+    "busy": SAEEncoder(12, schedule=BUSY, max_grad_norm=0.1, early_stopping=True),
+    "bfloat16": SAEEncoder(12, precision="bfloat16", fit_intercept=False),
+    "mlp": MLPEncoder(12, hidden_layer_sizes=(8,)),
+    "lista": LISTAEncoder(12),
+    "jumprelu": JumpReLUSAE(12),
+    "matryoshka": MatryoshkaSAE(64, k=2),
+}
+
+
+@pytest.fixture
+def rows(X):
+    return np.tile(X, (2, 1))[:90]  # six batches, of which the last has fewer rows
+
+
+def ready(model):
+    return clone(model).set_params(max_iter=4, batch_size=16, random_state=0, device="cuda")
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """Return a function that calls another with graphs and without."""
+
+    def call(fit):
+        outcomes = []
+        for first_steps in (3, 1 << 30):
+            monkeypatch.setattr(_step_graph, "_FIRST_STEPS", first_steps)
+            outcomes.append(fit())
+        return outcomes
+
+    return call
+
+
+def learned(model):
+    names = ("components_", "intercept_", "loss_curve_", "latent_frequency_")
+    return {name: getattr(model, name) for name in names}
+
+
+def assert_same(ours, theirs):
+    for name, value in learned(theirs).items():
+        assert_array_equal(getattr(ours, name), value)
+
+
+def n_replays(gpu):
+    return sum(n for (what, _), n in gpu.operators.items() if what == "replay")
+
+
+@pytest.mark.parametrize("model", ENCODERS.values(), ids=ENCODERS)
+def test_graphs_take_the_same_steps(gpu, model, both, rows):
+    assert_same(*both(lambda: ready(model).fit(rows)))
+    assert gpu is None or n_replays(gpu) > 1
+
+
+def test_known_codes(both, rows):
+    codes = np.maximum(rows @ np.random.default_rng(0).standard_normal((6, 12)), 0)
+    assert_same(*both(lambda: ready(SAEEncoder(12)).fit(rows, codes=codes)))
+
+
+@pytest.mark.parametrize(
+    ("model", "grid"),
+    [
+        (TopKSAE(12, dead_latents=ResampleDead(window=40)), {"k": [2, 4]}),
+        (SAEEncoder(12, schedule=Schedule(warmup=0.2)), {"alpha": [0.01, 0.2], "tol": [0, 0.3]}),
+    ],
+)
+def test_many_at_once(gpu, model, grid, both, rows):
+    for ours, theirs in zip(*both(lambda: fit_many(ready(model), rows, grid)), strict=True):
+        assert_same(ours, theirs)
+    alone = ready(model).set_params(device="cpu")
+    of_cpu = fit_many(alone, rows, grid)
+    for ours, theirs in zip(fit_many(ready(model), rows, grid), of_cpu, strict=True):
+        np.testing.assert_allclose(ours.components_, theirs.components_, atol=1e-5)
+    assert gpu is None or n_replays(gpu) > 1
+
+
+def for_one(X):
+    ready(SAEEncoder(12)).set_params(max_iter=1).fit(X)
+
+
+def for_many(X):
+    fit_many(ready(TopKSAE(12, k=2)).set_params(max_iter=1), X, {}, [0, 1])
+
+
+@pytest.mark.parametrize(("train", "most"), [(for_one, 5), (for_many, 7)])
+def test_the_host_launches_few_things_a_step(gpu, train, most):
+    if gpu is None:
+        pytest.skip("a real GPU does not count")
+    totals = []
+    for n_steps in (8, 16):
+        gpu.clear()
+        train(np.random.default_rng(0).standard_normal((16 * n_steps, 6)))
+        totals.append(np.array(gpu.totals()))
+    waits, uploads, operators = (totals[1] - totals[0]) / 8
+    assert waits < 0.3  # a look for dead latents more or less is no step that waits
+    assert uploads < 0.3
+    assert operators <= most
+
+
+class Watch(Callback):
+    def on_batch_end(self, net, training=False, **kwargs):
+        """Look."""
+
+
+class OwnTopK(TopKSAE):
+    def _make_activation(self, unit):
+        activation = super()._make_activation(unit)
+        activation.__class__ = type("Other", (type(activation),), {})
+        return activation
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SAEEncoder(12, callbacks=[Watch()]),
+        SAEEncoder(12, target_l0=3),
+        GatedSAE(12),
+        OwnTopK(12, k=2),
+        TopKSAE(12, k=2, n_stages=2),
+    ],
+)
+def test_steps_that_may_change_are_taken_by_operators(gpu, model, rows):
+    if gpu is None:
+        pytest.skip("a real GPU does not count")
+    ready(model).fit(rows)
+    assert n_replays(gpu) == 0
+
+
+def test_weights_of_rows_and_large_models_too(gpu, rows, monkeypatch):
+    if gpu is None:
+        pytest.skip("a real GPU does not count")
+    ready(SAEEncoder(12)).fit(rows, sample_weight=np.ones(len(rows)))
+    monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", 16 * 12 - 1)
+    ready(SAEEncoder(12)).fit(rows)
+    assert n_replays(gpu) == 0
+    monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", 16 * 12)
+    ready(SAEEncoder(12)).fit(rows)
+    assert n_replays(gpu) > 1
