@@ -6,4 +6,4 @@ def to_rst(script, head, rows):
     lines = [f".. Written by benchmarks/{script}.", "", ".. list-table::", "   :header-rows: 1"]
     for cells in [head, *rows]:
         lines += ["", *(f"   {'*' if i == 0 else ' '} - {c}" for i, c in enumerate(cells))]
-    return "\n".join(lines) + "\n"
+    return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -234,6 +234,7 @@ METHODS = {
     "omp": [
         ("skamort omp", "numba"),
         ("skamort ormp", "numba"),
+        ("skamort gomp", "numba"),
         ("skamort omp", "torch"),
         ("sklearn", ""),
         ("spams", ""),
@@ -317,9 +318,10 @@ def compile_kernels() -> None:
     from skamort.solvers import sparse_encode
 
     X = np.eye(3, dtype=np.float32)
-    options = {"engine": "numba", "alpha": 0.1, "n_nonzero_coefs": 1}
-    for algorithm in ("cd", "omp", "ormp"):
-        sparse_encode(X, X, gram=X, algorithm=algorithm, verbose=1, **options)
+    asked = {"cd": {"alpha": 0.1}}
+    for algorithm in ("cd", "omp", "ormp", "gomp"):
+        options = asked.get(algorithm, {"n_nonzero_coefs": 1})
+        sparse_encode(X, X, gram=X, algorithm=algorithm, engine="numba", verbose=1, **options)
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ Size: seconds and the most memory of one online pass over 20,000 rows of 576 fea
 atoms, and over 100,000 of 768 with 16,384, synthetic, and of one full batch more.
 
     python benchmarks/bench_ksparse.py [activations.npz] [--quick] [--case activations]
-        [--peers sae-lens=/path/to/python] [--peers spams=/path/to/python] [--figure FILE]
-        [--results FILE]
+        [--components 2304 4608] [--peers sae-lens=/path/to/python]
+        [--peers spams=/path/to/python] [--figure FILE] [--results FILE]
 
 With --results every learner's points are written when it is done, and a second run goes on there.
 """
@@ -45,7 +45,7 @@ from skamort.datasets import load_image_patches, make_published_signal
 from skamort.metrics import dictionary_mcc, fraction_variance_unexplained, latent_mcc
 from skamort.solvers import sparse_encode
 
-ITERATIONS, EPOCHS = (1, 2, 4, 8, 16, 40), (2, 5, 12, 30)
+EPOCHS = (2, 5, 12, 30)
 PEER_EPOCHS = EPOCHS[:3]
 # n_features, n_components, rows, k
 SIZES = ((576, 4608, 20_000, 32), (768, 16_384, 100_000, 32))
@@ -61,24 +61,27 @@ COLORS = {
 }  # fmt: skip
 
 
-def activations(arguments):
+def activations(arguments, n_components):
     """Return rows to learn from and to test, and what is asked of learners."""
     with np.load(arguments.data) as data:
         train, test = (data[name].astype(np.float32) for name in ("train", "test"))
     train, test = train[:18_000], test[:2000]
     mean = train.mean(axis=0)
     scale = np.sqrt(np.mean(np.square(train - mean)))
-    told = {"n_components": arguments.components, "k": 32, "positive": True, "looks": 4}
+    told = {"n_components": n_components, "k": 32, "positive": True}
+    told["iterations"] = (1, 2, 4, 8, 12)
     return (train - mean) / scale, (test - mean) / scale, told
 
 
-def patches(arguments):
+def patches(arguments, n_components):
     """Return the same of patches of a photograph."""
     n_samples = 2000 if arguments.quick else 22_000
     X = load_image_patches(n_samples, patch_size=8, random_state=0).reshape(n_samples, -1)
     X = (X / np.sqrt(np.mean(np.square(X)))).astype(np.float32)
     n_test = n_samples // 11
-    return X[n_test:], X[:n_test], {"n_components": 256, "k": 8, "positive": False, "looks": 6}
+    told = {"n_components": n_components, "k": 8, "positive": False}
+    told["iterations"] = (1, 2, 4, 8, 16, 40)
+    return X[n_test:], X[:n_test], told
 
 
 def timed_fit(estimator, X):
@@ -114,7 +117,7 @@ def coder_curve(train, test, told, arguments):
     )
     few = clone(coder).set_params(n_components=256, max_iter=2)
     timed_fit(few, train[:600])  # kernels are compiled
-    for max_iter in ITERATIONS[: 2 if arguments.quick else told["looks"]]:
+    for max_iter in told["iterations"][: 2 if arguments.quick else None]:
         seconds = timed_fit(coder.set_params(max_iter=max_iter), train)
         yield "GradSparseCoder", seconds, own_error(coder, test)
 
@@ -183,12 +186,12 @@ def trained(name, python, told, n_steps):
     return seconds, error
 
 
-def compare(case, arguments):
+def compare(case, n_components, arguments):
     """Print the table of one kind of data; return the curves."""
-    train, test, told = CASES[case](arguments)
+    train, test, told = CASES[case](arguments, n_components)
     print(f"\n{case}: {train.shape[0]} rows of {train.shape[1]} features, {told}")
     print(f"{'':40s} {'CPU s':>8s} {'FVU':>8s}")
-    curves, place = {}, f"{case} {told['n_components']}"
+    curves, place = {}, f"{case} {n_components}"
     with tempfile.TemporaryDirectory() as folder:
         for learner, source in learners(train, test, told, arguments, folder).items():
             for name, seconds, error in kept(f"{place} {learner}", source, arguments.results):
@@ -261,7 +264,7 @@ def draw(all_curves, path):
     from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(
-        1, len(all_curves), figsize=(5.5 * len(all_curves), 4.2), squeeze=False,
+        1, len(all_curves), figsize=(4.2 * len(all_curves), 5.2), squeeze=False,
         layout="constrained",
     )  # fmt: skip
     for ax, (case, curves) in zip(axes[0], all_curves.items(), strict=True):
@@ -283,11 +286,20 @@ def draw(all_curves, path):
         ax.xaxis.set_minor_formatter("")
         ax.set_ylabel("variance unexplained, test rows")
     handles = {line.get_label(): line for ax in axes[0] for line in ax.get_lines()}
-    figure.legend(handles.values(), handles, loc="outside right upper", fontsize="small")
+    where = {"loc": "outside lower center", "ncols": 1 + len(all_curves)}
+    figure.legend(handles.values(), handles, fontsize="small", **where)
     figure.savefig(path, dpi=120)
 
 
 CASES = {"activations": activations, "patches": patches}
+
+
+def panels(cases, arguments):
+    """Yield a title, the kind of data and the number of atoms of each comparison."""
+    for case in cases:
+        for n_components in arguments.components if case == "activations" else [256]:
+            if case in CASES and (arguments.data or case == "patches"):
+                yield f"{case}, {n_components:,} atoms", case, n_components
 
 
 def main():
@@ -295,7 +307,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", help="activations, .npz")
     parser.add_argument("--case", action="append", choices=[*CASES, "recovery", "size"])
-    parser.add_argument("--components", type=int, default=2304, help="atoms for activations")
+    parser.add_argument(
+        "--components", type=int, nargs="+", default=[2304], help="atoms for activations"
+    )
     parser.add_argument(
         "--peers", action="append", default=[], metavar="PACKAGE=PATH",
         help="interpreter of a package's own environment; packages: "
@@ -313,8 +327,8 @@ def main():
         measure_size(*arguments.measure)
         return
     cases = arguments.case or ["activations", "patches", "recovery", "size"]
-    drawn = [case for case in cases if case in CASES and (arguments.data or case == "patches")]
-    curves = {case: compare(case, arguments) for case in drawn}
+    drawn = panels(cases, arguments)
+    curves = {title: compare(*what, arguments) for title, *what in drawn}
     if arguments.figure:
         draw(curves, arguments.figure)
     if "recovery" in cases:

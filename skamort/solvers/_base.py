@@ -262,9 +262,10 @@ class Solver(ABC):
             return Problem(dictionary, unit, None, dictionary, None, positive, seen)
         basis = self._basis(dictionary)
         atoms = dictionary if basis is None else dictionary @ basis
+        problem = Problem(dictionary, unit, basis, atoms, gram, positive)
         if gram is None and self._gram_pays(n_samples, atoms):
-            gram = atoms @ atoms.T
-        return Problem(dictionary, unit, basis, atoms, gram, positive)
+            return replace(problem, gram=problem.correlations(atoms))
+        return problem
 
     def _blocks(self, X: Tensor, dictionary: Tensor) -> Iterator[slice]:
         """Rows of ``X`` that are solved together."""
