@@ -93,6 +93,16 @@ def timed_fit(estimator, X):
         return time.process_time() - begin
 
 
+def longer_fits(estimator, train, looks, limit):
+    """Yield the seconds of fits of more and more iterations, while the next one is in time."""
+    spent, before = 0, 1
+    for max_iter in looks:
+        if spent * max_iter / before > limit:
+            return
+        spent, before = timed_fit(estimator.set_params(max_iter=max_iter), train), max_iter
+        yield spent
+
+
 def own_error(estimator, test):
     """Return the variance that an estimator's own codes leave unexplained."""
     return fraction_variance_unexplained(
@@ -117,8 +127,8 @@ def coder_curve(train, test, told, arguments):
     )
     few = clone(coder).set_params(n_components=256, max_iter=2)
     timed_fit(few, train[:600])  # kernels are compiled
-    for max_iter in told["iterations"][: 2 if arguments.quick else None]:
-        seconds = timed_fit(coder.set_params(max_iter=max_iter), train)
+    looks = told["iterations"][: 2 if arguments.quick else None]
+    for seconds in longer_fits(coder, train, looks, arguments.seconds):
         yield "GradSparseCoder", seconds, own_error(coder, test)
 
 
@@ -128,9 +138,9 @@ def sae_curve(n_stages, train, test, told, arguments):
     options = {**SHARED, "fit_intercept": True, "k": told["k"], "n_stages": n_stages}
     sae = TopKSAE(told["n_components"], **options)
     timed_fit(sae.set_params(max_iter=1), train[:600])
-    for max_iter in EPOCHS[: 1 if arguments.quick else None if n_stages is None else 3]:
-        sae.set_params(max_iter=max_iter, n_iter_no_change=max_iter)
-        seconds = timed_fit(sae, train)
+    sae.set_params(n_iter_no_change=max(EPOCHS))
+    looks = EPOCHS[: 1 if arguments.quick else None if n_stages is None else 3]
+    for seconds in longer_fits(sae, train, looks, arguments.seconds):
         yield name, seconds, own_error(sae, test)
         found = best_error(sae.components_, test, told, sae.intercept_)
         yield f"{name}'s atoms, ORMP codes", seconds, found
@@ -315,7 +325,7 @@ def main():
         help="interpreter of a package's own environment; packages: "
         + ", ".join(sorted({*ADAPTERS, *(name.split()[0] for name in LEARNERS)} - {"skamort"})),
     )  # fmt: skip
-    parser.add_argument("--seconds", type=float, default=60, help="most that a peer takes")
+    parser.add_argument("--seconds", type=float, default=60, help="most that a learner takes")
     parser.add_argument("--results", type=Path, help="file of JSON lines to go on from")
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--quick", action="store_true")
