@@ -164,8 +164,9 @@ class SparseCodes:
         self.values = values
         self.indices = indices
         self.n_components = n_components
-        # What a transposed product finds in passing: `column_sums` and `firing_counts`.
-        self._totals: tuple[Tensor, Tensor] | None = None
+        # What a transposed product finds in passing, by the method that hands it out, once: who
+        # gets it may change it.
+        self._found: dict[str, Tensor] = {}
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -182,7 +183,7 @@ class SparseCodes:
     def with_values(self, values: Tensor) -> Self:
         """Return other codes of the same layout."""
         codes = copy(self)
-        codes.values, codes._totals = values, None
+        codes.values, codes._found = values, {}
         codes.__dict__.pop("_values_by_latent", None)
         return codes
 
@@ -213,8 +214,8 @@ class SparseCodes:
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
-        if self._totals is not None:
-            return self._totals[0]
+        if "column_sums" in self._found:
+            return self._found.pop("column_sums")
         values = self.values.reshape(-1)
         if values.is_cuda:  # which adds in any order where it adds at places
             values, offsets = self._values_by_latent, self.by_latent.offsets
@@ -225,8 +226,8 @@ class SparseCodes:
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
-        if self._totals is not None:
-            return self._totals[1]
+        if "firing_counts" in self._found:
+            return self._found.pop("firing_counts")
         active = self.values.sign().abs_().reshape(-1)
         return _counts(self.indices.reshape(-1), self.n_components, active)
 
@@ -250,8 +251,8 @@ class SparseCodes:
         """Return Z^T Y; it may take the memory of `out`, of the same shape."""
         found = sums_by_latent(self, Y)
         if found is not None:
-            self._totals = found[1:]
-            return found[0]
+            sums, self._found["column_sums"], self._found["firing_counts"] = found
+            return sums
         _, samples, _, offsets = self.by_latent
         return weighted_sums(self._values_by_latent, samples, offsets, Y, out)
 

@@ -10,6 +10,7 @@ from device import emulated_cuda
 from skorch.callbacks import Callback
 
 from skamort import TopKSAE, _triton
+from skamort.modules import SparseCodes
 
 # Those of before 3.9 cannot be interpreted with NumPy 2.5.
 pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
@@ -60,6 +61,21 @@ class Look(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         self.totals.append(np.array(self.counts.totals()))
+
+
+def test_what_a_product_finds_in_passing_is_handed_out_once(kernels):
+    """Who gets it may change it, as processes do that add their counts up."""
+    with kernels(), torch.no_grad():
+        codes = SparseCodes(
+            torch.tensor([[0.5, 0.0], [2.0, 1.0]]), torch.tensor([[0, 1], [1, 3]]), 4
+        )
+        codes.values, codes.indices = codes.values.cuda(), codes.indices.cuda()
+        codes.transposed_product(torch.ones(2, 3).cuda())
+        for _ in range(2):
+            counts, sums = codes.firing_counts(), codes.column_sums()
+            assert counts.cpu().tolist() == [1, 1, 0, 1]
+            assert sums.cpu().tolist() == [0.5, 2.0, 0.0, 1.0]
+            counts.add_(7), sums.add_(7)
 
 
 def test_operators_of_a_step(gpu):
