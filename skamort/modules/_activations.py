@@ -156,7 +156,10 @@ class TopK(Activation):
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
-        values, indices = preactivations.topk(self.n_kept, dim=-1, sorted=False)
+        if preactivations.is_cuda and preactivations.ndim == 2:
+            values, indices = largest(preactivations, self.n_kept)
+        else:
+            values, indices = preactivations.topk(self.n_kept, dim=-1, sorted=False)
         codes = preactivations.new_zeros(preactivations.shape)
         return codes.scatter_(-1, indices, values.relu())
 
