@@ -114,22 +114,34 @@ def certified_gap(
 
     ``alpha`` has shape (n_samples,), and with a ``mask``, outside of which ``X`` is 0, is not 0.
     """
+    return certify(X, codes, dictionary, alpha, positive, mask)[0]
+
+
+def certify(
+    X: Tensor,
+    codes: Tensor,
+    dictionary: Tensor,
+    alpha: Tensor,
+    positive: bool,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`certified_gap`, and the objective, for which it has the residual."""
     dictionary = dictionary.double()
     basis = span_of_atoms(dictionary) if mask is None else None
     atoms = dictionary if basis is None else dictionary @ basis
-    gap = torch.empty(len(X), dtype=torch.float64, device=X.device)
+    gap, value = torch.empty(2, len(X), dtype=torch.float64, device=X.device)
     for rows in row_blocks(X, max(dictionary.shape), times=2):
-        x, z = X[rows].double(), codes[rows].double()
+        x, z, weight = X[rows].double(), codes[rows].double(), alpha[rows].double()
+        residual = observed(x - z @ dictionary, None if mask is None else mask[rows])
+        value[rows] = 0.5 * residual.square().sum(dim=1) + weight * z.abs().sum(dim=1)
         if basis is not None:
-            x = x @ basis
-        residual = observed(x - z @ atoms, None if mask is None else mask[rows])
-        weight = alpha[rows].double()
+            x, residual = x @ basis, residual @ basis
         correlations = residual @ atoms.T
         gap[rows] = gap_from_residual(x, z, residual, correlations, weight, positive)
     free = alpha == 0
     if free.any():
         gap[free] = _gap_of_least_squares(X[free], codes[free], dictionary, positive)
-    return gap
+    return gap, value
 
 
 def _gap_of_least_squares(X: Tensor, codes: Tensor, dictionary: Tensor, positive: bool) -> Tensor:

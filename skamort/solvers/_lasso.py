@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ._base import Problem, Solver, SolverResult
 from ._blocks import row_blocks
-from ._certificate import certified_gap, span_of_atoms
+from ._certificate import certify, objective, span_of_atoms
 from ._polish import polish
 from ._safeguard import keep_better, round_exact, shrink_start
 from ._scale import magnitude, power_of_four
@@ -67,14 +67,16 @@ class LassoSolver(Solver):
         inside = X if problem.basis is None else X @ problem.basis
         n_iter, gap = self._solve_block(inside, problem, weight, codes)
         energy = X.double().square().sum(dim=1)
-        limit = self.tol * 0.5 * energy
+        limit, value = self.tol * 0.5 * energy, None
         # Descent of a compiled solver that has met the tolerance is beyond doubt.
         doubtful = gap is None or not (gap <= limit).all()
         if gap is None or problem.basis is not None or not weight.all():
             exact = problem.exact_dictionary
-            gap = certified_gap(X, codes, exact, weight, problem.positive, problem.mask)
-        if doubtful and start is not None:
-            keep_better(X, problem, weight, start, codes, gap)
+            gap, value = certify(X, codes, exact, weight, problem.positive, problem.mask)
+        if doubtful and self.is_guarded:
+            if value is None:
+                value = objective(X, codes, problem.exact_dictionary, weight, problem.mask)
+            keep_better(X, problem, weight, start, codes, gap, value)
         stuck = (gap > limit) & (gap <= _STUCK * torch.finfo(X.dtype).eps * energy)
         if stuck.any():
             rough = codes[stuck], gap[stuck]
@@ -110,10 +112,10 @@ class LassoSolver(Solver):
             round_exact(result, exact, rows, x, atoms, weight, self.tol, seen)
         return result
 
-    def _start(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> Tensor:
-        """Codes to start from, none worse than zero, and a copy of them."""
+    def _start(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> Tensor | None:
+        """Make the codes to start from no worse than zero, and copy them; None where all are 0."""
         if not codes.any():
-            return codes.new_zeros(1, 1).expand_as(codes)
+            return None
         shrink_start(X, problem.dictionary, alpha, codes, problem.mask)
         return codes.clone()
 

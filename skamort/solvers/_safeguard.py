@@ -27,21 +27,29 @@ def shrink_start(
 
 
 def keep_better(
-    X: Tensor, problem: Problem, alpha: Tensor, start: Tensor, codes: Tensor, gap: Tensor
+    X: Tensor,
+    problem: Problem,
+    alpha: Tensor,
+    start: Tensor | None,
+    codes: Tensor,
+    gap: Tensor,
+    value: Tensor,
 ) -> None:
     """Take the start, in place, where the codes are worse or not finite.
 
-    ``start`` is not worse than zero. ``gap`` follows.
+    ``start`` is not worse than zero; None is zero. ``value`` is the objective of the codes. ``gap``
+    follows.
     """
-    found, before = (
-        objective(X, z, problem.exact_dictionary, alpha, problem.mask) for z in (codes, start)
-    )
-    worse = ~(found <= before)
+    if start is None:
+        before = 0.5 * X.double().square().sum(dim=1)
+    else:
+        before = objective(X, start, problem.exact_dictionary, alpha, problem.mask)
+    worse = ~(value <= before)
     if worse.any():
-        codes[worse] = start[worse]
+        codes[worse] = 0 if start is None else start[worse]
         exact, mask = problem.exact_dictionary, problem.of(worse).mask
         gap[worse] = certified_gap(
-            X[worse], start[worse], exact, alpha[worse], problem.positive, mask
+            X[worse], codes[worse], exact, alpha[worse], problem.positive, mask
         )
 
 
