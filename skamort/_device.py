@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -147,7 +148,7 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
     outcome : object
         What the function returned, whose tensors `replay` fills.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream(device)
+    graph, stream = torch.cuda.CUDAGraph(), _recording_stream(device)
     current = torch.cuda.current_stream(device)
     stream.wait_stream(current)
     with _no_garbage_collection(), torch.cuda.stream(stream):
@@ -158,6 +159,19 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
             graph.capture_end()
     current.wait_stream(stream)
     return graph.replay, outcome
+
+
+def _recording_stream(device: torch.device) -> Any:
+    """Return the one stream on which a thread records graphs, for which cuBLAS has its memory, in
+    autograd's thread too: what it gets while a graph is recorded would never be free again."""
+    what = f"graphs of thread {threading.get_ident()}"
+    is_new = (what, device) not in _streams
+    stream = _stream_of(what, device)
+    if is_new:
+        with torch.cuda.stream(stream), torch.enable_grad():
+            weight = torch.ones(2, 2, device=device).requires_grad_()
+            torch.addmm(weight[0], weight, weight).sum().backward()
+    return stream
 
 
 @contextmanager
@@ -183,7 +197,7 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
-    pinned, stream = tensor.pin_memory(), _stream_to(device)
+    pinned, stream = tensor.pin_memory(), _stream_of("copies", device)
     with torch.cuda.stream(stream):
         there = pinned.to(device, non_blocking=True)
     current = torch.cuda.current_stream(device)
@@ -192,14 +206,14 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     return there
 
 
-_streams: dict[torch.device, Any] = {}
+_streams: dict[tuple[str, torch.device], Any] = {}
 
 
-def _stream_to(device: torch.device) -> Any:
-    """Return the stream of all copies to a device."""
-    if device not in _streams:
-        _streams[device] = torch.cuda.Stream(device)
-    return _streams[device]
+def _stream_of(what: str, device: torch.device) -> Any:
+    """Return the stream on which something is done on a device."""
+    if (what, device) not in _streams:
+        _streams[what, device] = torch.cuda.Stream(device)
+    return _streams[what, device]
 
 
 _held: ContextVar[dict | None] = ContextVar("held", default=None)

@@ -32,6 +32,8 @@ class Gated(Activation):
     Rajamanoharan et al. (2024), Improving dictionary learning with gated sparse autoencoders.
     """
 
+    capturable = True
+
     is_masked = False
 
     def __init__(self, n_components: int):

@@ -31,6 +31,8 @@ class GatedLoss(SparseCodingLoss):
     Rajamanoharan et al. (2024), Improving dictionary learning with gated sparse autoencoders.
     """
 
+    capturable = True
+
     @torch.no_grad()
     def backward(self, module, X, *target, workspace=None):  # noqa: ARG002
         """Compute the gradients by hand, of few open gates in the sparse layout."""

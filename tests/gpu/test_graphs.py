@@ -30,6 +30,7 @@ ENCODERS = {
     "mlp": MLPEncoder(12, hidden_layer_sizes=(8,)),
     "lista": LISTAEncoder(12),
     "jumprelu": JumpReLUSAE(12),
+    "gated": GatedSAE(12),
     "matryoshka": MatryoshkaSAE(64, k=2),
 }
 
@@ -139,7 +140,6 @@ class OwnTopK(TopKSAE):
     [
         SAEEncoder(12, callbacks=[Watch()]),
         SAEEncoder(12, target_l0=3),
-        GatedSAE(12),
         OwnTopK(12, k=2),
         TopKSAE(12, k=2, n_stages=2),
     ],
