@@ -3,8 +3,9 @@
     frontier   fraction of variance unexplained for each number of active codes, of all variants
     widths     the same for each number of atoms at one number of active codes, with the slope in
                log-log, and the share of dead latents
-    steps      error for each number of atoms and step size, the best step, where a parabola through
-               the three best has its lowest point, beside 2e-4 / sqrt(atoms / 2^14)
+    steps      error of TopK, or those of `--only`, for each number of atoms and step size, and the
+               best step, where a parabola through the three best has its lowest point, beside
+               2e-4 / sqrt(atoms / 2^14)
     costs      seconds of a step of our variants, with `--jobs 1`; other numbers of codes than the
                first of `--l0` warm up
 
@@ -177,20 +178,22 @@ def widths(family, arguments):
     return ["variant", *map(str, sizes), "slope"], rows
 
 
-def steps_runs(family, arguments):  # noqa: ARG001
-    """Return the runs of TopKSAE for each number of atoms and step size."""
+def steps_runs(family, arguments):
+    """Return the runs of TopK, or those asked for, for each number of atoms and step size."""
     sizes, l0 = sorted(arguments.components), arguments.l0[0]
-    return [("TopK", l0, n, rate) for n in sizes for rate in RATES]
+    names = ours(family) if arguments.only else ["TopK"]
+    return [(name, l0, n, rate) for name in names for n in sizes for rate in RATES]
 
 
 def steps(family, arguments):
     """Return their errors on validation rows, and the best step sizes."""
-    rows, sizes, l0 = [], sorted(arguments.components), arguments.l0[0]
-    for n in sizes:
-        errors = [family.reached["TopK", l0, n, rate]["validation"]["fvu"] for rate in RATES]
+    rows, keys = [], steps_runs(family, arguments)
+    for name, l0, n in dict.fromkeys(key[:3] for key in keys):
+        errors = [family.reached[name, l0, n, rate]["validation"]["fvu"] for rate in RATES]
+        cells = [f"{error:.1%}" for error in errors]
         best, rule = best_rate(RATES, errors), 2e-4 / (n / 2**14) ** 0.5
-        rows.append([str(n), *(f"{error:.1%}" for error in errors), f"{best:.1e}", f"{rule:.1e}"])
-    return ["atoms", *(f"{rate:g}" for rate in RATES), "best", "rule"], rows
+        rows.append([name, str(n), *cells, f"{best:.1e}", f"{rule:.1e}"])
+    return ["variant", "atoms", *(f"{rate:g}" for rate in RATES), "best", "rule"], rows
 
 
 def best_rate(rates, errors):
