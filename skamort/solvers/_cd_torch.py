@@ -26,6 +26,8 @@ _INNER_STEPS = 200
 _INNER_GAP = 0.3
 # Early working sets lack atoms: solving them to a share of the whole gap is enough.
 _LOOSE = 0.1
+# What steps leave of a gap that they lower at all.
+_PROGRESS = 0.9
 # Elements of all working sets together: beyond it the few samples left are solved over all atoms.
 _BLOCK_LIMIT = 1 << 25
 
@@ -37,10 +39,15 @@ def solve_block(
     sets = _WorkingSets(X, problem, alpha, codes)
     n_iter = torch.zeros(len(X), dtype=torch.int64, device=X.device)
     target = tol * SAFETY * 0.5 * sets.energy
+    last = torch.full_like(target, torch.inf)
     for round_ in range(max_iter + 1):
         score, gap = sets.look()
+        lacking = sets.count_lacking(score)
         n_iter[sets.left] = round_
-        busy = (gap > target[sets.left]).nonzero()[:, 0]
+        # Where nothing lacks and steps win nothing, the dtype is at its end.
+        stuck = (lacking == 0) & (gap > _PROGRESS * last[sets.left])
+        last[sets.left] = gap
+        busy = ((gap > target[sets.left]) & ~stuck).nonzero()[:, 0]
         is_over = not len(busy) or round_ == max_iter
         if is_over or len(busy) < len(sets.left):
             sets.store(codes)
@@ -48,12 +55,12 @@ def solve_block(
             break
         if len(busy) < len(sets.left):
             sets.keep(busy)
-            score, gap = score[busy], gap[busy]
+            score, gap, lacking = score[busy], gap[busy], lacking[busy]
         if sets.is_too_large():
             sets.store(codes)
             n_iter[sets.left] += _solve_over_all_atoms(sets, tol, max_iter, codes)
             break
-        sets.grow(score)
+        sets.grow(score, int(lacking.max()))
         sets.minimize(_INNER_GAP * target[sets.left], _LOOSE * gap)
     return n_iter
 
@@ -119,12 +126,15 @@ class _WorkingSets:
         numbers = n_left * width * max(width, n_features)
         return 2 * width > n_components or numbers > _BLOCK_LIMIT * blocks_larger_by(self.X.device)
 
-    def grow(self, score: Tensor) -> None:
+    def count_lacking(self, score: Tensor) -> Tensor:
+        """How many atoms outside of its working set each sample needs; ``score`` is theirs then."""
+        score.scatter_(1, self.working, -torch.inf)
+        return (score > self.alpha[self.left, None]).sum(dim=1)
+
+    def grow(self, score: Tensor, lacking: int) -> None:
         """Let the atoms with the highest scores join, in batches, as many as some sample lacks."""
-        others = score.scatter_(1, self.working, -torch.inf)
-        lacking = int((others > self.alpha[self.left, None]).sum(dim=1).max())
-        n_batches = max(1, min(self.growth, -(-lacking // _BATCH)))
-        fresh = others.topk(_BATCH * n_batches, dim=1).indices
+        n_batches = min(self.growth, -(-lacking // _BATCH))
+        fresh = score.topk(_BATCH * n_batches, dim=1).indices
         self.working = torch.cat([self.working, fresh], dim=1)
         self.z = torch.cat([self.z, self.z.new_zeros(fresh.shape)], dim=1)
         self._gather()

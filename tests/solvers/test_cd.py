@@ -100,3 +100,13 @@ def test_codes_of_nearly_dependent_atoms_stay_small():
         X, dictionary = (torch.from_numpy(a) for a in (rng.standard_normal((3, 16)), dictionary))
         solver = CoordinateDescent(tol=1e-8, max_iter=300, engine="numba")
         assert solver.solve(X, dictionary, alpha=0.0, positive=True).codes.max() < 100
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounds_end_where_the_dtype_is_at_its_end(dtype):
+    rng = np.random.default_rng(0)
+    X, atoms = (torch.tensor(rng.standard_normal((n, 16)), dtype=dtype) for n in (6, 400))
+    solver = CoordinateDescent(tol=0, engine="torch", is_guarded=False)
+    result = solver.solve(X, atoms, alpha=1.5, positive=False)
+    assert result.n_iter.max() < 30
+    assert (result.gap <= 100 * torch.finfo(dtype).eps * X.double().square().sum(1)).all()
