@@ -155,7 +155,7 @@ def refit(
         matrix = matrix + torch.diag_embed(torch.where(active, jitter, 1))
         factor = torch.linalg.cholesky_ex(matrix).L
         new = torch.cholesky_solve(torch.where(active[:, :, None], target, 0), factor)[:, :, 0]
-        _mend(new, factor, matrix, atoms * active[:, :, None], X)
+        _mend(new, factor, matrix, atoms, active, X)
         negative = active & (new <= 0) if positive else torch.zeros_like(active)
         if not negative.any():
             return torch.where(active, new, 0), active
@@ -167,14 +167,17 @@ def refit(
         start = torch.where(active, start, 0)
 
 
-def _mend(z: Tensor, factor: Tensor, matrix: Tensor, atoms: Tensor, X: Tensor) -> None:
+def _mend(
+    z: Tensor, factor: Tensor, matrix: Tensor, atoms: Tensor, active: Tensor, X: Tensor
+) -> None:
     """Solve again, in place, where the normal equations have lost half of the digits: nearly
-    dependent atoms, zero rows among ``atoms`` left out."""
+    dependent atoms, of those that are ``active``."""
     eps = torch.finfo(X.dtype).eps
     pivots = factor.diagonal(dim1=1, dim2=2).square()
     lost = ~(pivots > eps**0.5 * matrix.diagonal(dim1=1, dim2=2)).all(dim=1)
     if lost.any():
-        columns, x = atoms[lost].mT.double(), X[lost, :, None].double()
+        columns = (atoms[lost] * active[lost, :, None]).mT.double()
+        x = X[lost, :, None].double()
         inverse = torch.linalg.pinv(columns, rtol=eps * max(columns.shape[1:]))
         found = (inverse @ x).to(X.dtype)
         errors = [

@@ -81,11 +81,11 @@ def pursue_positive(
     active, z = support.bool(), X.new_zeros(n_samples, 0)
     n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
     start = problem.correlations(X)
-    residual, c = X, start
+    residual, c = X, start.clamp(min=0)
     for _ in range(2 * k):
-        score = c.clamp(min=0)
+        score = c
         if recursive or seen is not None:
-            score = torch.where(left > least, score.square() / left, 0)
+            score = torch.where(left > least, c.square() / left, 0)
         best, chosen = score.max(dim=1)
         correlation, norm = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms))
         known = correlation.square() > floor * norm
@@ -104,7 +104,9 @@ def pursue_positive(
             c = problem.correlations(residual)
         else:
             c = start - sum_of_rows(gram, support, z)
-        c.masked_fill_(torch.zeros_like(c).scatter_add_(1, support, active.to(c.dtype)) > 0, 0)
+        # A place that is not used may name an atom that is used at another.
+        limit = torch.where(active, 0, torch.inf).to(c.dtype)
+        c = c.clamp_(min=0).scatter_reduce_(1, support, limit, "amin")
         if recursive:
             left = norms - _explained(atoms * active[:, :, None], dictionary)
     codes.scatter_add_(1, support, z)
