@@ -52,6 +52,26 @@ def test_autoencoders_side_by_side_are_autoencoders_alone(hidden):
         torch.testing.assert_close(one.encode(X)[0], codes, rtol=1e-3, atol=1e-4)
 
 
+def test_each_step_of_batches_draws_rows_anew_and_is_looked_at():
+    rows = torch.cat([torch.zeros(1, 8), X])  # of the first row alone there is nothing to learn
+    runs, looks = published.PublishedAutoencoders((8, 16), n_runs=1, bias=False), []
+    before = runs.parameters[0].detach().clone()
+    runs.fit(rows, lam=0.0, n_steps=3, batch_size=4, callback=looks.append)
+    assert looks == [0, 1, 2, 3]
+    assert not torch.equal(runs.parameters[0], before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("batch_size", [None, 16])
+def test_a_gpu_replays_the_steps_that_a_cpu_takes(batch_size):
+    found = []
+    for device in ("cpu", "cuda"):
+        runs = published.PublishedAutoencoders((8, 16), n_runs=2, device=device)
+        runs.fit(X.to(device), learning_rate=1e-2, n_steps=60, batch_size=batch_size)
+        found.append(runs.encode(X.to(device)).cpu())
+    torch.testing.assert_close(*found, rtol=1e-2, atol=1e-3)
+
+
 def test_bias_and_top_k_lower_the_error():
     runs = published.PublishedSparseCoding(16, 8, n_runs=1, bias=True)
     runs.fit(X, learning_rate=0.1, n_steps=200)

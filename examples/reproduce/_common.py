@@ -244,19 +244,22 @@ def mean_and_std(values):
 
 
 def save(name, records, figure):
-    """Print records as a table, and write them and the figure to the folder of results.
+    """Print records as a table, see `write`, and write them and the figure."""
+    write(name, records)
+    figure.savefig(RESULTS / f"{name}.png", dpi=120)
+
+
+def write(name, records):
+    """Print records as a table, and write them to the folder of results.
 
     Parameters
     ----------
     name : str
-        Name of the files.
+        Name of the file.
     records : list of dict
         Rows of the table, with the same keys; NaN stays empty.
-    figure : matplotlib Figure
-        What to save.
     """
     RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / f"{name}.png", dpi=120)
 
     def cell(value):
         if isinstance(value, float | np.floating):

@@ -10,6 +10,7 @@ second law their small codes are the first that a penalty shrinks away.
 """
 
 import matplotlib.pyplot as plt
+import numpy as np
 from _common import (
     N_TRAIN,
     TRAINING,
@@ -19,6 +20,7 @@ from _common import (
     kept,
     published_steps,
     report,
+    write,
 )
 from _curves import optimize_codes
 
@@ -59,17 +61,25 @@ def train(key, name):
     return cases[key].published(HIDDEN[name], known=known, bias=known == "codes", **runs)
 
 
+MEASURES = ("latent MCC", "dictionary MCC", "loss", "L0")
+measures = []
 for key, encoders in rows.items():
     for name in encoders:
         if name == "LISTA-3" or (name == "MLP-256" and not PAPER):
             continue
         what = f"{key}, {name}, {N_STEPS[key[1]]} steps"
-        found = kept("zipf", what, lambda key=key, name=name: train(key, name))["latent MCC"]
+        found = kept("zipf", what, lambda key=key, name=name: train(key, name))
         if name == "ITO":  # one run, looked at along its way
-            found = [mcc for (mcc,) in found]
-            print(f"{key}: ITO has its peak at {max(found):.3f} and ends at {found[-1]:.3f}")
-            found = found[-1]
-        rows[key][name]["published method"] = found
+            way = [mcc for (mcc,) in found["latent MCC"]]
+            print(f"{key}: ITO has its peak at {max(way):.3f} and ends at {way[-1]:.3f}")
+            found = {measure: values[-1] for measure, values in found.items()}
+        rows[key][name]["published method"] = found["latent MCC"]
+        record = {"magnitudes": key[0], "known": key[1], "encoder": name}
+        for measure in MEASURES:
+            values = found.get(measure, np.nan)
+            record |= {measure: np.mean(values), f"{measure}, std": np.std(values)}
+        measures.append(record)
+write("zipf_measures", measures)
 
 # %%
 # Ours: known codes are regressed; with a known or a learned dictionary, encoders learn the codes of
