@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import Callback
 
 from .._progress import advance, expect, progress_bar
+from ._adam import steps_on_sphere
 from ._callback import Setting, Stateful
 from ._forecast import Forecast
 from ._plateau import Plateau
@@ -43,11 +44,19 @@ class UnitNormAtoms(Callback):
     batched = ()
     capturable = ("on_batch_end",)
 
+    def on_train_begin(self, net, **kwargs):  # noqa: ARG002
+        """Leave it to the optimizer, where that has a kernel and nobody looks at the gradient
+        between."""
+        dictionary, hook = net.module_.decoder.dictionary, Callback.on_grad_computed
+        lookers = [c for _, c in net.callbacks_ if type(c).on_grad_computed is not hook]
+        is_alone = lookers == [self]
+        net.optimizer_.on_sphere = dictionary if is_alone and steps_on_sphere(dictionary) else None
+
     def on_grad_computed(self, net, named_parameters, **kwargs):  # noqa: ARG002
         """Project the gradient on the sphere's tangent space."""
         dictionary = net.module_.decoder.dictionary
-        if dictionary.grad is None:  # frozen by another callback
-            return
+        if dictionary.grad is None or net.optimizer_.on_sphere is dictionary:
+            return  # frozen by another callback, or projected in the step
         if dictionary.is_cuda:
             dictionary.grad = tangent_part(dictionary.grad, dictionary.detach())
             return
@@ -57,7 +66,7 @@ class UnitNormAtoms(Callback):
     def on_batch_end(self, net, training=False, **kwargs):  # noqa: ARG002
         """Rescale the atoms."""
         dictionary = net.module_.decoder.dictionary
-        if training and dictionary.requires_grad:
+        if training and dictionary.requires_grad and net.optimizer_.on_sphere is not dictionary:
             for atoms in _row_blocks(dictionary):
                 normalize_atoms(atoms)
 

@@ -12,15 +12,16 @@ from skorch.callbacks import Callback
 from skamort import TopKSAE, _triton
 from skamort.modules import SparseCodes
 
+HAS_GPU = torch.cuda.is_available()  # before one is emulated
 # Those of before 3.9 cannot be interpreted with NumPy 2.5.
-pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
+pytest.importorskip("triton", "3.6" if HAS_GPU else "3.9")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.fixture
 def kernels(gpu):
     """Return a context in which the GPU has the capability that Triton asks for."""
-    if gpu is not None and torch.cuda.is_available():
+    if gpu is not None and HAS_GPU:
         pytest.skip("kernels are compiled or interpreted, and a process does one of the two")
     return lambda: nullcontext() if gpu is None else emulated_cuda(capability=8)
 
@@ -37,8 +38,10 @@ def flat(tensors):
 
 
 def gradients(model):
-    """Those of the last step. Adam makes a step of the rounding of one that is 0."""
-    return flat([p.grad for p in model.net_.module_.parameters()])
+    """Those of the last step, but for the atoms', which one kernel projects and another does not.
+    Adam makes a step of the rounding of a gradient that is 0, so that weights are apart."""
+    module = model.net_.module_
+    return flat(p.grad for p in module.parameters() if p is not module.decoder.dictionary)
 
 
 def weights(model):
@@ -89,7 +92,7 @@ def test_operators_of_a_step(kernels):
         fitted(3, callbacks=[look])
     waits, uploads, operators = look.totals[2] - look.totals[1]
     assert (waits, uploads) == (0, 0)
-    assert operators <= 30
+    assert operators <= 28
 
 
 def test_a_seed_gives_the_same_bits(gpu):
