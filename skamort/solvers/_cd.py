@@ -33,7 +33,8 @@ _MASKED_BLOCKS, _LEAST_ROWS = 0.25, 64
 class CoordinateDescent(Compiled, LassoSolver):
     """Coordinate descent on a growing working set, with a linear solve once the signs have settled.
 
-    Choose it on a CPU, with numba installed: it is the fastest solver for sparse codes there. A
+    Choose it on a CPU, with numba installed, where it is the fastest solver for sparse codes, and
+    on a GPU for large dictionaries, where a program of Triton solves each working set. On a CPU a
     sample costs one product with the dictionary, then a few passes (n_nonzero, n_components) over
     rows of the Gram matrix. Where that matrix would not pay, for more than 16,384 atoms or few
     samples, each of 3 to 5 rounds costs a product with the dictionary instead. Accuracy costs

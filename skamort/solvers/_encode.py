@@ -118,9 +118,9 @@ def sparse_encode(
     cov : array-like of shape (n_components, n_samples), default=None
         ``dictionary @ X.T``. Only scikit-learn's algorithms use it.
     algorithm : str, default="auto"
-        With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes on a CPU)
-        or "fista" (`FISTA`, for a GPU and for dense codes); for reproduction "lca" (`LCA`) and
-        "adam" (`Adam`). With a given number of non-zeros:
+        With an L1 penalty and a certificate: "cd" (`CoordinateDescent`, for sparse codes) or
+        "fista" (`FISTA`, for few atoms on a GPU and for dense codes); for reproduction "lca"
+        (`LCA`) and "adam" (`Adam`). With a given number of non-zeros:
         "omp" (`OMP`), "ormp" (`ORMP`), "gomp" (`GOMP`, several atoms a stage), "mp" (`MP`),
         "gradient_pursuit" (`GradientPursuit`), "iht" (`IHT`), "topk_refined" (`TopKRefined`),
         "exchange" (`Exchange`, the best codes where time is no matter) or "exact"

@@ -8,6 +8,7 @@ from device import emulated_cuda
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
 from skamort._device import blocks_larger_by
 from skamort._rows import rows_within
+from skamort.modules import DenseCodes, SparseCodes
 from skamort.solvers import LCA, sparse_encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -78,3 +79,11 @@ def test_where_the_device_was_the_reason_it_is_told(X, capsys):
     assert "'fista', for X is on a GPU" in there
     assert "for X is on" not in learned.partition("\n")[0]
     assert "algorithm='fista', for X is on cuda:0" in learned
+
+
+@pytest.mark.parametrize(("device", "layout"), [("cpu", SparseCodes), ("cuda", DenseCodes)])
+def test_the_layout_of_codes_goes_by_the_device(X, device, layout, monkeypatch):
+    monkeypatch.setattr("skamort.modules._codes._COMPONENTS_PER_CODE", {"cpu": 40, "cuda": 50})
+    model = TopKSAE(96, k=2, max_iter=1, device=device).fit(X)
+    codes = model.net_.module_.encode_compactly(torch.tensor(X).to(device))
+    assert type(codes) is layout
