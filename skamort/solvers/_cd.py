@@ -17,11 +17,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .._engine import resolve_n_jobs
+from .._engine import resolve_engine, resolve_n_jobs
 from .._threads import run_in_threads
 from ._base import Compiled, Problem
 from ._blocks import row_blocks
 from ._cd_torch import solve_block
+from ._fista import FISTA
 from ._lasso import LassoSolver
 
 # Samples with entries missing have dictionaries small enough for a Gram block each: with fewer of
@@ -76,6 +77,8 @@ class CoordinateDescent(Compiled, LassoSolver):
     takes_masks: ClassVar[bool] = True
 
     def _gram_pays(self, n_samples: int, dictionary: Tensor) -> bool:
+        if resolve_engine(self.engine, dictionary) == "torch":  # whose last resort alone takes it
+            return FISTA()._gram_pays(n_samples, dictionary)
         return len(dictionary) <= min(4 * n_samples + 2048, 1 << 14)
 
     def _solve_block(
