@@ -24,6 +24,11 @@ def unit_of(X: Any, centered: bool) -> float:
     """Return the unit of data (n_samples, n_features), to be centered or not.
 
     Data are a tensor, or rows that know their mean and size without being made dense.
+
+    Raises
+    ------
+    ValueError
+        Data of a size that has no square.
     """
     if isinstance(X, Tensor):
         # The sum of a mean may be beyond float32.
@@ -32,6 +37,10 @@ def unit_of(X: Any, centered: bool) -> float:
         most = _MOST[X.dtype]
     size = root_mean_square(X - X.mean(0) if centered else X)
     exponent = round(math.log2(size))
+    if abs(exponent) > _MOST[torch.float64]:
+        raise ValueError(
+            f"X is of size {size:.3g}, the squares of which no float64 holds; divide X by its size."
+        )
     if abs(exponent) <= _ORDINARY:
         return 1.0
     return 2.0 ** max(-most, min(exponent, most))

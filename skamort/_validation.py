@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,3 +98,10 @@ def check_integer(value: Any, name: str, minimum: int) -> int:
     if value < minimum:
         raise ValueError(f"{name} must be >= {minimum}, got {value!r}.")
     return int(value)
+
+
+def as_path(path: Any, name: str) -> Path:
+    """Return a path, the argument `name` of which is said where it is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a str or a path, got {path!r}.")
+    return Path(path)

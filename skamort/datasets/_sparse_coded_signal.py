@@ -151,6 +151,7 @@ def make_sparse_coded_signal(
     """
     check_n_nonzero_coefs("make_sparse_coded_signal", n_nonzero_coefs, n_components)
     _check_groups(n_nonzero_coefs, n_nonzero_law, group_size, correlation or hierarchical)
+    _check_group_size(group_size, n_components)
     rng = check_random_state(random_state)
 
     # The draws come in scikit-learn's order, atoms in columns, so that they agree bit by bit.
@@ -186,6 +187,14 @@ def _check_groups(n_nonzero_coefs: Any, law: str, group_size: int, needs_groups:
         raise ValueError(
             f"{caller}: correlation and hierarchical are about groups of two atoms and more, got "
             f"group_size={group_size}; choose group_size >= 2."
+        )
+
+
+def _check_group_size(group_size: int, n_components: int) -> None:
+    if group_size > n_components:
+        raise ValueError(
+            f"make_sparse_coded_signal: group_size={group_size} exceeds n_components="
+            f"{n_components}; choose group_size <= n_components."
         )
 
 

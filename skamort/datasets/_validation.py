@@ -18,7 +18,9 @@ def check_n_nonzero_coefs(
 
 
 def _check_pair(caller: str, pair: tuple[int, ...]) -> None:
-    are_counts = len(pair) == 2 and all(isinstance(each, Integral) for each in pair)
+    are_counts = len(pair) == 2 and all(
+        isinstance(each, Integral) and not isinstance(each, bool) for each in pair
+    )
     if not (are_counts and 0 <= pair[0] <= pair[1]):
         raise ValueError(
             f"{caller}: n_nonzero_coefs must be a number or the least and the largest of a range, "

@@ -98,6 +98,8 @@ class AmortizedCoder(BaseSparseCoder):
         The fitted encoder.
     n_iter_ : int
         Number of epochs in which the encoder was trained.
+    loss_curve_ : list of float
+        Mean loss a sample of the encoder in each epoch, in which it learns the teacher's codes.
     net_ : SparseNet
         The encoder's skorch net.
 
@@ -344,6 +346,11 @@ class AmortizedCoder(BaseSparseCoder):
     def n_iter_(self):
         """Number of epochs in which the encoder was trained."""
         return self.encoder_.n_iter_
+
+    @property
+    def loss_curve_(self):
+        """Mean loss a sample of the encoder in each epoch."""
+        return self.encoder_.loss_curve_
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "encoder_")

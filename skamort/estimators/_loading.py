@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import nn
 
 from .._folder import CorruptFolder, read_arrays, read_json
 from .._packing import unpack
+from .._validation import as_path
 from ._base import BaseSparseCoder
 from ._saving import ARRAYS, FORMAT, JSON
 
@@ -57,7 +57,7 @@ def load(path: str | os.PathLike) -> Any:
     >>> bool((again.transform(X) == sae.transform(X)).all())
     True
     """
-    path = Path(path)
+    path = as_path(path, "load: path")
     if not path.is_dir():
         raise FileNotFoundError(
             f"skamort.load: {str(path)!r} is no directory; give the one that was given to save."

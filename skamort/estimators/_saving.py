@@ -22,6 +22,7 @@ import torch
 
 from .._folder import CorruptFolder, write_folder, written_names
 from .._packing import pack
+from .._validation import as_path
 
 FORMAT = 1
 JSON, ARRAYS = "estimator.json", "arrays.safetensors"
@@ -32,7 +33,8 @@ _PACKAGES = {"numpy": np, "scikit-learn": sklearn, "torch": torch}
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
     """Write an estimator to a folder; see `BaseSparseCoder.save`."""
-    path, name = Path(path), type(estimator).__name__
+    name = type(estimator).__name__
+    path = as_path(path, f"{name}.save: path")
     packed, arrays, left_out = pack(estimator, f"{name}.save", _ADVICE)
     if left_out:
         warnings.warn(

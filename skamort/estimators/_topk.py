@@ -76,7 +76,7 @@ class TopKSAE(BaseTopK):
         self._check_transform()
         self._check_k("transform_k", self.transform_k, resolve_n_components(self))
         self._check_multi_topk()
-        return self._keep(self._resolve_k())
+        return self._keep("k", self._resolve_k())
 
     def _check_multi_topk(self):
         if self.multi_topk and (self.activation != "topk" or not self.positive_code):
@@ -86,8 +86,8 @@ class TopKSAE(BaseTopK):
                 "multi_topk=False, or activation='topk' and positive_code=True."
             )
 
-    def _keep(self, k):
-        """Return the activation that keeps k codes."""
+    def _keep(self, name, k):
+        """Return the activation that keeps k codes, which the parameter `name` asks for."""
         if self.activation == "topk":
             return TopK(k) if self.positive_code else SignedTopK(k)
         n_components = resolve_n_components(self)
@@ -98,9 +98,9 @@ class TopKSAE(BaseTopK):
             )
         if n_components % k:
             raise ValueError(
-                f"{type(self).__name__}: activation='group_topk' makes k={k} blocks of "
-                f"n_components={n_components} latents, which it does not divide; choose a k that "
-                "does."
+                f"{type(self).__name__}: activation='group_topk' makes {name}={k} blocks of "
+                f"n_components={n_components} latents, which it does not divide; choose a {name} "
+                "that does."
             )
         return GroupTopK(k)
 
@@ -139,4 +139,6 @@ class TopKSAE(BaseTopK):
         self._validate_params()  # it may have been set since
         self._check_k("transform_k", self.transform_k, self._n_features_out)
         module = self.net_.module_
-        return SparseAutoencoder(module.encoder, self._keep(self.transform_k), module.decoder)
+        return SparseAutoencoder(
+            module.encoder, self._keep("transform_k", self.transform_k), module.decoder
+        )

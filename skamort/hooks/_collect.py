@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._validation import as_path
 from ._activations import Activations
 from ._layer import check_batches, evaluated, find_layer, read_layer
 from ._positions import Mask, kept_positions
@@ -99,7 +99,11 @@ def collect_activations(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
     check_batches(batches)
     origin = {"model": _digest_of(model), "layer": layer, "dtype": dtype, "skip": skip}
-    store = MemoryStore() if path is None else FolderStore(Path(path), origin)
+    store = (
+        MemoryStore()
+        if path is None
+        else FolderStore(as_path(path, "collect_activations: path"), origin)
+    )
     start = reported = monotonic()
     with evaluated(model), torch.no_grad():
         for number, batch in enumerate(batches):
@@ -145,7 +149,7 @@ def open_activations(path: str | PathLike[str]) -> Activations:
     >>> open_activations(folder)
     <Activations: 5 rows of 3 features (float16), from 5 texts>
     """
-    return open_folder(Path(path))
+    return open_folder(as_path(path, "open_activations: path"))
 
 
 def _digest_of(model: nn.Module) -> str:

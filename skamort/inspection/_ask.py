@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from .._validation import check_real
+from .._validation import as_path, check_real
 
 Explainer = Callable[[str], str]
 _EXPLANATION = re.compile(r"[\[*# ]{0,9}EXPLANATION[\]* ]{0,9}:(.*)", re.IGNORECASE)
@@ -39,7 +39,7 @@ class FolderCache(MutableMapping[str, str]):
     """
 
     def __init__(self, path: str | PathLike[str]):
-        self.path = Path(path)
+        self.path = as_path(path, "FolderCache: path")
         self.path.mkdir(parents=True, exist_ok=True)
 
     def _file(self, prompt: str) -> Path:

@@ -74,7 +74,7 @@ def explain(
     said = promoted or {}
     return {
         each.latent: asker.ask(_explaining(each, said.get(each.latent), n_shown), read_explanation)
-        for each in examples
+        for each in _checked(examples, "explain")
     }
 
 
@@ -141,7 +141,7 @@ def score_by_detection(
     """
     asker, rng = Asker(scorer, cache, timeout), check_random_state(random_state)
     rows = {}
-    for each in examples:
+    for each in _checked(examples, "score_by_detection"):
         explanation = explanations.get(each.latent)
         _, unseen = _split(each.strong, n_shown)
         n = min(len(unseen), len(each.silent))  # of one kind alone nothing is told apart
@@ -208,7 +208,7 @@ def score_by_simulation(
     """
     asker = Asker(simulator, cache, timeout)
     rows = {}
-    for each in examples:
+    for each in _checked(examples, "score_by_simulation"):
         explanation = explanations.get(each.latent)
         _, unseen = _split(each.strong, n_shown)
         if explanation and unseen:
@@ -216,6 +216,15 @@ def score_by_simulation(
                 asker, explanation, [*unseen, *each.silent[: len(unseen)]]
             )
     return _judged(rows)
+
+
+def _checked(examples: Any, caller: str) -> Sequence[LatentExamples]:
+    if isinstance(examples, Sequence) and all(isinstance(e, LatentExamples) for e in examples):
+        return examples
+    raise TypeError(
+        f"{caller}: examples must be a sequence of LatentExamples, got {type(examples).__name__}; "
+        "pass what collect_examples returns, or a list of some of them."
+    )
 
 
 def _judged(rows: dict[int, dict[str, float]]) -> Any:

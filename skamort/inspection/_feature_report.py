@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._validation import as_path
 from . import _html as html
 from ._feature_data import FeatureData, collect_features
 from ._page import make_page, versions
@@ -166,7 +166,7 @@ class FeatureReport:
         OSError
             A file that cannot be written.
         """
-        path = Path(path)
+        path = as_path(path, "FeatureReport.save: path")
         check_place(path)
         self._check_heading()
         data = collect_features(self)

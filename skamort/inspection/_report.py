@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._validation import as_path
 from . import _html as html
 from ._compare import compare_encoders
 from ._comparison_display import ComparisonDisplay
@@ -172,7 +172,7 @@ class ComparisonReport:
             A file that cannot be written.
         """
         page = self._page()
-        write_text(Path(path), page)
+        write_text(as_path(path, "ComparisonReport.save: path"), page)
 
     def _page(self) -> str:
         _check_table(self.table)

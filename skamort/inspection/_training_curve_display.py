@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,7 @@ class TrainingCurveDisplay:
         for panel, cost in zip(self.ax_, costs, strict=True):
             for i, (name, curve) in enumerate(self.curves.items()):
                 style = {"color": _COLORS[i % len(_COLORS)], "label": on_one_line(name)}
+                _check_looks(name, curve, [*costs, score_name])
                 begun = np.asarray(curve[costs[0]]) > 0  # what no log scale shows is left out
                 _draw(panel, curve[cost], curve[score_name], begun, style)
             panel.set(xscale="log", xlabel=_COSTS[cost])
@@ -211,10 +212,25 @@ class TrainingCurveDisplay:
 
 
 def _curve_of(estimator: Any) -> Any:
-    """What the first callback that keeps a curve has written down."""
-    entries = getattr(estimator, "callbacks", None) or ()
+    """What the first callback that keeps a curve has written down, its own or its encoder's."""
+    entries = getattr(getattr(estimator, "encoder_", estimator), "callbacks", None) or ()
     callbacks = (entry[1] if isinstance(entry, tuple) else entry for entry in entries)
     return next((c.curve_ for c in callbacks if hasattr(c, "curve_")), None)
+
+
+def _check_looks(name: str, curve: Any, used: Sequence[str]) -> None:
+    lengths = {key: len(curve[key]) for key in used}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"TrainingCurveDisplay: {name!r} needs as many figures of each cost and score, one a "
+            f"look, got {lengths}; leave out the looks that some lack."
+        )
+    runs = sorted({np.size(figures) for figures in curve[used[-1]]})
+    if len(runs) > 1:
+        raise ValueError(
+            f"TrainingCurveDisplay: {name!r} needs a figure of each run at every look at "
+            f"{used[-1]!r}, got looks with {runs} figures; leave out the runs that some lack."
+        )
 
 
 def _mean(scores: Any) -> np.ndarray:

@@ -78,11 +78,12 @@ def _of_topk(tensors: Mapping[str, Tensor], told: str) -> Weights:
             f"{_NAME}: AutoEncoderTopK and BatchTopKSAE have the same weights, and dict_class is "
             f"{told!r}; pass config={{'trainer': {{'dict_class': 'BatchTopKSAE'}}}} or the other."
         )
-    names = "encoder.weight encoder.bias decoder.weight b_dec k threshold"
-    encoder, bias, decoder, center, k, threshold = taken(tensors, names, _NAME)
+    names = "encoder.weight encoder.bias decoder.weight b_dec k"
+    encoder, bias, decoder, center, k = taken(tensors, names, _NAME)
     activation = "batch_topk" if "BatchTopK" in told else "topk"
     found = Weights(_NAME, encoder, bias, decoder.T, center, True, activation, int(k))
-    found.threshold = threshold if activation == "batch_topk" else None
+    if activation == "batch_topk":  # the other's is for use without it, and young
+        (found.threshold,) = taken(tensors, "threshold", _NAME)
     return found
 
 

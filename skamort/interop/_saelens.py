@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from .._folder import replace_files
 from .._unit import times
+from .._validation import as_path
 from ..modules import LinearEncoder, ReLU, Threshold, TopK
 from ._files import checked_config, is_path, read_json, read_safetensors
 from ._weights import Weights, taken, tensors_of
@@ -141,7 +141,7 @@ def to_saelens(estimator: Any, path: Any, *, metadata: Mapping[str, Any] | None 
     """
     config, tensors = _as_saelens(estimator)
     text = _as_json(config, metadata)
-    replace_files(Path(path), {_FILE: save(tensors), _CONFIG: text.encode()})
+    replace_files(as_path(path, "to_saelens: path"), {_FILE: save(tensors), _CONFIG: text.encode()})
 
 
 def _as_json(config: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import diags_array
 from sklearn.utils.extmath import safe_sparse_dot
 
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
 
 _CONSTANT = 1e-12  # a variance below this correlates with nothing
+_LARGE = 1e100  # from which on the sum of many squares may be infinite
 
 
 def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
@@ -144,7 +146,7 @@ def _moments(values: Codes) -> tuple[Codes, np.ndarray, np.ndarray]:
 
     Dense values are centered and their mean is 0; sparse ones stay as they are, to stay sparse.
     """
-    values = values.astype(np.float64)
+    values = _with_squares(values.astype(np.float64))
     if isinstance(values, np.ndarray):
         values = values - values.mean(axis=0)
         mean = np.zeros(values.shape[1])
@@ -154,6 +156,16 @@ def _moments(values: Codes) -> tuple[Codes, np.ndarray, np.ndarray]:
         variance = np.asarray(values.power(2).mean(axis=0)).ravel() - mean**2
     std = np.sqrt(np.where(variance < _CONSTANT, np.inf, variance))
     return values, mean, std
+
+
+def _with_squares(values: Codes) -> Codes:
+    """Values whose columns are divided by a power of two where their squares are no floats."""
+    peaks = abs(values).max(axis=0)
+    peaks = peaks if isinstance(peaks, np.ndarray) else peaks.toarray().ravel()
+    if peaks.max(initial=0) < _LARGE:
+        return values
+    factors = np.where(peaks < _LARGE, 1.0, np.ldexp(1.0, -np.frexp(peaks)[1]))
+    return values * factors if isinstance(values, np.ndarray) else values @ diags_array(factors)
 
 
 def stability(dictionaries: Any) -> float:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from .._matrices import check_matrix
@@ -148,7 +149,10 @@ class StepScoring(Setting):
         self.spent_["seconds"] += time.perf_counter() - self.clock_
         codes = self._encode(net)
         dictionary = net.module_.decoder.dictionary.detach().cpu().numpy()
-        scores = {name: float(score(codes, dictionary)) for name, score in self._scorers().items()}
+        scores = {
+            name: _as_number(name, score(codes, dictionary))
+            for name, score in self._scorers().items()
+        }
         for name, figure in (self.spent_ | scores).items():
             self.curve_.setdefault(name, []).append(figure)
         self.clock_ = time.perf_counter()
@@ -164,3 +168,13 @@ class StepScoring(Setting):
 
     def _scorers(self):
         return self.scoring if isinstance(self.scoring, Mapping) else {"score": self.scoring}
+
+
+def _as_number(name: str, score: Any) -> float:
+    number = np.asarray(score)
+    if number.size == 1 and number.dtype.kind in "biuf":
+        return float(number.item())
+    raise TypeError(
+        f"StepScoring: the score {name!r} must return a number, got {score!r}; return one, "
+        "such as a mean."
+    )

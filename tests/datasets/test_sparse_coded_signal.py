@@ -207,3 +207,17 @@ def test_bad_parameter(wrong):
     name = next(iter(wrong))
     with pytest.raises(ValueError, match=rf"'{name}' parameter of make_sparse_coded_signal"):
         make_sparse_coded_signal(**{"n_samples": 5, **SIZES, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("broken", "match"),
+    [
+        ({"n_nonzero_coefs": (True, 3)}, r"n_nonzero_coefs must be .*\(True, 3\)"),
+        ({"n_nonzero_coefs": (1, True)}, r"n_nonzero_coefs must be .*\(1, True\)"),
+        ({"group_size": 9}, "group_size=9 exceeds n_components=8"),
+    ],
+)
+def test_numbers_of_atoms_that_there_cannot_be(broken, match):
+    settings = {"n_components": 8, "n_features": 4, "n_nonzero_coefs": 2} | broken
+    with pytest.raises(ValueError, match=match):
+        make_sparse_coded_signal(5, **settings)

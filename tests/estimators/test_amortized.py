@@ -18,8 +18,9 @@ from skamort import (
 )
 from skamort._rows import Rows
 from skamort.datasets import make_published_signal
+from skamort.inspection import TrainingCurveDisplay
 from skamort.metrics import amortization_gap, latent_mcc
-from skamort.training import Schedule
+from skamort.training import Schedule, StepScoring
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -205,3 +206,15 @@ def test_bad_teachers_are_refused(signal, teacher):
         AmortizedCoder(3, teacher=teacher, encoder=quick).fit(X)
     with pytest.raises(ValueError, match="The 'encoder' parameter of AmortizedCoder"):
         AmortizedCoder(encoder=PCA()).fit(X)
+
+
+def test_curves_are_the_encoders(signal):
+    looks = StepScoring(signal[0][:20], lambda z, _: (z > 0).mean())
+    encoder = SAEEncoder(max_iter=2, callbacks=[looks])
+    coder = AmortizedCoder(4, encoder=encoder, teacher=GradSparseCoder(max_iter=1), random_state=0)
+    coder.fit(signal[0][:64])
+    assert coder.loss_curve_ == coder.encoder_.loss_curve_
+    assert len(coder.loss_curve_) == coder.n_iter_
+    pytest.importorskip("matplotlib")
+    curve = TrainingCurveDisplay.from_estimators(coder).curves["AmortizedCoder"]
+    assert curve["step"][-1] > 0

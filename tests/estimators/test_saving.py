@@ -422,3 +422,12 @@ def test_estimators_of_linear_models_are_no_coders(tmp_path):
     save(LinearRegression(), tmp_path / "saved")
     with pytest.raises(ValueError, match="holds a LinearRegression, no estimator of skamort"):
         skamort.load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("path", [5, None, b"bytes"], ids=repr)
+def test_a_path_is_one(path):
+    sae = SAEEncoder(4, max_iter=1).fit(X)
+    with pytest.raises(TypeError, match=r"SAEEncoder.save: path must be a str or a path, got"):
+        sae.save(path)
+    with pytest.raises(TypeError, match="load: path must be a str or a path, got"):
+        skamort.load(path)

@@ -243,3 +243,11 @@ def test_known_codes_are_learned_alike_in_any_unit(signal, code_loss):
     close = {"rtol": 0, "atol": 1e-10 if code_loss == "cosine" else 1e-5}
     for unit in (1e-6, 4e-3, 1e4):
         assert_allclose(codes_in(unit), expected, **close)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
+@pytest.mark.parametrize("coder", [GradSparseCoder(8), SAEEncoder(8), TopKSAE(8, k=2)], ids=repr)
+def test_data_whose_squares_no_float_holds_are_refused(coder, unit):
+    X = np.random.RandomState(0).randn(30, 4)
+    with pytest.raises(ValueError, match=r"X is of size .*e.*, the squares .*; divide X by"):
+        clone(coder).fit(unit * X)

@@ -345,3 +345,16 @@ def test_caches_that_went_bad(examples, tmp_path):
     assert explain(examples, oracle, cache=cache) == SAID
     cache["\ud800"] = "lone \ud800"
     assert cache["\ud800"] == "lone ?"
+
+
+@pytest.mark.parametrize("given", ["one", None, "text", 3], ids=repr)
+def test_examples_are_a_sequence_of_latents(examples, given):
+    given = examples[0] if given == "one" else given
+    calls = {
+        "explain": lambda: explain(given, str),
+        "score_by_detection": lambda: score_by_detection(given, {}, str),
+        "score_by_simulation": lambda: score_by_simulation(given, {}, str),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError, match=f"{name}: examples must be a sequence of LatentExamp"):
+            call()

@@ -68,3 +68,13 @@ def test_curves_that_do_not_go_together():
         display.first_ahead("a", "a")
     with pytest.raises(ValueError, match=r"there is no curve 'x'; choose among \['a'\]"):
         display.first_ahead("a", "x", cost="step")
+
+
+@pytest.mark.parametrize(
+    ("scores", "match"),
+    [([0.1, 0.2], "'step': 3, 'score': 2"), ([[1, 2], [1, 2], [1]], r"looks with \[1, 2\] fig")],
+)
+def test_ragged_curves_are_refused(scores, match):
+    curve = {"step": [1, 10, 100], "score": scores}
+    with pytest.raises(ValueError, match=f"TrainingCurveDisplay: 'A' needs .*{match}"):
+        TrainingCurveDisplay({"A": curve}).plot()

@@ -193,6 +193,11 @@ def test_weights_that_do_not_tell_the_architecture_are_asked_about(tmp_path):
         config = {"trainer": {"dict_class": kind}}
         found = interop.from_dictionary_learning(state, config)
         assert type(found).__name__ == name
+    del state["threshold"]  # as before the package had one
+    found = interop.from_dictionary_learning(state, {"trainer": {"dict_class": "AutoEncoderTopK"}})
+    assert type(found).__name__ == "TopKSAE"
+    with pytest.raises(ValueError, match="threshold"):
+        interop.from_dictionary_learning(state, config)
     for kind in ("standard", "gated", "jumprelu", "matryoshka", "new"):
         folder = DATA / f"dictionary_learning-{kind}"
         found = interop.from_dictionary_learning(folder / "ae.pt", config={})

@@ -141,3 +141,14 @@ def test_stability_is_the_mean_over_pairs():
 def test_stability_needs_two():
     with pytest.raises(ValueError, match="needs two dictionaries at least, got 1"):
         stability([np.eye(3)])
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("size", [2.0**400, 2.0**520, 2.0**1000])
+def test_squares_that_no_float_holds_are_not_needed(layout, size):
+    rng = np.random.default_rng(0)
+    truth, codes = rng.random((30, 4)), rng.random((30, 5))
+    factors = np.array([1.0, size, 8.0, size])
+    assert latent_mcc(layout(truth * factors), layout(codes)) == pytest.approx(
+        latent_mcc(truth, codes), abs=1e-12
+    )

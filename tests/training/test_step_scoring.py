@@ -102,3 +102,17 @@ def test_what_does_not_fit_is_refused():
             make(scoring)[0].fit(X)
     with pytest.raises(TypeError, match="StepScoring: the score 'a' must be callable, got 5"):
         make({"a": 5})[0].fit(X)
+
+
+@pytest.mark.parametrize("score", ["0.5", None, [1.0, 2.0], 1j], ids=repr)
+def test_a_score_is_a_number(score):
+    sae, _ = make({"odd": lambda *_: score})
+    with pytest.raises(TypeError, match="the score 'odd' must return a number, got"):
+        sae.fit(X)
+
+
+@pytest.mark.parametrize("score", [2, np.float32(0.5), np.array([3.0]), True], ids=repr)
+def test_a_number_of_any_kind_is_a_score(score):
+    sae, looks = make(lambda *_: score, max_iter=1)
+    sae.fit(X)
+    assert set(looks.curve_["score"]) == {float(np.ravel(score)[0])}
