@@ -66,19 +66,22 @@ gap = amortization_gap(encoder, X_test)
 print(gap)
 
 figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-below = {"ormp", "exchange, 16 beams"}
+above, below = ((0, 7), "center"), ((0, -15), "center")
+left, right = ((-7, -4), "right"), ((7, -4), "left")
+places = {"gomp, 2 stages": left, "gomp, 4 stages": left, "omp": right, "ormp": below}
+places["exchange, 16 beams"] = below
 for name, (fvu, microseconds) in points.items():
     axes.plot(microseconds, 100 * fvu, "o", color="C3" if name == "encoder" else "C0")
-    offset = (0, -15) if name in below else (0, 7)
-    axes.annotate(name, (microseconds, 100 * fvu), offset, textcoords="offset points", ha="center")
+    offset, side = places.get(name, above)
+    axes.annotate(name, (microseconds, 100 * fvu), offset, textcoords="offset points", ha=side)
 axes.axhline(100 * gap.lower_bound_fvu, color="0.4", linestyle="--")
 axes.annotate(
     "no codes go below", (1, 100 * gap.lower_bound_fvu), (-4, 4), ha="right",
     xycoords=("axes fraction", "data"), textcoords="offset points", color="0.4",
 )  # fmt: skip
 axes.set(xscale="log", xlabel="microseconds a sample, one core", ylabel="variance unexplained, %")
-axes.set_ylim(bottom=0)
-axes.margins(x=0.2)
+axes.set_ylim(0, 110 * points["encoder"][0])
+axes.margins(x=0.25)
 axes.set_title(f"{K} of 256 codes: what they leave, and what they cost", loc="left")
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()
