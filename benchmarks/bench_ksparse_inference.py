@@ -34,7 +34,7 @@ from skamort.solvers import sparse_encode
 TURNS = 5
 # Of the numbers of stages, beside their points.
 PLACES = ((-9, -13), (4, 4))
-STAGES = (1, 2, 3, 4, 8, 16)
+STAGES = (1, 2, 3, 4, 8)
 HEAD = ["codes", "unexplained", "of either sign", "microseconds a row", "times the encoder's"]
 
 
@@ -137,10 +137,11 @@ def draw(points, floor, path):
     for name in [name for name in points if not name.startswith("gomp")]:
         fvu, microseconds = points[name]
         axes.plot(microseconds, 100 * fvu, "D", color="0.2")
-        below, left = name in ("ormp", "exchange"), name == "omp" or name.endswith("solved")
+        below = name in ("omp", "ormp", "exchange")
+        side = {"omp": "right", "ormp": "left", "encoder's supports, solved": "left"}
         axes.annotate(
             name, (microseconds, 100 * fvu), xytext=(0, -6 if below else 5),
-            va="top" if below else "bottom", ha="right" if left else "center",
+            va="top" if below else "bottom", ha=side.get(name, "center"),
             textcoords="offset points",
         )  # fmt: skip
     axes.axhline(100 * floor, color="0.4", linestyle="--", label="no codes as small go below")

@@ -87,7 +87,7 @@ class KSparseSolver(Solver):
     ) -> tuple[Tensor, Tensor, Tensor]:
         k = self._limit(problem.atoms)
         n_iter, residual = self._pursue_block(X, problem, k, alpha, codes)
-        energy = X.double().square().sum(dim=1)
+        energy = torch.linalg.vector_norm(X, dim=1, dtype=torch.float64).square()
         worse = ~(residual <= energy)
         if worse.any():
             codes[worse], residual[worse] = 0, energy[worse]
