@@ -33,8 +33,8 @@ def _look_up(gram, c, support, n, products, target):
     """Scalar products of the atoms of a support with each other and with the sample."""
     for i in range(n):
         target[i] = c[support[i]]
-        for j in range(i + 1):
-            products[i, j] = products[j, i] = gram[support[i], support[j]]
+        for j in range(i + 1):  # rows of the first atoms have been read before
+            products[i, j] = products[j, i] = gram[support[j], support[i]]
 
 
 @part
