@@ -8,7 +8,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -155,8 +155,11 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
         graph.capture_begin(capture_error_mode="thread_local")
         try:
             outcome = run()
-        finally:
-            graph.capture_end()
+        except BaseException:
+            with suppress(RuntimeError):  # which would hide the error
+                graph.capture_end()
+            raise
+        graph.capture_end()
     current.wait_stream(stream)
     return graph.replay, outcome
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from .._device import recorded
+from .._device import OutOfMemory, recorded
 from ._data import TrainingData
 from ._data_parallel import OneProcess
 
@@ -101,7 +102,7 @@ class StepGraphs:
 
 
 class RecordedSteps:
-    """Recorded steps, one for each size of batches."""
+    """Recorded steps, one for each size of batches, while a GPU has memory for them."""
 
     def __init__(self) -> None:
         self.recorded: dict[Any, Any] = {}
@@ -112,7 +113,9 @@ class RecordedSteps:
         size = tuple(tensor.shape for tensor in batch)
         self.n_taken[size] += 1
         if size not in self.recorded and self.n_taken[size] > _FIRST_STEPS:
-            self.recorded[size] = record()
+            self.recorded[size] = None
+            with suppress(OutOfMemory):
+                self.recorded[size] = record()
         return self.recorded.get(size)
 
 

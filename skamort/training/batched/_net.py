@@ -51,6 +51,8 @@ class BatchedNet:
         All parameters, and the gradients of those that are learned, models first: views.
     settings : dict of str to Tensor
         What may differ from model to model, a row each.
+    n_steps : int
+        The number of the step at hand; who takes the steps counts them here.
     """
 
     def __init__(self, nets: list[SparseNet]):
