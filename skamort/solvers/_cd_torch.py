@@ -170,7 +170,7 @@ class _Small(NamedTuple):
             return False
         from ._working_set_triton import fits
 
-        return fits(self.codes.shape[1], self.codes.dtype)
+        return fits(self.codes.shape[1])
 
     def minimize_by_kernel(self) -> bool:
         """Solve in place, each to its own end."""

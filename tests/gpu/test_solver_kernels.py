@@ -65,8 +65,13 @@ def test_steps_of_fista(kernels, positive, n_components, masked, monkeypatch):
     assert_allclose(ours.codes.cpu(), theirs.codes.cpu(), atol=1e-9)
 
 
-@pytest.mark.parametrize("positive", [False, True])
-def test_small_problems_end_each_at_its_own_gap(kernels, positive):
+@pytest.mark.parametrize(("positive", "held"), [(False, True), (True, True), (True, False)])
+def test_small_problems_end_each_at_its_own_gap(kernels, positive, held, monkeypatch):
+    import skamort.solvers._working_set_triton as module
+
+    if not held:
+        monkeypatch.setattr(module, "_HELD_BYTES", 0)
+        monkeypatch.setattr(module, "_TILE", 32)  # two atoms at a time
     X, atoms = problem(3, 5, 8)
     cov, energy, alpha = X @ atoms.T, X.square().sum(1), X.new_full((3,), 0.3)
     targets = torch.tensor([1.0, 1e-3, 1e-1]).to(X) * energy
@@ -157,3 +162,16 @@ def test_what_a_kernel_gets_wrong_is_in_the_gap(kernels, solver, monkeypatch):
     worst = 0.5 * exact[0].square().sum(1)  # that of zero
     assert (objective(*exact, worst.new_full((3,), 1.5)) <= worst * (1 + 1e-6)).all()
     assert (result.converged == (result.gap <= 1e-4 * worst)).all()
+
+
+def test_launches_of_a_step_of_fista(kernels):
+    if kernels is None:
+        pytest.skip("a real GPU does not count")
+    X, atoms = problem(1, 40, 16)
+    totals = []
+    for length in (20, 40):
+        kernels.clear()
+        solver = FISTA(max_iter=length, tol=0, is_guarded=False)
+        solver.solve(X, atoms, alpha=0.3, positive=False)
+        totals.append(kernels.totals()[2])
+    assert (totals[1] - totals[0]) / 20 <= 9  # of torch alone 48
