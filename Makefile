@@ -137,7 +137,7 @@ coverage: $(TOOLS)
 run-demo run-doc: export OMP_NUM_THREADS = 1
 run-demo: export MPLBACKEND = Agg
 run-demo: $(TOOLS)
-	@echo "Comparing eight encoders on image patches; scikit-learn's LARS, the slowest, comes first ..."
+	@echo "Comparing eight encoders on image patches; scikit-learn's LARS and an autoencoder come first ..."
 	$(VENV)/bin/python examples/plot_image_patches.py
 
 run-bench: $(TOOLS)

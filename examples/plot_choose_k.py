@@ -66,7 +66,7 @@ for wanted in (4, 8, 16):
 # for.
 
 fits = {
-    f"learning_rate={rate:g}": TopKSAE(128, k=8, learning_rate=rate, tol=0.01, random_state=0)
+    f"learning_rate={rate:g}": TopKSAE(128, k=8, learning_rate=rate, tol=0.02, random_state=0)
     for rate in (1e-3, 3e-3)
 }
 LossCurveDisplay.from_estimators({name: sae.fit(X_train) for name, sae in fits.items()})

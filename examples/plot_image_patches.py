@@ -33,24 +33,41 @@ from skamort.inspection import (
 
 N_COMPONENTS, ALPHA, N_LARS = 196, 0.1, 1000
 common = {"n_components": N_COMPONENTS, "random_state": 0}
-trained = {**common, "tol": 5e-3}  # fewer epochs than by default
+trained = {**common, "tol": 2e-2}  # fewer epochs than by default
 
 X = load_image_patches(9000, random_state=0)
 X_train, X_test = X[:8000], X[8000:]
 
 # %%
-# scikit-learn's LARS learns from 1,000 patches only, because it is slow, and with signed codes,
-# because it knows no others. Everything else sees all 8,000 and finds non-negative codes. On a few
-# patches scikit-learn's coordinate descent ends a hair above its tolerance, with a gap below 1e-5.
+# scikit-learn's LARS learns from 1,000 patches only and in five iterations, because it is slow, and
+# with signed codes, because it knows no others. Everything else sees all 8,000 and finds
+# non-negative codes. `ITOCoder` takes the dictionary of the `SAEEncoder`, which is fitted once: its
+# time counts for both. On a few patches scikit-learn's coordinate descent ends a hair above its
+# tolerance, with a gap below 1e-5.
 
 warnings.filterwarnings("ignore", category=ConvergenceWarning, module="sklearn")
+sae = SAEEncoder(alpha=ALPHA, **trained)
+lars_name = f"DictionaryLearning (LARS, {N_LARS:,} patches)"
+lars = DictionaryLearning(
+    alpha=ALPHA,
+    max_iter=5,
+    fit_algorithm="lars",
+    transform_algorithm="lasso_lars",
+    **common,
+)
+seconds = {}
+for name, estimator, rows in [("SAEEncoder", sae, X_train), (lars_name, lars, X_train[:N_LARS])]:
+    start = perf_counter()
+    estimator.fit(rows)
+    seconds[name] = perf_counter() - start
+
 estimators = {
-    "SAEEncoder": SAEEncoder(alpha=ALPHA, **trained),
+    "SAEEncoder": sae,
     "MLPEncoder": MLPEncoder(alpha=ALPHA, **trained),
     "TopKSAE": TopKSAE(k=8, **trained),
     "WeightedSAE": WeightedSAE(alpha=ALPHA, **trained),
     "GradSparseCoder": GradSparseCoder(alpha=ALPHA, **common),
-    "ITOCoder": ITOCoder(estimator=SAEEncoder(alpha=ALPHA, **trained)),
+    "ITOCoder": ITOCoder(estimator=sae),
     "MiniBatchDictionaryLearning": MiniBatchDictionaryLearning(
         alpha=ALPHA,
         batch_size=256,
@@ -61,28 +78,14 @@ estimators = {
         positive_code=True,
         **common,
     ),
+    lars_name: lars,
 }
-lars_name = f"DictionaryLearning (LARS, {N_LARS:,} patches)"
-lars = DictionaryLearning(
-    alpha=ALPHA,
-    max_iter=10,
-    fit_algorithm="lars",
-    transform_algorithm="lasso_lars",
-    **common,
-)
-start = perf_counter()
-lars.fit(X_train[:N_LARS])
-lars_seconds = perf_counter() - start
-
 table, fitted = compare_encoders(
-    {**estimators, lars_name: lars},
-    X_train,
-    X_test,
-    alpha=ALPHA,
-    return_estimators=True,
-    verbose=True,
+    estimators, X_train, X_test, alpha=ALPHA, return_estimators=True, verbose=True
 )
-table.loc[lars_name, "fit_seconds"] = lars_seconds
+for name in seconds:
+    table.loc[name, "fit_seconds"] = seconds[name]
+table.loc["ITOCoder", "fit_seconds"] += seconds["SAEEncoder"]
 print(table.to_string(float_format=lambda value: f"{value:.4g}"))
 
 # %%

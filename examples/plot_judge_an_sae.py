@@ -34,7 +34,7 @@ from skamort.metrics import amortization_gap, fraction_variance_unexplained
 X = load_image_patches(6000, random_state=0)
 X, X_test = X[:5000], X[5000:]
 folder = Path(tempfile.mkdtemp())
-to_saelens(TopKSAE(256, k=8, random_state=0).fit(X), folder / "downloaded")
+to_saelens(TopKSAE(256, k=8, tol=0.01, random_state=0).fit(X), folder / "downloaded")
 print(*sorted(path.name for path in (folder / "downloaded").iterdir()))
 
 # %%

@@ -18,9 +18,9 @@ import numpy as np
 from skamort import GradSparseCoder, ITOCoder, TopKSAE
 from skamort.datasets import load_image_patches
 
-X = load_image_patches(10_000, patch_size=8, random_state=0)
-X, X_test = X[:8000], X[8000:]
-shared = {"n_components": 256, "random_state": 0}
+X = load_image_patches(6000, patch_size=8, random_state=0)
+X, X_test = X[:5000], X[5000:]
+shared = {"n_components": 128, "random_state": 0}
 pursuit = {"algorithm": "ormp", "positive_code": True}
 
 numbers, fitted = (2, 4, 8, 16), {}

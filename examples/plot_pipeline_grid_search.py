@@ -33,9 +33,9 @@ pipeline = Pipeline(
 )
 common = {"n_components": 128, "random_state": 0}
 grid = [
-    {"encode": [SAEEncoder(tol=1e-2, **common)], "encode__alpha": [0.1, 0.5, 2.0]},
-    {"encode": [TopKSAE(tol=1e-2, **common)], "encode__k": [4, 8, 16]},
-    {"encode": [GradSparseCoder(tol=1e-2, **common)], "encode__alpha": [0.1, 0.5, 2.0]},
+    {"encode": [SAEEncoder(tol=3e-2, **common)], "encode__alpha": [0.1, 0.5, 2.0]},
+    {"encode": [TopKSAE(tol=3e-2, **common)], "encode__k": [4, 8, 16]},
+    {"encode": [GradSparseCoder(tol=3e-2, **common)], "encode__alpha": [0.1, 0.5, 2.0]},
     {
         "encode": [
             DictionaryLearning(
