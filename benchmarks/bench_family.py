@@ -294,7 +294,8 @@ def main():
             head, rows = PARTS[part][1](family, arguments)
             file = arguments.output / f"family_{part}.inc"
             file.write_text(to_rst("bench_family.py", head, rows))
-        draw_figure(family, arguments)
+        if {"frontier", "widths"} <= set(parts):
+            draw_figure(family, arguments)
     return 0
 
 

@@ -30,9 +30,11 @@ def auto_batch_size(n_samples: int) -> int:
     return 2 ** min(12, max(8, power))
 
 
-def auto_learning_rate(n_features: int, batch_size: int) -> float:
-    """Return 2e-3 for 256 rows of 600 features, in proportion to the root of both; at most 4e-3."""
-    return min(4e-3, 2e-3 * math.sqrt(batch_size / 256 * 600 / n_features))
+def auto_learning_rate(n_features: int, batch_size: int, n_rivals: int = 1) -> float:
+    """Return 2e-3 for 256 rows of 600 features, in proportion to the root of both; at most 4e-3,
+    and for latents that compete no more than 0.16 over the root of their number."""
+    rate = 2e-3 * math.sqrt(batch_size / 256 * 600 / n_features)
+    return min(4e-3, rate, 0.16 / math.sqrt(n_rivals))
 
 
 def auto_max_iter(n_samples: int, batch_size: int) -> int:
@@ -80,7 +82,8 @@ def resolve(
     is_known = codes_known or estimator.dictionary is not None
     batch_size = before.get("batch_size_") or auto_batch_size(n_samples)
     batch_size = _given(estimator, "batch_size", batch_size)
-    rate = estimator._step_share * auto_learning_rate(estimator.n_features_in_, batch_size)
+    n_rivals = n_components if estimator._latents_compete else 1
+    rate = auto_learning_rate(estimator.n_features_in_, batch_size, n_rivals)
     max_iter = _given(estimator, "max_iter", auto_max_iter(n_samples, batch_size))
     own = _has_own_schedule(estimator)
     schedule = None if own else auto_schedule(n_samples, batch_size, max_iter)
@@ -92,7 +95,7 @@ def resolve(
     return {
         "fit_intercept": center,
         "batch_size": batch_size,
-        "learning_rate": _given(estimator, "learning_rate", rate),
+        "learning_rate": _given(estimator, "learning_rate", estimator._step_share * rate),
         "max_iter": 1 if is_chunk else max_iter,
         "schedule": None if is_chunk else _given(estimator, "schedule", schedule),
         "dead_latents": _given(estimator, "dead_latents", before.get("dead_latents_", dead)),

@@ -55,9 +55,6 @@ _SCALING_ROWS = 512
 class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
     """Base of the encoders that training fits, with or without their dictionary."""
 
-    # Share of the step size that "auto" comes to that suits the encoder.
-    _step_share = 1.0
-
     @fitting(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sample_weight=None, *, codes=None, code_loss="cosine", resume=False):
         """Train the encoder, and the dictionary where it is not known.

@@ -49,6 +49,20 @@ def test_steps_are_longer_in_larger_batches_and_shorter_in_more_features(feature
     assert _auto.auto_learning_rate(600, 256) == pytest.approx(2e-3)
 
 
+@given(atoms=st.integers(1, 10**6))
+def test_steps_are_shorter_where_more_latents_compete(atoms):
+    rate = _auto.auto_learning_rate(600, 256, atoms)
+    assert 0 < rate <= 2e-3
+    assert rate == 2e-3 or 4 * atoms * rate**2 == pytest.approx(0.32**2)
+    assert _auto.auto_learning_rate(600, 256, 6000) == pytest.approx(2e-3)
+
+
+@pytest.mark.parametrize("competes", [False, True])
+def test_that_is_so_for_top_k_and_for_a_penalty_not(competes):
+    sae = (TopKSAE if competes else SAEEncoder)(2500, max_iter=1, random_state=0).fit(X[:60])
+    assert sae.learning_rate_ == pytest.approx(3.2e-3 if competes else 4e-3)
+
+
 @given(rows=ROWS, epochs=st.integers(1, 1000))
 def test_the_schedule_warms_up_for_a_few_steps(rows, epochs):
     schedule = _auto.auto_schedule(rows, 256, epochs).check()
