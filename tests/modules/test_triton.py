@@ -112,6 +112,17 @@ def test_largest_are_the_first_of_the_largest(n, n_columns, k, n_values, dtype, 
     assert torch.equal(values, A.gather(1, columns))
 
 
+@pytest.mark.parametrize("places", [range(9), range(0, 160, 32)], ids=["groups", "entries"])
+def test_the_largest_is_not_lost_where_too_many_reach_the_bound(places):
+    """In too many groups, or too many of one group: the largest is the last."""
+    *equal, last = places
+    A = torch.zeros(1, 160, device=DEVICE)
+    A[0, equal], A[0, last], A[0, 1] = 1, 2, 1
+    with patch.object(_topk_triton, "_GROUPS", 32):
+        columns = _topk_triton.select_rows(A, 2)[1]
+    assert sorted(columns[0].tolist()) == [0, last]
+
+
 def test_largest_of_rows_with_nan_and_infinity():
     A = torch.zeros(3, 70, device=DEVICE)
     A[0], A[1, 3], A[1, 60], A[2, :68] = torch.nan, torch.nan, torch.inf, -torch.inf
