@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ._base import Problem
+from ._blocks import row_blocks
 from ._certificate import observed
 from ._ksparse import refit
 from ._omp_gram import sum_of_rows
@@ -120,4 +121,7 @@ def _explained(atoms: Tensor, dictionary: Tensor) -> Tensor:
     jitter = 8 * torch.finfo(atoms.dtype).eps * matrix.diagonal(dim1=1, dim2=2)
     factor = torch.linalg.cholesky_ex(matrix + torch.diag_embed(torch.where(idle, 1, jitter))).L
     basis = torch.linalg.solve_triangular(factor, atoms, upper=False)
-    return (basis @ dictionary.T).square().sum(dim=1)
+    explained = atoms.new_empty(len(atoms), len(dictionary))
+    for rows in row_blocks(atoms, basis.shape[1] * len(dictionary), times=4):
+        explained[rows] = (basis[rows] @ dictionary.T).square_().sum(dim=1)
+    return explained
