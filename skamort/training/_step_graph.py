@@ -8,8 +8,8 @@ step returns lies where the next one writes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ class StepGraphs:
 
     def __init__(self, net: SparseNet):
         self.net = net
+        self.rates = _KeptRates(net)
         self.dead, self.steps = net.criterion_.dead, RecordedSteps()
         every = [callback for _, callback in net.callbacks_]
         self.inside = [c for c in every if "on_batch_end" in (_recorded_hooks(c) or ())]
@@ -80,16 +81,18 @@ class StepGraphs:
 
     def take(self, batch: Batch) -> Step:
         """Take a step on a batch, with what callbacks do in it; return what skorch's do."""
+        self.rates.follow()
         loss = self.net.criterion_
         if loss.alpha_factor != 1.0:  # it climbs
             return self._step(batch)
         if loss.dead is not self.dead:
             self.dead, self.steps = loss.dead, RecordedSteps()
-        recorded_step = self.steps.of(batch, lambda: _RatedStep(self._step, batch, self.net))
-        return self._step(batch) if recorded_step is None else recorded_step.take(batch)
+        step = self.steps.of(batch, lambda: RecordedStep(self._step, batch))
+        return self._step(batch) if step is None else _kept(step.take(batch))
 
     def _step(self, batch: Batch) -> Step:
-        step = self.net.step_by_operators(batch)
+        with self.rates.used():
+            step = self.net.step_by_operators(batch)
         told = {name: value for name, value in step.items() if name != "terms"}
         for callback in self.inside:
             callback.on_batch_end(self.net, batch=batch, training=True, **told)
@@ -142,32 +145,40 @@ class RecordedStep:
         return self.outcome
 
 
-class _RatedStep(RecordedStep):
-    """A step that was recorded and follows the learning rates of a net."""
+def _kept(step: Step) -> Step:
+    """Return what a recorded step returned, as the next one will not overwrite it."""
+    terms = {name: term.clone() for name, term in step["terms"].items()}
+    return {"loss": step["loss"].clone(), "y_pred": copy(step["y_pred"]), "terms": terms}
 
-    def __init__(self, step: Callable[[Batch], Step], batch: Batch, net: SparseNet):
+
+class _KeptRates:
+    """The learning rates of a net as numbers on the GPU, which recorded steps read there.
+
+    In a step by operators they are what the optimizer has too: kernels for numbers of the host are
+    others, and what is built while a graph is recorded breaks it.
+    """
+
+    def __init__(self, net: SparseNet):
         self.groups = net.optimizer_.param_groups
         self.rates = [group["lr"] for group in self.groups]
-        self.kept_rates = [torch.tensor(rate, device=net.device) for rate in self.rates]
-        self._set_rates(self.kept_rates)
-        try:
-            super().__init__(step, batch)
-        finally:
-            self._set_rates(self.rates)
+        self.there = [torch.tensor(rate, device=net.device) for rate in self.rates]
 
-    def take(self, batch: Batch) -> Step:
-        """Take the step on a batch."""
-        self._follow_rates()
-        loss, codes, terms = map(super().take(batch).get, ("loss", "y_pred", "terms"))
-        kept = {name: term.clone() for name, term in terms.items()}
-        return {"loss": loss.clone(), "y_pred": copy(codes), "terms": kept}
-
-    def _follow_rates(self) -> None:
+    def follow(self) -> None:
+        """Take over the numbers that the optimizer has now."""
         for place, group in enumerate(self.groups):
             if group["lr"] != self.rates[place]:
                 self.rates[place] = group["lr"]
-                self.kept_rates[place].fill_(group["lr"])
+                self.there[place].fill_(group["lr"])
 
-    def _set_rates(self, rates: list) -> None:
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the optimizer read them there."""
+        self._give(self.there)
+        try:
+            yield
+        finally:
+            self._give(self.rates)
+
+    def _give(self, rates: Sequence[float | Tensor]) -> None:
         for group, rate in zip(self.groups, rates, strict=True):
             group["lr"] = rate

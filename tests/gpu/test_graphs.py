@@ -38,7 +38,7 @@ ENCODERS = {
 
 @pytest.fixture
 def rows(X):
-    return np.tile(X, (2, 1))[:90]  # six batches, of which the last has fewer rows
+    return X[:58]  # four batches, of which the last has fewer rows
 
 
 def ready(model):
@@ -51,8 +51,9 @@ def both(monkeypatch):
 
     def call(fit):
         outcomes = []
-        for first_steps in (3, 1 << 30):
+        for first_steps, most in ((3, 1 << 24), (1 << 30, 0)):
             monkeypatch.setattr(_step_graph, "_FIRST_STEPS", first_steps)
+            monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", most)
             outcomes.append(fit())
         return outcomes
 

@@ -11,6 +11,7 @@ from skorch.callbacks import Callback
 
 from skamort import TopKSAE, _triton
 from skamort.modules import SparseCodes
+from skamort.training import _step_graph
 
 HAS_GPU = torch.cuda.is_available()  # before one is emulated
 # Those of before 3.9 cannot be interpreted with NumPy 2.5.
@@ -93,6 +94,14 @@ def test_operators_of_a_step(kernels):
     waits, uploads, operators = look.totals[2] - look.totals[1]
     assert (waits, uploads) == (0, 0)
     assert operators <= 28
+
+
+def test_graphs_hold_kernels(gpu, monkeypatch):
+    if gpu is not None:
+        pytest.skip("an interpreter takes long")
+    by_graphs = weights(fitted(n_steps=20))
+    monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", 0)
+    assert np.array_equal(by_graphs, weights(fitted(n_steps=20)))
 
 
 def test_a_seed_gives_the_same_bits(gpu):
