@@ -36,7 +36,7 @@ from ._auto import resolve, tell
 from ._base import BaseSparseCoder, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
-from ._checks import check_callbacks, check_can_split, check_code_loss
+from ._checks import check_callbacks, check_can_split, check_code_loss, check_reachable
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._far_rows import without_far_rows
 from ._feature_weights import relative_scores, to_weights
@@ -74,10 +74,10 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             integers stand for as many equal rows: up to rounding where one batch holds all rows and
             nothing is drawn from them, else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-            Known codes, in memory or not. The encoder then regresses on them by `code_loss`, and an
-            unknown dictionary becomes the unit-norm atoms that best reconstruct X from them. What
-            belongs to the reconstruction of X, a penalty, `feature_weights` and `multi_topk`, plays
-            no part; `TeachDead` ("auxk") is refused.
+            Known codes, in memory or not, >= 0 where the encoder's are. The encoder then regresses
+            on them by `code_loss`, and an unknown dictionary becomes the unit-norm atoms that best
+            reconstruct X from them. What belongs to the reconstruction of X, a penalty,
+            `feature_weights` and `multi_topk`, plays no part; `TeachDead` ("auxk") is refused.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known: minus the cosine similarity of each latent with
             its target, averaged over latents, or the squared error.
@@ -284,6 +284,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         module = self._make_module(centered, decoder, generator, weights)
+        check_reachable(self, module.activation, codes)
         loss = self._choose_loss(data, code_loss, dictionary)
         if codes is None:
             few = few_rows(X, _SCALING_ROWS)
