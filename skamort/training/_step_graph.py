@@ -73,8 +73,9 @@ class StepGraphs:
 
     def __init__(self, net: SparseNet):
         self.net = net
-        self.rates = _KeptRates(net)
-        self.dead, self.steps = net.criterion_.dead, RecordedSteps()
+        self.rates, self.steps = _KeptRates(net), RecordedSteps()
+        self.parameters = list(net.module_.parameters())
+        self.dead, self.settings = net.criterion_.dead, self._settings()
         every = [callback for _, callback in net.callbacks_]
         self.inside = [c for c in every if "on_batch_end" in (_recorded_hooks(c) or ())]
         self.outside = [c for c in every if c not in self.inside]
@@ -82,13 +83,18 @@ class StepGraphs:
     def take(self, batch: Batch) -> Step:
         """Take a step on a batch, with what callbacks do in it; return what skorch's do."""
         self.rates.follow()
-        loss = self.net.criterion_
+        loss, settings = self.net.criterion_, self._settings()
         if loss.alpha_factor != 1.0:  # it climbs
             return self._step(batch)
-        if loss.dead is not self.dead:
-            self.dead, self.steps = loss.dead, RecordedSteps()
+        if loss.dead is not self.dead or settings != self.settings:
+            self.dead, self.settings, self.steps = loss.dead, settings, RecordedSteps()
         step = self.steps.of(batch, lambda: RecordedStep(self._step, batch))
         return self._step(batch) if step is None else _kept(step.take(batch))
+
+    def _settings(self) -> tuple:
+        """Return what callbacks may change between epochs: what is learned, and the penalty."""
+        learned = tuple(parameter.requires_grad for parameter in self.parameters)
+        return getattr(self.net.criterion_, "alpha", None), learned
 
     def _step(self, batch: Batch) -> Step:
         with self.rates.used():

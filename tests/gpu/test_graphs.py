@@ -22,7 +22,20 @@ from skamort.training import ResampleDead, Schedule, TeachDead, _step_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 BUSY = Schedule(warmup=0.2, decay=0.3, alpha_warmup=0.3)
+
+
+class Change(Callback):
+    """Freeze the encoder after two epochs, and lower the penalty and the learning rate."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            net.module_.encoder.requires_grad_(False)
+            net.criterion_.alpha /= 2
+            net.optimizer_.param_groups[0]["lr"] /= 2
+
+
 ENCODERS = {
+    "changing": SAEEncoder(12, callbacks=[Change()]),
     "dense": TopKSAE(12, k=2, dead_latents=ResampleDead(window=40)),
     "sparse": TopKSAE(96, k=2, dead_latents=TeachDead(window=150)),
     "batch": BatchTopKSAE(96, k=2),
