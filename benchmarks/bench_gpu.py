@@ -1,11 +1,11 @@
 """Throughput on a GPU: training, solvers, many models at once, transform.
 
 Rows a second of what runs there, after a first run that is not counted, the device being waited
-for at both ends. Training is beside a bare loop of torch: autograd through `topk`, dense products,
-fused Adam, the same batches; a fit's start does not count. Packages of `--python` take as many of their own trainer's steps, of
-batches that lie on the card, by autocast to bfloat16 where that is asked; their dead latents are
-left alone, as ours are. Solvers count the rows whose duality gap met the tolerance. The table is
-one of reStructuredText, under a line that names card, driver and torch.
+for at both ends. Training, whose start does not count, is beside a bare loop of torch: autograd
+through `topk`, dense products, fused Adam, the same batches. Packages of `--python` take as many of
+their own trainer's steps, of batches that lie on the card, by autocast to bfloat16 where that is
+asked; their dead latents are left alone, as ours are. Solvers count the rows whose duality gap met
+the tolerance. The table is one of reStructuredText, under a line that names card, driver and torch.
 
     python benchmarks/bench_gpu.py [--quick] [--python sae-lens=/path/to/python ...]
     python benchmarks/bench_gpu.py --quick --device cpu  # whether it runs at all
