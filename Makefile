@@ -34,7 +34,7 @@ help:
 	@echo "  make suite-oldest    the whole suite on the oldest supported dependencies, but for torch"
 	@echo "make test-oldest-torch  the same with the oldest torch, a download of 3 GB"
 	@echo "make coverage  lines of skamort/solvers/ that its tests run, kernels too; an hour"
-	@echo "make gpu     the tests of tests/gpu on a real GPU, then its benchmark; fails without one"
+	@echo "make gpu     the tests of tests/gpu on a real GPU, then its benchmarks; fails without one"
 	@echo "make bench   the scripts of benchmarks/ that need nothing else, with small settings"
 	@echo "make doc     the documentation, examples executed; warnings are errors"
 	@echo "make dist    what is uploaded for a release, in dist/, checked"
@@ -149,6 +149,8 @@ run-gpu: $(TOOLS)
 		{ echo "torch sees no GPU here; nothing ran"; exit 1; }
 	$(VENV)/bin/pytest tests/gpu
 	$(VENV)/bin/python benchmarks/bench_gpu.py
+	$(VENV)/bin/python benchmarks/table_solvers.py --device cuda
+	$(VENV)/bin/python benchmarks/table_layouts.py --device cuda
 
 run-doc: $(DOC_TOOLS)
 	$(VENV)/bin/sphinx-build -q -W --keep-going -b html doc doc/_build/html

@@ -20,10 +20,10 @@ from sklearn.exceptions import ConvergenceWarning
 from skamort import TopKSAE
 from skamort.modules import _autoencoder
 
-RATIOS = (4, 8, 16, 32, 64, 128, 256, 512)
+RATIOS = (4, 8, 16, 32, 64, 128, 256)
 # n_features, n_components, rows of a batch, steps
 SIZES = {
-    "cuda": ((256, 4096, 4096, 30), (768, 16_384, 4096, 20)),
+    "cuda": ((768, 16_384, 4096, 8), (256, 4096, 4096, 10)),
     "cpu": ((64, 1024, 256, 20), (256, 4096, 256, 6)),
 }
 QUICK = ((16, 512, 64, 3),)

@@ -24,7 +24,8 @@ from ._constants import constant, numbers_below
 from ._sparse_products import sampled_products, sums_by_latent, weighted_sums
 
 # Sparse products win from about this many components for one active code on, by a wide margin at
-# the widths of real models; measured on one CPU core and on one GPU by benchmarks/table_layouts.py.
+# the widths of real models; on one CPU core by a third to a half here (benchmarks/table_layouts.py,
+# which has not run on a GPU yet).
 _COMPONENTS_PER_CODE = {"cpu": 16, "cuda": 16}
 
 _BLOCK_ROWS = 32

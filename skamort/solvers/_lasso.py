@@ -23,7 +23,7 @@ from ._scale import magnitude, power_of_four
 _STUCK = 64
 # Blocks of samples that are solved again in float64 at a time, for which the dictionary is prepared
 # anew, and beside which there must be room for all codes.
-_EXACT_BLOCKS = 16
+_EXACT_BLOCKS = 8
 
 
 @dataclass(frozen=True)
