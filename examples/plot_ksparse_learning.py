@@ -26,7 +26,7 @@ pursuit = {"algorithm": "ormp", "positive_code": True}
 numbers, fitted = (2, 4, 8, 16), {}
 errors = {"TopKSAE": [], "its dictionary, better codes": [], "GradSparseCoder": []}
 for k in numbers:
-    sae = TopKSAE(k=k, max_iter=50, **shared).fit(X)
+    sae = TopKSAE(k=k, tol=0.02, **shared).fit(X)
     ito = ITOCoder(estimator=sae, n_nonzero_coefs=k, **pursuit).fit(X)
     coder = GradSparseCoder(n_nonzero_coefs=k, tol=0.01, **shared).fit(X)
     fitted[k] = sae, coder

@@ -147,7 +147,8 @@ def difference(values, column):
     """Relative difference to the first column in percent, of each run, and whether it is sure."""
     first, other = values[:, 0], values[:, column]
     p = ttest_rel(other, first).pvalue * len(ALL) if np.ptp(other - first) else 1
-    return 100 * (other / first - 1), p < 0.05
+    ratio = np.divide(other, first, out=np.ones_like(first), where=first != 0)
+    return 100 * (ratio - 1), p < 0.05
 
 
 def show(kind, sparsity, scores, names):
