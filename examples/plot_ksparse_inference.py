@@ -67,7 +67,7 @@ print(gap)
 
 figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
 above, below = ((0, 7), "center"), ((0, -15), "center")
-left, right = ((-7, -4), "right"), ((7, -4), "left")
+left, right = ((-7, -4), "right"), ((7, 5), "left")
 places = {"gomp, 2 stages": left, "gomp, 4 stages": left, "omp": right, "ormp": below}
 places["exchange, 16 beams"] = below
 for name, (fvu, microseconds) in points.items():

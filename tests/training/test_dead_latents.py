@@ -179,3 +179,19 @@ def test_auxiliary_loss_teaches_the_dead_and_forgets_the_living():
     net.partial_fit(data)
     assert not torch.isclose(net.module_.encoder.weight[:6], before[:6]).all(1).any()
     assert net.criterion_.dead is None or len(net.criterion_.dead) < 6
+
+
+def test_a_latent_is_dead_once_it_was_silent_for_the_window():
+    seen = []
+
+    class Look(ResampleDead):
+        def revive(self, net, dead, X, codes):
+            seen.extend(dead.tolist())
+
+    net = make_net([("activity", LatentActivity()), Look(window=50)], batch_size=10)
+    net.module_.encoder.bias.data[2] = -100.0
+    net.max_epochs = 1
+    net.partial_fit(make_data(40))
+    assert seen == []
+    net.partial_fit(make_data(10))
+    assert seen == [2]
