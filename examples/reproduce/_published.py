@@ -99,7 +99,8 @@ class PublishedAutoencoders:
             if callback is not None:
                 callback(done)
             if batch_size is not None:
-                rows.copy_(torch.randint(X.shape[-2], (batch_size,), generator=generator))
+                drawn = torch.randint(X.shape[-2], (batch_size,), generator=generator)
+                rows.copy_(drawn, non_blocking=True)
 
         def step():
             x = X[..., rows, :]
