@@ -20,7 +20,7 @@ from .. import _triton
 
 # Terms of a chunk.
 _CHUNK = 128
-# Columns and terms of a block, and the warps that share it: the fastest on an H100 of twelve.
+# Columns and terms of a block, and the warps that share it: the fastest on an H100 of nine.
 _MOST_COLUMNS, _TERMS, _WARPS = 256, 4, 2
 
 
