@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 # Steps on batches of a size before one is recorded: then all is made that lasts, such as moments.
 _FIRST_STEPS = 3
-# Numbers that the widest layer yields in a step, from which on a graph gains nothing.
-_MOST_NUMBERS = 1 << 24
+# Numbers that the widest layer yields in a step beyond which a graph gains little and holds much:
+# with 2^22 an H100 computes for 0.7 ms, and the host launches for 1.8 ms.
+_MOST_NUMBERS = 1 << 23
 _HOOKS = ("on_batch_begin", "on_grad_computed", "on_batch_end")
 
 Batch = tuple[Tensor, ...]

@@ -64,7 +64,7 @@ def both(monkeypatch):
 
     def call(fit):
         outcomes = []
-        for first_steps, most in ((3, 1 << 24), (1 << 30, 0)):
+        for first_steps, most in ((3, 1 << 23), (1 << 30, 0)):
             monkeypatch.setattr(_step_graph, "_FIRST_STEPS", first_steps)
             monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", most)
             outcomes.append(fit())
