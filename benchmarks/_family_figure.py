@@ -19,6 +19,7 @@ STYLES = {
     "JumpReLU": ("#009e73", "^"),
 }
 PEER_MARKERS = "x+12"
+ERROR_TICKS = (0.05, 0.1, 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
 def draw(frontier, widths, l0, path):
@@ -40,7 +41,7 @@ def draw(frontier, widths, l0, path):
     for name, runs in frontier.items():
         style = _style(name, packages)
         axes[0].plot([run["l0"] for run in runs], [run["fvu"] for run in runs], **style)
-        if name in widths:
+        if len(widths[name]) > 1:
             axes[1].plot([*widths[name]], [*widths[name].values()], **style)
     axes[0].set(xlabel="codes a row (L0), test rows", ylabel="variance unexplained, test rows")
     axes[1].set(xlabel=f"atoms, {l0} codes")
@@ -65,9 +66,7 @@ def _label(ax, ticks):
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.set_xticks([], minor=True)
     errors = [error for line in ax.get_lines() for error in line.get_ydata()]
-    shown = [
-        e for e in (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0) if min(errors) <= e <= max(errors)
-    ]
+    shown = [tick for tick in ERROR_TICKS if min(errors) <= tick <= max(errors)]
     ax.set_yticks(shown)
     ax.set_yticks([], minor=True)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
