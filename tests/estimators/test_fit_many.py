@@ -162,6 +162,14 @@ def test_of_equal_codes_only_k_are_kept(X, no_fit_alone):
         np.testing.assert_allclose(model.latent_frequency_.sum(), alone.latent_frequency_.sum())
 
 
+def test_dead_latents_start_anew_from_the_codes_that_the_step_has_seen(X):
+    """Not from those of the weights after it, which at this learning rate are others."""
+    far = {"learning_rate": 0.05, "batch_size": 50, "max_iter": 4, "fit_intercept": False}
+    sae = SAEEncoder(N_COMPONENTS, dead_latents=ResampleDead(60), **far)
+    for model in fit_quietly(fit_many, sae, X, {"alpha": [1.0, 1.2]}, [0]):
+        assert_equals_one_fitted_alone(model, X, 1e-6)
+
+
 def test_other_estimators_and_callbacks_are_fitted_one_by_one(X):
     for model in fit_quietly(fit_many, LISTAEncoder(max_iter=3), X, {"alpha": [0.1, 1.0]}, [0]):
         assert_equals_one_fitted_alone(model, X)

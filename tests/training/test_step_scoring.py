@@ -116,3 +116,14 @@ def test_a_number_of_any_kind_is_a_score(score):
     sae, looks = make(lambda *_: score, max_iter=1)
     sae.fit(X)
     assert set(looks.curve_["score"]) == {float(np.ravel(score)[0])}
+
+
+@pytest.mark.parametrize(
+    ("max_iter", "steps"), [(4, [0, 1, 2, 4, 7, 12]), (5, [0, 1, 2, 4, 7, 12, 15])]
+)
+def test_the_last_look_is_at_the_end_once(max_iter, steps):
+    """An epoch has three steps, so that the end is, or is not, where a look is due."""
+    sae, looks = make(max_iter=max_iter)
+    sae.fit(X)
+    assert looks.curve_["step"] == steps
+    assert {len(figures) for figures in looks.curve_.values()} == {len(steps)}
