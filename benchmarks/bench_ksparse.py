@@ -17,7 +17,7 @@ atoms, and over 100,000 of 768 with 16,384, synthetic, and of one full batch mor
 
     python benchmarks/bench_ksparse.py [activations.npz] [--quick] [--case activations]
         [--components 2304 4608] [--peers sae-lens=/path/to/python]
-        [--peers spams=/path/to/python] [--figure FILE] [--results FILE]
+        [--peers spams=/path/to/python] [--figure FILE] [--table FILE] [--results FILE]
 
 With --results every learner's points are written when it is done, and a second run goes on there.
 """
@@ -36,6 +36,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _dictionary_peers import LEARNERS, learn
+from _list_table import to_rst
 from _training_peers import ADAPTERS, Peer
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -268,6 +269,17 @@ def measure_size(n_features, n_components, n_samples, k, max_iter):
     )
 
 
+def to_rows(all_curves):
+    """Return the head and the rows of a table: per cent unexplained, and the seconds."""
+    names = dict.fromkeys(name for curves in all_curves.values() for name in curves)
+    points = [[curves.get(name, []) for curves in all_curves.values()] for name in names]
+    cells = [
+        [", ".join(f"{100 * error:.1f} ({seconds:.2g})" for seconds, error in each) for each in row]
+        for row in points
+    ]
+    return ["learned by", *all_curves], [[n, *row] for n, row in zip(names, cells, strict=True)]
+
+
 def draw(all_curves, path):
     """Draw error against seconds, a panel for each kind of data."""
     import matplotlib.pyplot as plt
@@ -328,6 +340,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=60, help="most that a learner takes")
     parser.add_argument("--results", type=Path, help="file of JSON lines to go on from")
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--table", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--debug", action="store_true", help="show what the packages print")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
@@ -341,6 +354,8 @@ def main():
     curves = {title: compare(*what, arguments) for title, *what in drawn}
     if arguments.figure:
         draw(curves, arguments.figure)
+    if arguments.table:
+        arguments.table.write_text(to_rst("bench_ksparse.py", *to_rows(curves)))
     if "recovery" in cases:
         recover(arguments.quick)
     if "size" in cases:
