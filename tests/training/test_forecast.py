@@ -3,10 +3,12 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skamort import SAEEncoder
 from skamort.training import Plateau, Schedule, StopOnPlateau
 from skamort.training._forecast import Forecast, expected_plateau
 
@@ -67,3 +69,12 @@ def test_what_nothing_can_end_takes_all_epochs():
     assert [forecast.end(epoch) for epoch in (2, 3)] == [(30, 30), (13, 30)]
     settling.plateau_.best = math.inf  # all begins anew
     assert forecast.end(4) == (30, 30)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_bar_asks_at_the_end_of_each_epoch(monkeypatch):
+    asked, end = [], Forecast.end
+    monkeypatch.setattr(Forecast, "end", lambda self, n: asked.append(n) or end(self, n))
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    SAEEncoder(4, max_iter=3, tol=0, verbose=True).fit(X)
+    assert asked == [1, 2, 3]
