@@ -309,3 +309,14 @@ def test_what_the_parts_offer_together_is_enough(data):
     assert net.module_.offers == {"latent_rows", "partial_gradients", "n_kept"}
     net.max_epochs = 1
     assert len(net.partial_fit(data).history) == 1
+
+
+def test_module_and_loss_know_whether_they_are_trained(data):
+    seen = set()
+
+    class Look(Callback):
+        def on_batch_begin(self, net, training, **kwargs):
+            seen.add((training, net.module_.training, net.criterion_.training))
+
+    make_net([Look()]).partial_fit(data, data)
+    assert seen == {(True, True, True), (False, False, False)}
