@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import diags_array
 from sklearn.utils.extmath import safe_sparse_dot
 
 from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
@@ -165,7 +164,7 @@ def _with_squares(values: Codes) -> Codes:
     if peaks.max(initial=0) < _LARGE:
         return values
     factors = np.where(peaks < _LARGE, 1.0, np.ldexp(1.0, -np.frexp(peaks)[1]))
-    return values * factors if isinstance(values, np.ndarray) else values @ diags_array(factors)
+    return values * factors if isinstance(values, np.ndarray) else values.multiply(factors).tocsr()
 
 
 def stability(dictionaries: Any) -> float:
