@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -320,3 +321,9 @@ def test_module_and_loss_know_whether_they_are_trained(data):
 
     make_net([Look()]).partial_fit(data, data)
     assert seen == {(True, True, True), (False, False, False)}
+
+
+def test_predict_returns_codes_in_the_order_of_the_data(data):
+    net = make_net(batch_size=16)
+    expected = net.module_.encode(data.tensors[0]).detach().numpy()
+    assert_allclose(net.predict(data), expected, atol=1e-6)
