@@ -44,8 +44,13 @@ def linear_decoder(estimator: Any) -> tuple[np.ndarray, np.ndarray | float]:
     dictionary = dictionary_of(estimator)
     if getattr(estimator, "split_sign", False):
         dictionary = np.concatenate([dictionary, -dictionary])
-    intercept = getattr(estimator, "intercept_", getattr(estimator, "mean_", None))
+    intercept = center_of(estimator)
     return dictionary, 0.0 if intercept is None else np.asarray(intercept)
+
+
+def center_of(estimator: Any) -> Any:
+    """What an estimator subtracts from data, of skamort or of scikit-learn; None for nothing."""
+    return getattr(estimator, "intercept_", getattr(estimator, "mean_", None))
 
 
 def alpha_of(estimator: Any) -> float:
@@ -109,7 +114,7 @@ def n_parameters_of(estimator: Any) -> int:
         return n_parameters_of(inner)
     arrays = [
         getattr(estimator, "components_", getattr(estimator, "dictionary", None)),
-        getattr(estimator, "intercept_", getattr(estimator, "mean_", None)),
+        center_of(estimator),
     ]
     return sum(np.size(array) for array in arrays if array is not None and np.any(array))
 

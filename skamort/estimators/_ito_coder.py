@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
-from .._decoder import known_alpha, limits_number, positive_of
+from .._decoder import center_of, known_alpha, limits_number, positive_of
 from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._sample_weight import check_sample_weight, weights_to
@@ -240,7 +240,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     def _find_center(self, rows, weights):
         """Return the center of the data: the estimator's, or a fitted one."""
         if self.estimator_ is not None:
-            return getattr(self.estimator_, "intercept_", None)
+            return center_of(self.estimator_)
         center = initial_intercept(resolve_fit_intercept(self, rows, is_known=True), rows, weights)
         return None if center is None else center.numpy()
 

@@ -27,8 +27,9 @@ class L1Encoder(L1Parameters, TargetL0Parameters):
         if bias is not None:
             level = threshold_of_data(module, data, n_active, lambda A: (gate(A) / unit).exp())
             step = unit * level.log()
-            bias.sub_(step)
-            self._follow_gates(module, step)
+            if step.isfinite():  # no threshold makes all latents active
+                bias.sub_(step)
+                self._follow_gates(module, step)
 
     def _gate(self, module):
         """Return the biases that decide which codes are active, or None, and what maps

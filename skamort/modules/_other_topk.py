@@ -44,7 +44,8 @@ class GroupTopK(Activation):
         """Return the largest of each block."""
         size = preactivations.shape[1] // self.n_kept
         values, places = preactivations.unflatten(1, (self.n_kept, size)).max(dim=2)
-        places += torch.arange(self.n_kept, device=places.device).mul_(size)
+        # Not in place: autograd, which known codes are learned by, keeps the places.
+        places = places + torch.arange(self.n_kept, device=places.device).mul_(size)
         return SparseCodes(values, places, preactivations.shape[1])
 
     def find(self, encoder, X, intercept, workspace):

@@ -69,12 +69,13 @@ def test_scikit_learns_estimators_give_dictionaries(signal):
         PCA(4),
     ):
         ito = ITOCoder(estimator=estimator, alpha=0.1, positive_code=False).fit(X)
+        centered = X - getattr(ito.estimator_, "mean_", 0)
         expected = sparse_encode(
-            X, ito.components_, algorithm="lasso_cd", alpha=0.1, max_iter=10_000
+            centered, ito.components_, algorithm="lasso_cd", alpha=0.1, max_iter=10_000
         )
         codes = ito.transform(X)
         objectives = [
-            sparse_coding_objective(X, z, ito.components_, 0.1) for z in (codes, expected)
+            sparse_coding_objective(centered, z, ito.components_, 0.1) for z in (codes, expected)
         ]
         assert objectives[0] == pytest.approx(objectives[1], rel=1e-3)
 
@@ -357,3 +358,12 @@ def test_options_of_a_search_are_passed_on_and_refused_elsewhere(signal, algorit
     for other in ("auto", "omp", "lars"):
         with pytest.raises(ValueError, match=f"{option}=3 does not go with algorithm='{other}'"):
             ito.set_params(algorithm=other).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_center_is_that_of_an_estimator_of_scikit_learn():
+    X = np.random.default_rng(0).standard_normal((80, 6)) + 5
+    pca = PCA(3).fit(X)
+    ito = ITOCoder(estimator=pca, alpha=1e-9, transform_tol=1e-10).fit(X)
+    assert_array_equal(ito.intercept_, pca.mean_)
+    assert_allclose(ito.transform(X), pca.transform(X), atol=1e-4)

@@ -21,3 +21,12 @@ def test_known_codes_that_no_encoder_reaches_are_refused(method, as_codes):
     assert getattr(signed, method)(X, codes=as_codes(codes)).transform(X).min() < 0
     with pytest.raises(ValueError, match="or set positive_code=False"):
         getattr(TopKSAE(4, k=2), method)(X, codes=as_codes(codes))
+
+
+def test_groups_of_latents_learn_known_codes():
+    rng = np.random.default_rng(0)
+    codes = np.eye(8)[rng.integers(4, size=200)] + np.eye(8)[rng.integers(4, 8, size=200)]
+    X = codes @ rng.standard_normal((8, 12))
+    sae = TopKSAE(8, k=2, activation="group_topk", max_iter=200, random_state=0)
+    found = sae.fit(X, codes=codes).transform(X)
+    assert np.mean((found > 0) == (codes > 0)) > 0.9

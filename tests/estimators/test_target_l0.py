@@ -161,3 +161,10 @@ def test_settling_epochs_neither_stop_nor_are_the_best():
     net.history.new_epoch()
     net.history.record("train_loss", 2.0)
     assert stop.has_converged(net.history[-1])
+
+
+@pytest.mark.parametrize("Encoder", ENCODERS)
+def test_all_latents_active_are_more_than_a_threshold_gives(X, Encoder):
+    sae = Encoder(6, target_l0=6, batch_size=50, max_iter=2, random_state=0).fit(X[:200])
+    assert np.isfinite(sae.transform(X)).all()
+    assert sae.score(X) > -1
