@@ -99,7 +99,10 @@ class Family:
         """Make the runs that have not been made: ours, then a package after the other."""
         missing = {key: None for key in keys if key not in self.reached}
         places = ["skamort", *self.python]
-        order = lambda key: places.index("skamort" if key[0] in OURS else key[0])  # noqa: E731
+
+        def order(key):
+            return places.index("skamort" if key[0] in OURS else key[0])
+
         with ThreadPoolExecutor(self.jobs) as pool:
             list(pool.map(self._train, sorted(missing, key=order)))
         for peer in self.peers:

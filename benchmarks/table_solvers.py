@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import torch
 from _list_table import to_rst
+from sklearn.exceptions import ConvergenceWarning
 
 from skamort import _triton
 from skamort.solvers import SOLVERS, duality_gap
@@ -99,7 +100,7 @@ def main():
     parser.add_argument("--output", type=Path, help="write the table there as reStructuredText")
     parser.add_argument("--quick", action="store_true", help="one small size")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore", ConvergenceWarning)
     rows = []
     for row in measure(QUICK if arguments.quick else SIZES[arguments.device], arguments.device):
         print(*row, sep="\t", flush=True)
