@@ -31,10 +31,9 @@ from ._dictionary import (
     non_negative,
     resolve_n_components,
 )
-from ._dictionary_learning import DictionaryLearner, update_online
 from ._fitting import fitting
-from ._ksparse_learning import KSparseLearner
 from ._learned_dictionary import LearnedDictionary
+from ._learners import MAX_ITER, blocks_of, make_learner, pass_online
 from ._missing import fill_in
 from ._parameters import (
     ALGORITHM_RULE,
@@ -46,28 +45,17 @@ from ._parameters import (
     InferenceParameters,
     L1Parameters,
 )
-from ._published_descent import PublishedDescent
 from ._solver_parameters import (
-    K_SPARSE,
     check_learned_sparsity,
     check_sparsity,
     encode,
     flops_per_sample,
     goes_by_penalty,
-    learning_algorithm,
     tell_algorithm,
 )
 from ._split_sign import SplitSign
-from ._statistics import Statistics
 from ._tasks import FitTask
 from ._usefulness import warn_of_codes, warn_of_far_rows
-
-_DEFAULT_MAX_ITER = dict.fromkeys(["cd", "fista", *K_SPARSE], 300) | {"adam": 40_000}
-# Mini-batches of "auto": smaller ones win little, and with as many samples as atoms the update of
-# the dictionary costs no more than the codes. With fewer than 8 of them, full batches are as fast;
-# with k-sparse codes, which do not start from the last ones, with fewer than 4.
-_BATCH_SIZE = 256
-_FEWEST_BATCHES, _FEWEST_K_SPARSE_BATCHES = 8, 4
 
 
 class GradSparseCoder(
@@ -209,9 +197,7 @@ class GradSparseCoder(
         default="auto",
     )
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None, may_change="warm")
-    algorithm: str = parameter(
-        StrOptions({"auto", *_DEFAULT_MAX_ITER}), default="auto", may_change="warm"
-    )
+    algorithm: str = parameter(StrOptions({"auto", *MAX_ITER}), default="auto", may_change="warm")
     positive_dict: bool = parameter("boolean", default=False)
     batch_size: int | str | None = parameter(
         COUNT, StrOptions({"auto"}), None, default="auto", may_change="warm"
@@ -333,12 +319,8 @@ class GradSparseCoder(
         generator = self._make_generator(fresh)
         start = self._start(X, weights, not fresh, generator)
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
-        if self.dictionary is None and codes is not None:
-            learned.statistics = Statistics.of(learned.statistics, start)
-            blocks, n_samples = _blocks(X, codes, weights), count_of(X, weights)
-            update_online(blocks, n_samples, start, learned.statistics, self.positive_dict)
-        elif self.dictionary is None:
-            self._make_learner(X, weights, len(start), generator).online(X, learned)
+        if self.dictionary is None:
+            pass_online(self, X, codes, weights, learned, generator)
         previous = 0 if fresh else self.n_iter_all_starts_
         self.n_iter_all_starts_ = previous + len(learned.loss_curve)
         self._keep(learned, [] if fresh else self.loss_curve_, generator)
@@ -447,12 +429,12 @@ class GradSparseCoder(
         if self.dictionary is not None:
             return LearnedDictionary(start, converged=True)
         if codes is not None:
-            blocks, positive = _blocks(X, codes, weights), self.positive_dict
+            blocks, positive = blocks_of(X, codes, weights), self.positive_dict
             atoms = dictionary_from_codes(blocks, start, positive=positive)
             return LearnedDictionary(atoms, converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
-        learner = self._make_learner(X, weights, len(start), generator)
+        learner = make_learner(self, X, weights, len(start), generator)
         best = LearnedDictionary(start)
         bar = progress_bar(learner.max_iter * n_init, "GradSparseCoder", disable=not self.verbose)
         with bar:
@@ -494,41 +476,6 @@ class GradSparseCoder(
         advance(bar, "iteration", objective=f"{self._unit**2 * objective:.5g}")
         if task.end_iteration(lambda: {"components_": learned.atoms.cpu().numpy().copy()}):
             raise TrainingConverged
-
-    def _make_learner(self, X, weights, n_components, generator):
-        """Return the algorithm with its settings."""
-        batch_size = self._resolve_batch_size(len(X), n_components)
-        algorithm = learning_algorithm(self, X)
-        max_iter = self.max_iter or _DEFAULT_MAX_ITER[algorithm]
-        shared = {
-            "algorithm": algorithm,
-            "max_iter": max_iter,
-            "positive": self.positive_code,
-            "positive_dict": self.positive_dict,
-            "batch_size": batch_size,
-            "begins_online": self._begins_online(len(X), batch_size),
-            "tol": self.tol,
-            "generator": generator,
-            "sample_weight": weights,
-        }
-        if self.n_nonzero_coefs is not None:
-            return KSparseLearner(n_nonzero_coefs=self.n_nonzero_coefs, **shared)
-        alpha = self.alpha_ / self._unit
-        if algorithm == "adam":
-            return PublishedDescent(alpha, self.learning_rate, max_iter, weights)
-        return DictionaryLearner(alpha=alpha, **shared)
-
-    def _resolve_batch_size(self, n_samples, n_components):
-        """Return the samples of a mini-batch."""
-        if self.batch_size == "auto":
-            return max(_BATCH_SIZE, n_components)
-        return self.batch_size or n_samples
-
-    def _begins_online(self, n_samples, batch_size):
-        """Whether `fit` begins with an online pass."""
-        fewest = _FEWEST_BATCHES if self.n_nonzero_coefs is None else _FEWEST_K_SPARSE_BATCHES
-        least = fewest if self.batch_size == "auto" else 1
-        return self.batch_size is not None and n_samples >= least * batch_size
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
@@ -588,10 +535,3 @@ class GradSparseCoder(
 
     def _torch_dtype_and_device(self):
         return as_tensor(self.components_, "components_").dtype, resolve_device(self.device, self)
-
-
-def _blocks(X, codes, weights):
-    """Return the blocks of rows of X, with those of the codes, and of weights where there are
-    any."""
-    parts = [part for part in (X, codes, weights) if part is not None]
-    return (tuple(part[rows] for part in parts) for rows in X.blocks(codes.shape[1]))
