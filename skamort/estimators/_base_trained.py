@@ -36,12 +36,13 @@ from ._auto import resolve, tell
 from ._base import BaseSparseCoder, warn_interrupted
 from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
-from ._checks import check_callbacks, check_can_split, check_code_loss, check_reachable
+from ._checks import check_callbacks, check_can_split, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
 from ._far_rows import without_far_rows
 from ._feature_weights import relative_scores, to_weights
 from ._fitting import fitting
 from ._identity import identity_of
+from ._known_codes import check_learnable, match_scale
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_not_converged, warn_of_fits
@@ -284,7 +285,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, intercept, trainable=trainable)
         module = self._make_module(centered, decoder, generator, weights)
-        check_reachable(self, module.activation, codes)
+        check_learnable(self, module, data)
         loss = self._choose_loss(data, code_loss, dictionary)
         if codes is None:
             few = few_rows(X, _SCALING_ROWS)
@@ -313,6 +314,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             self._renew_activation(net.module_)
             net.renew(**self._make_settings(net.module_, net.callback("activity")))
             self._made_with = parameters_of(self)
+        check_learnable(self, self.net_.module_, data)
 
     def _make_settings(self, module, activity):
         """Return by name what the net takes of the parameters."""
@@ -356,7 +358,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if job.error is not None:
             raise job.error
         if job.data.codes_known and job.net.criterion_.degree == 0:
-            self._match_scale(job.data)
+            match_scale(self.net_.module_, job.data)
 
     def _choose_loss(self, data, code_loss, like):
         """Return what training minimizes, on the device and of the dtype of a tensor."""
@@ -382,25 +384,6 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             return data, None
         generator = torch.Generator().manual_seed(self.net_.generator.initial_seed())
         return data.hold_out(fraction, generator)
-
-    @torch.no_grad()
-    def _match_scale(self, data):
-        """Give the codes the scale of their targets, to which the cosine is blind.
-
-        Where latents compete a factor for each would change which win, so they share one.
-        """
-        module = self.net_.module_
-        products = energies = 0
-        for batch in self._passes(data, self._n_features_out):
-            X, target, weights = data.parts(batch)
-            codes = module.encode(X)
-            weighted = codes if weights is None else codes * weights.unsqueeze(1)
-            products = products + (weighted * target).sum(0)
-            energies = energies + (weighted * codes).sum(0)
-        if module.activation.competes:
-            products, energies = products.sum().expand_as(energies), energies.sum()
-        scale = torch.where(products > 0, products / energies, 1.0)
-        module.rescale(scale)
 
     # -- What a subclass decides -------------------------------------------------------------------
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skorch.callbacks import BatchScoring, Callback, InputShapeSetter, PassthroughScoring
-from torch import Tensor
 
-from .._rows import Rows, few_rows
-from ..modules import Activation
 from ..training import CODE_LOSSES, Checkpoint, Schedule
 
 _MISPLACED = {
@@ -74,17 +71,4 @@ def check_can_split(estimator: Any, n_samples: int, fraction: float) -> None:
         raise ValueError(
             f"{type(estimator).__name__}: early_stopping=True holds out rows of X, which has "
             f"n_samples={n_samples}; give at least 2 rows, or set early_stopping=False."
-        )
-
-
-def check_reachable(estimator: Any, activation: Activation, codes: Tensor | Rows | None) -> None:
-    """Refuse known codes below zero, of which some rows are looked at, where it has none itself."""
-    if codes is None or activation.is_signed:
-        return
-    least = codes[few_rows(codes)].min().item()
-    if least < 0:
-        signed = " or set positive_code=False" if hasattr(estimator, "positive_code") else ""
-        raise ValueError(
-            f"{type(estimator).__name__}: its codes are >= 0, got codes down to {least:.3g}; pass "
-            f"codes >= 0, such as those of positive_code=True{signed}."
         )

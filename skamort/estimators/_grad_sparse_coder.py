@@ -32,6 +32,7 @@ from ._dictionary import (
     resolve_n_components,
 )
 from ._fitting import fitting
+from ._known_codes import check_reachable
 from ._learned_dictionary import LearnedDictionary
 from ._learners import MAX_ITER, blocks_of, make_learner, pass_online
 from ._missing import fill_in
@@ -229,8 +230,8 @@ class GradSparseCoder(
             many equal rows: up to rounding where all rows are one batch and no atom starts as a row
             (with "adam" up to its epsilon); else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-            Known codes, in memory or not: the dictionary becomes the unit-norm atoms that best
-            reconstruct X from them.
+            Known codes, in memory or not, >= 0 where `positive_code`: the dictionary becomes the
+            unit-norm atoms that best reconstruct X from them.
 
         Returns
         -------
@@ -284,7 +285,7 @@ class GradSparseCoder(
             Weights >= 0 of the rows, taken as they are, so that those of one call compare with
             those of another. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-            Known codes of X: the dictionary is updated for them.
+            Known codes of X, as in `fit`: the dictionary is updated for them.
 
         Returns
         -------
@@ -350,6 +351,7 @@ class GradSparseCoder(
         check_sparsity(self, n_components, "transform_")
         if codes is not None:
             codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
+            check_reachable(self, not self.positive_code, codes)
         weights = check_sample_weight(sample_weight, len(X), type(self).__name__)
         return X, codes, weights_to(weights, dtype=dtype, device=device)
 

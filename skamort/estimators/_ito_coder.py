@@ -14,6 +14,7 @@ from .._compat import HasMethods, StrOptions
 from .._decoder import center_of, known_alpha, limits_number, positive_of
 from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
+from .._rows import few_rows
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
@@ -46,7 +47,8 @@ from ._usefulness import warn_of_codes
 
 # What is known before `fit` where the dictionary is given.
 _KNOWN_BEFORE = ("components_", "estimator_", "intercept_", "n_features_in_", "positive_code_")
-# Whose codes of the estimator's own tell their sign and their number.
+# Rows whose codes of the estimator's own tell their sign and their number: from all over X, for
+# the first ones are often of one kind.
 _ROWS_LOOKED_AT = 100
 
 
@@ -92,8 +94,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         Most non-zeros of a code, in place of the L1 penalty, for "auto" and for the k-sparse
         solvers. None: as many as the penalty leaves, or `residual_tol` needs. Where a k-sparse
         solver is named, and for "auto" without `alpha` where the estimator limits their number, as
-        a `TopKSAE` does: as many as its codes have, in the mean of the first 100 rows, rounded up;
-        with `dictionary` a tenth of the features.
+        a `TopKSAE` does: as many as its codes have, in the mean of up to 100 rows at equal
+        distances, rounded up; with `dictionary` a tenth of the features.
     residual_tol : float
         Squared residual of a row, ``||x - c - z D||^2``, at which it takes no more atoms, in place
         of the L1 penalty, for "auto", "omp", "ormp", "mp" and "gradient_pursuit". To denoise: about
@@ -106,8 +108,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         For "exact": most supports that the search of a row extends. None: 10 million.
     positive_code : bool or "auto"
         Whether codes are >= 0. "auto": as those of the estimator are, by its `positive_code` where
-        it has one, else by the codes that it gives to the first 100 rows; with `dictionary` alone
-        codes have either sign, as those of `SparseCoder`.
+        it has one, else by the codes that it gives to up to 100 rows at equal distances; with
+        `dictionary` alone codes have either sign, as those of `SparseCoder`.
     sparse_output : bool
         Whether `transform` returns a SciPy CSR array. Dense codes, and those of a warm start, are
         then held for one block of rows at a time: 2**24 entries, 64 MB of float32.
@@ -277,7 +279,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
             return bool(self.positive_code)
         if self.estimator_ is None:
             return False
-        return positive_of(self.estimator_, self._own_codes(rows[:_ROWS_LOOKED_AT]))
+        return positive_of(self.estimator_, self._own_codes_of_few(rows))
 
     def _find_number(self, rows):
         """Return the most non-zeros of a code: as many as the estimator's codes have where nothing
@@ -285,7 +287,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         is_open = self.n_nonzero_coefs is None and self.residual_tol is None
         if self.estimator_ is None or not (is_open and self._counts_codes()):
             return self.n_nonzero_coefs
-        codes = self._own_codes(rows[:_ROWS_LOOKED_AT])
+        codes = self._own_codes_of_few(rows)
         return max(1, int(np.ceil(np.mean((codes != 0).sum(axis=1)))))
 
     def _counts_codes(self):
@@ -343,6 +345,10 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
             return None
         codes = as_tensor(self._own_codes(X), "codes", like=X, check=False)
         return codes.clamp(min=0) if self.positive_code_ else codes
+
+    def _own_codes_of_few(self, rows):
+        """Return the estimator's codes of rows that stand for all."""
+        return self._own_codes(rows[few_rows(rows, _ROWS_LOOKED_AT)])
 
     def _own_codes(self, X):
         """Return the estimator's codes of the tensor X, which get the center where entries are

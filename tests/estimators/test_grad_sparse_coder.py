@@ -248,6 +248,7 @@ def test_non_negative_atoms(algorithm, start, positive_code):
     assert coder.score(X) > 0.3
     assert (coder.partial_fit(X[:50]).components_ >= 0).all()
     codes = np.random.RandomState(0).randn(400, 8)
+    codes = codes.clip(min=0) if positive_code else codes
     assert (coder.fit(X, codes=codes).components_ >= 0).all()
     assert (clone(coder).partial_fit(X, codes=codes).components_ >= 0).all()
 

@@ -322,13 +322,30 @@ def test_codes_are_as_many_as_those_of_an_estimator_that_limits_their_number(
         "SparseCoder": lambda: SparseCoder(dictionary, transform_n_nonzero_coefs=4),
     }[limited]()
     ito = ITOCoder(estimator=estimator, algorithm=algorithm).fit(X)
-    own = np.count_nonzero(ito.estimator_.transform(X[:100]), axis=1)
+    own = np.count_nonzero(ito.estimator_.transform(X[::3]), axis=1)
     assert ito.n_nonzero_coefs_ == np.ceil(own.mean()) > 1
     assert np.count_nonzero(ito.transform(X), axis=1).max() == ito.n_nonzero_coefs_
     assert limited != "TopKSAE" or ito.n_nonzero_coefs_ == 5
     assert amortization_gap(ito, X[:20]).n_nonzero_coefs_samples.max() == ito.n_nonzero_coefs_
     fewer = clone(ito).set_params(n_nonzero_coefs=2, estimator=ito.estimator_).fit(X)
     assert fewer.n_nonzero_coefs_ == np.count_nonzero(fewer.transform(X), axis=1).max() == 2
+
+
+class Threshold(SparseCoder):
+    """Codes that limit their number, which differs from row to row."""
+
+    _limits_number = True
+
+
+def test_sign_and_number_are_those_of_rows_from_all_over():
+    rng = np.random.default_rng(0)
+    X = np.zeros((370, 8))
+    X[:, 0] = 2  # one code in the first rows, as of one context
+    X[150:] = rng.choice([-2, 2], (220, 8))
+    estimator = Threshold(np.eye(8), transform_algorithm="threshold", transform_alpha=1.0)
+    ito = ITOCoder(estimator=estimator).fit(X)
+    assert ito.n_nonzero_coefs_ == np.ceil((150 + 220 * 8) / 370)
+    assert not ito.positive_code_
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from on_disk import OnDisk
 from scipy import sparse
+from sklearn.base import clone
 
-from skamort import SAEEncoder, TopKSAE
+from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -21,6 +23,49 @@ def test_known_codes_that_no_encoder_reaches_are_refused(method, as_codes):
     assert getattr(signed, method)(X, codes=as_codes(codes)).transform(X).min() < 0
     with pytest.raises(ValueError, match="or set positive_code=False"):
         getattr(TopKSAE(4, k=2), method)(X, codes=as_codes(codes))
+
+
+@pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array, OnDisk])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_known_codes_that_no_optimum_reaches_are_refused(method, as_codes):
+    rng = np.random.default_rng(0)
+    X, codes = rng.standard_normal((2, 30, 4))
+    coder = GradSparseCoder(4)
+    with pytest.raises(ValueError, match=r"GradSparseCoder: its codes are >= 0, .* set positive"):
+        getattr(coder, method)(X, codes=as_codes(codes))
+    coder.set_params(positive_code=False)
+    assert getattr(coder, method)(X, codes=as_codes(codes)).components_.shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "coder",
+    [
+        SAEEncoder(4, max_iter=1),
+        LISTAEncoder(4, max_iter=1),
+        BatchTopKSAE(4, k=2, max_iter=1),
+        GradSparseCoder(4),
+    ],
+    ids=lambda coder: type(coder).__name__,
+)
+@pytest.mark.parametrize("row", [1, 4321])
+def test_one_code_below_zero_among_many_is_refused_whenever_it_comes(coder, row):
+    rng = np.random.default_rng(0)
+    X, codes = rng.exponential(size=(2, 9000, 4))
+    coder = clone(coder).partial_fit(X, codes=codes)
+    codes[row, 2] = -1e-9
+    for learn in (coder.partial_fit, coder.set_params(warm_start=True).fit, clone(coder).fit):
+        with pytest.raises(ValueError, match="its codes are >= 0, got codes down to -1e-09"):
+            learn(X, codes=codes)
+    assert (coder.transform(X) >= 0).all()
+
+
+def test_a_sign_that_changes_changes_what_codes_may_come():
+    rng = np.random.default_rng(0)
+    X, codes = rng.standard_normal((2, 30, 4))
+    coder = TopKSAE(4, k=2, max_iter=1, warm_start=True).fit(X, codes=abs(codes))
+    coder.set_params(positive_code=False).fit(X, codes=codes)
+    with pytest.raises(ValueError, match="its codes are >= 0"):
+        coder.set_params(positive_code=True).fit(X, codes=codes)
 
 
 def test_groups_of_latents_learn_known_codes():
