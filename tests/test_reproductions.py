@@ -1,6 +1,7 @@
 """The published training that the examples share; the examples themselves run in the gallery."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def load(name):
 
 
 published, figures = load("_published"), load("_published_figures")
+compiled = load("_compiled")
 X = torch.tensor(make_published_signal(n_samples=64)[0])
 
 
@@ -59,6 +61,47 @@ def test_each_step_of_batches_draws_rows_anew_and_is_looked_at():
     runs.fit(rows, lam=0.0, n_steps=3, batch_size=4, callback=looks.append)
     assert looks == [0, 1, 2, 3]
     assert not torch.equal(runs.parameters[0], before)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("n_features", [8, 24])
+@pytest.mark.parametrize("known", ["codes", "dictionary", None])
+def test_compiled_gradients_are_those_of_torch(known, n_features, monkeypatch):
+    sizes = {"n_samples": 128, "n_components": 32, "n_features": n_features}
+    X, D, Z = map(torch.tensor, make_published_signal(1, **sizes))
+    fixed = {"dictionary": D, "bias": False} if known == "dictionary" else {}
+    settings = {"codes": Z if known == "codes" else None, "lam": torch.tensor([0.01, 0.5])}
+    for hidden in (), (16,):
+        found = []
+        for module in None, compiled:
+            monkeypatch.setattr(published, "COMPILED", module)
+            runs = published.PublishedAutoencoders((n_features, *hidden, 32), n_runs=2, **fixed)
+            runs.fit(X, n_steps=1, **settings)
+            layers = [each for layer in runs.layers for each in layer]
+            found.append([each.grad for each in (*layers, runs.dictionary)])
+        for theirs, mine in zip(*found, strict=True):
+            if theirs is not None:
+                torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("bias", [False, True])
+def test_compiled_sparse_coding_is_that_of_torch(bias, monkeypatch):
+    lam, found = torch.tensor([0.01, 0.5]), []
+    for module in None, compiled:
+        monkeypatch.setattr(published, "COMPILED", module)
+        runs = published.PublishedSparseCoding(16, 8, n_runs=2, bias=bias)
+        runs.fit(torch.stack([X, -X]), lam=lam, n_steps=8, learning_rate=1.0)
+        codes = runs.encode(X, lam=lam, n_steps=9, learning_rate=1.0)
+        found.append([runs.dictionary, runs.offset, codes])
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_sizes_that_the_compiled_gradients_do_not_have(monkeypatch):
+    monkeypatch.setattr(published, "COMPILED", compiled)
+    with pytest.raises(ValueError, match="got 64, 8 and 12"):
+        published.PublishedAutoencoders((8, 12), n_runs=1).fit(X, n_steps=1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -6,6 +6,8 @@ import json
 import warnings
 from pathlib import Path
 
+import _compiled
+import _published
 import numpy as np
 import torch
 from _published import PublishedAutoencoders, PublishedSparseCoding
@@ -35,10 +37,12 @@ def read_command_line():
     parser.add_argument("--samples", type=int, help="learn the large case from fewer samples")
     parser.add_argument("--inference-steps", type=int, help="descend for fewer steps to test codes")
     parser.add_argument("--device", default="cpu", help="where the published method trains")
+    parser.add_argument("--compiled", action="store_true", help="take its gradients in C")
     return parser.parse_known_args()[0]
 
 
 DEVICE = read_command_line().device
+_published.COMPILED = _compiled if read_command_line().compiled else None
 
 
 def to_tensor(array):

@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+COMPILED = None  # the module of compiled gradients, where they are asked for
+
 
 class PublishedAutoencoders:
     """Runs of one autoencoder, trained side by side.
@@ -102,7 +104,7 @@ class PublishedAutoencoders:
                 drawn = torch.randint(X.shape[-2], (batch_size,), generator=generator)
                 rows.copy_(drawn, non_blocking=True)
 
-        def step():
+        def find_gradients():
             x = X[..., rows, :]
             Z = self.encode(x)
             if codes is not None:
@@ -111,6 +113,12 @@ class PublishedAutoencoders:
                 losses = (x - Z @ self.dictionary).square().mean((1, 2)) + lam * Z.mean((1, 2))
             optimizer.zero_grad()
             losses.sum().backward()  # the runs share nothing: each gets its own gradient
+
+        if COMPILED and batch_size is None:
+            find_gradients = COMPILED.of_autoencoders(self, X, codes, lam)
+
+        def step():
+            find_gradients()
             optimizer.step()
             if self.dictionary.requires_grad:
                 with torch.no_grad():
@@ -191,13 +199,21 @@ class PublishedSparseCoding:
         def find():
             return keep_largest(logs.exp(), k)
 
-        def step():
+        def find_gradients():
             codes = find()
             residual = torch.baddbmm(self.offset - X, codes, self.dictionary).mul_(scale)
             logs.grad = (residual @ self.dictionary.mT).add_(slope).mul_(codes)
             if learned:
                 self.dictionary.grad = codes.mT @ residual
                 self.offset.grad = residual.sum(1, keepdim=True)
+
+        if COMPILED and k is None:
+            find_gradients = COMPILED.of_sparse_coding(
+                X, logs, self.dictionary, self.offset, lam, bool(learned)
+            )
+
+        def step():
+            find_gradients()
             optimizer.step()
             if learned:
                 self.dictionary.div_(self.dictionary.norm(dim=2, keepdim=True))
