@@ -56,12 +56,15 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any)
     grid : tuple of int
         How many programs, along up to three axes.
     *arguments
-        What it takes: tensors, one of them first, and numbers.
+        What it takes: tensors, one of them first, and numbers; tuples of such too.
     **settings
         Its constants, and Triton's settings such as `num_warps`.
     """
+    first = arguments[0]
+    while isinstance(first, tuple):
+        first = first[0]
     if all(grid):
-        with torch.cuda.device_of(arguments[0]):  # else Triton takes the current one
+        with torch.cuda.device_of(first):  # else Triton takes the current one
             kernel[grid](*arguments, **settings)
 
 

@@ -17,7 +17,7 @@ _MOST_FEATURES = 8192
 
 class FusedAdam(torch.optim.Adam):
     """Adam that counts the steps of all parameters by one operator, and updates those of a group by
-    another.
+    another; on a GPU a kernel updates all of them.
 
     On a GPU a step size has the numbers of float32, as that which a CUDA graph reads there.
 
@@ -47,31 +47,9 @@ class FusedAdam(torch.optim.Adam):
         gathered = [(group, lists) for group, lists in gathered if lists[0]]
         if gathered:
             torch._foreach_add_([step for _, lists in gathered for step in lists[-1]], 1)
-        for group, lists in gathered:
-            self._step_on_sphere(group, lists)
-            _update(group, lists)
+            if not self._step_by_kernel(gathered):
+                self._step_by_operators(gathered)
         return loss
-
-    def _step_on_sphere(self, group: dict, lists: list[list[Tensor]]) -> None:
-        """Take a step of what is on the sphere, and take it out of the lists."""
-        place = next((i for i, p in enumerate(lists[0]) if p is self.on_sphere), None)
-        if place is None:
-            return
-        own = [[part.pop(place)] if part else [] for part in lists]
-        (atoms,), (gradient,), (mean,), (square,), _, (count,) = own
-
-        def run() -> bool:
-            from ._adam_triton import step_rows
-
-            rate = _rate(group["lr"], atoms)
-            return step_rows(
-                atoms, gradient, mean, square, count, rate, group["betas"], group["eps"]
-            )
-
-        if attempt(run, atoms.device) is None:
-            own[1] = [tangent_part(gradient, atoms)]
-            _update(group, own)
-            normalize_atoms(atoms)
 
     def _gather(self, group: dict) -> list[list[Tensor]]:
         """Return parameters, gradients, moments and counts of the group's that have a gradient."""
@@ -79,24 +57,46 @@ class FusedAdam(torch.optim.Adam):
         self._init_group(group, *lists)
         return lists
 
+    def _step_by_kernel(self, gathered: list[tuple[dict, list[list[Tensor]]]]) -> bool:
+        """Take a step by one launch, and return True, where a kernel does so."""
+        parts = [
+            (*part, _rate(group["lr"], part[0]), group["eps"])
+            for group, (*lists, _, counts) in gathered
+            for part in zip(*lists, counts, strict=True)
+        ]
+        if not all(steps_by_kernel(tensor) for part in parts for tensor in part[:2]):
+            return False
 
-def _update(group: dict, lists: list[list[Tensor]]) -> None:
-    if lists[0]:
-        beta1, beta2 = group["betas"]
-        torch._fused_adam_(
-            *lists, lr=_rate(group["lr"], lists[0][0]), beta1=beta1, beta2=beta2,
-            weight_decay=0.0, eps=group["eps"], amsgrad=False, maximize=False,
-        )  # fmt: skip
+        def run() -> bool:
+            from ._adam_triton import step
+
+            return step(parts, self.on_sphere, gathered[0][0]["betas"])
+
+        return attempt(run, parts[0][0].device) is not None
+
+    def _step_by_operators(self, gathered: list[tuple[dict, list[list[Tensor]]]]) -> None:
+        for group, lists in gathered:
+            parameters, gradients = lists[:2]
+            on_sphere = [i for i, p in enumerate(parameters) if p is self.on_sphere]
+            for i in on_sphere:
+                gradients[i] = tangent_part(gradients[i], parameters[i])
+            beta1, beta2 = group["betas"]
+            torch._fused_adam_(
+                *lists, lr=_rate(group["lr"], parameters[0]), beta1=beta1, beta2=beta2,
+                weight_decay=0.0, eps=group["eps"], amsgrad=False, maximize=False,
+            )  # fmt: skip
+            for i in on_sphere:
+                normalize_atoms(parameters[i])
+
+
+def steps_by_kernel(tensor: Tensor) -> bool:
+    """Tell whether a kernel takes a step of such a parameter, faster than operators would."""
+    return has_triton(tensor.device) and tensor.dtype == torch.float32 and tensor.is_contiguous()
 
 
 def steps_on_sphere(atoms: Tensor) -> bool:
-    """Tell whether a kernel takes a step of atoms on the sphere, faster than operators would."""
-    return (
-        has_triton(atoms.device)
-        and atoms.dtype == torch.float32
-        and atoms.is_contiguous()
-        and atoms.shape[1] <= _MOST_FEATURES
-    )
+    """Tell whether that takes steps of atoms on the sphere too."""
+    return steps_by_kernel(atoms) and atoms.shape[1] <= _MOST_FEATURES
 
 
 def _rate(rate: float | Tensor, parameter: Tensor) -> float | Tensor:

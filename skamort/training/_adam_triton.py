@@ -1,12 +1,15 @@
-"""A step of Adam on the unit sphere for the rows of a matrix, in Triton.
+"""A step of Adam for all parameters at once, in Triton.
 
-A program takes a row through all of it: what lies along the atom leaves its gradient, the moments
-follow, the atom takes its step and gets its length back. All is read once and written once.
+A program takes a piece of a parameter through all of it. Of one whose rows are on the unit sphere a
+piece is a row: what lies along it leaves its gradient, the moments follow, it takes its step and
+gets its length back. All is read once and written once.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import triton
 import triton.language as tl
@@ -14,20 +17,21 @@ from torch import Tensor
 
 from .. import _triton
 
-_WARPS = 4
+_PIECE, _WARPS = 1024, 4
 
 
 @triton.jit
-def _step_rows(
-    atoms, gradient, mean, square, count, rate, eps, share1, share2, log1, log2, width,
-    RATE_LIES_THERE: tl.constexpr, F: tl.constexpr,
+def _step_piece(
+    part, begin, end, share1, share2, log1, log2,
+    ON_SPHERE: tl.constexpr, RATE_LIES_THERE: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.arange(0, F)
-    is_there = columns < width
-    places = tl.program_id(0).to(tl.int64) * width + columns
-    d = tl.load(atoms + places, mask=is_there, other=0.0)
+    parameter, gradient, mean, square, count, rate, eps, _ = part
+    places = begin + tl.arange(0, SIZE)
+    is_there = places < end
+    p = tl.load(parameter + places, mask=is_there, other=0.0)
     g = tl.load(gradient + places, mask=is_there, other=0.0)
-    g -= tl.sum(g * d, 0) * d
+    if ON_SPHERE:
+        g -= tl.sum(g * p, 0) * p
     m = tl.load(mean + places, mask=is_there, other=0.0)
     v = tl.load(square + places, mask=is_there, other=0.0)
     m += share1 * (g - m)
@@ -39,40 +43,66 @@ def _step_rows(
     bias2 = (1.0 - tl.exp(steps * log2)).to(tl.float32)
     if RATE_LIES_THERE:
         rate = tl.load(rate).to(tl.float32)
-    d -= rate / bias1 * m / (tl.sqrt(v) / tl.sqrt(bias2) + eps)
-    d /= tl.sqrt(tl.sum(d * d, 0))
-    tl.store(atoms + places, d, mask=is_there)
+    p -= rate / bias1 * m / (tl.sqrt(v) / tl.sqrt(bias2) + eps)
+    if ON_SPHERE:
+        p /= tl.sqrt(tl.sum(p * p, 0))
+    tl.store(parameter + places, p, mask=is_there)
 
 
-def step_rows(
-    atoms: Tensor,
-    gradient: Tensor,
-    mean: Tensor,
-    square: Tensor,
-    count: Tensor,
-    rate: float | Tensor,
-    betas: tuple[float, float],
-    eps: float,
+@triton.jit
+def _step(
+    parts, width, share1, share2, log1, log2,
+    SPHERE: tl.constexpr, RATE_LIES_THERE: tl.constexpr, PIECE: tl.constexpr, ROW: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64)  # among the pieces of the parts that are left
+    for i in tl.static_range(len(parts)):
+        part = parts[i]
+        length = part[len(part) - 1]
+        if i == SPHERE:
+            n_pieces = length // width
+            if (place >= 0) & (place < n_pieces):
+                begin = place * width
+                _step_piece(
+                    part, begin, begin + width, share1, share2, log1, log2,
+                    True, RATE_LIES_THERE, ROW,
+                )  # fmt: skip
+        else:
+            n_pieces = tl.cdiv(length, PIECE)
+            if (place >= 0) & (place < n_pieces):
+                _step_piece(
+                    part, place * PIECE, length, share1, share2, log1, log2,
+                    False, RATE_LIES_THERE, PIECE,
+                )  # fmt: skip
+        place -= n_pieces
+
+
+def step(
+    parts: Sequence[tuple[Any, ...]], on_sphere: Tensor | None, betas: tuple[float, float]
 ) -> bool:
     """Take a step; return True.
 
     Parameters
     ----------
-    atoms, gradient, mean, square : Tensor of shape (n_components, n_features), float32
-        The atoms, of unit norm, their gradient, and Adam's moments of it.
-    count : Tensor of shape ()
-        Steps taken, this one among them.
-    rate : float or Tensor of shape ()
-        Step size.
+    parts : sequence of tuple
+        Of each parameter: itself, its gradient and Adam's moments of it, contiguous tensors of
+        float32; how many steps it has taken, this one among them, a tensor of shape (); its step
+        size, a number or such a tensor, and its eps.
+    on_sphere : Tensor of shape (n_components, n_features), optional
+        A parameter whose rows have unit norm and keep it.
     betas : tuple of float
         Adam's, of the two moments.
-    eps : float
-        Adam's.
     """
-    width, shares, logs = atoms.shape[1], [1 - b for b in betas], [math.log(b) for b in betas]
-    numbers = count, rate, eps, *shares, *logs, width
+    shares, logs = [1 - b for b in betas], [math.log(b) for b in betas]
+    sphere = next((i for i, part in enumerate(parts) if part[0] is on_sphere), -1)
+    width = 1 if on_sphere is None else on_sphere.shape[1]
+    sizes = [part[0].numel() for part in parts]
+    n_pieces = [
+        size // width if i == sphere else triton.cdiv(size, _PIECE) for i, size in enumerate(sizes)
+    ]
     _triton.launch(
-        _step_rows, (len(atoms),), atoms.detach(), gradient, mean, square, *numbers,
-        RATE_LIES_THERE=isinstance(rate, Tensor), F=triton.next_power_of_2(width), num_warps=_WARPS,
+        _step, (sum(n_pieces),),
+        tuple((p.detach(), *rest, size) for (p, *rest), size in zip(parts, sizes, strict=True)),
+        width, *shares, *logs, SPHERE=sphere, RATE_LIES_THERE=isinstance(parts[0][-2], Tensor),
+        PIECE=_PIECE, ROW=triton.next_power_of_2(width), num_warps=_WARPS,
     )  # fmt: skip
     return True
