@@ -1,6 +1,6 @@
 """Codes in two layouts, and the products that a training step takes with them.
 
-    residual            R = Z D - X                          (n, n_features)
+    residual            R = s (Z D - X)                      (n, n_features)
     transposed product  Z^T Y                                (n_components, n_features)
     gradient            G = (Y D^T + penalty) * 1[Z != 0]    the layout of Z
 
@@ -21,7 +21,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ._constants import constant, numbers_below
-from ._sparse_products import sampled_products, sums_by_latent, weighted_sums
+from ._sparse_products import masked_sums, sampled_products, sums_by_latent, weighted_sums
 
 # Sparse products win from about this many components for one active code on, by a wide margin at
 # the widths of real models; on one CPU core by a third to a half here (benchmarks/table_layouts.py,
@@ -29,6 +29,9 @@ from ._sparse_products import sampled_products, sums_by_latent, weighted_sums
 _COMPONENTS_PER_CODE = {"cpu": 16, "cuda": 16}
 
 _BLOCK_ROWS = 32
+
+# What a product finds in passing, by the method that hands it out, once: who gets it may change it.
+Found = dict[str, Tensor]
 
 
 def sparse_pays(k: float, n_components: int, device: str = "cpu") -> bool:
@@ -51,6 +54,7 @@ class DenseCodes:
     def __init__(self, values: Tensor, signed: bool = False):
         self.values = values
         self.signed = signed
+        self._found: Found = {}
 
     def with_values(self, values: Tensor) -> "DenseCodes":
         """Return other codes of the same layout."""
@@ -81,22 +85,25 @@ class DenseCodes:
 
     def column_sums(self) -> Tensor:
         """Return the sum of each latent's codes, of shape (n_components,)."""
-        return self.values.sum(0)
+        found = self._found.pop("column_sums", None)
+        return self.values.sum(0) if found is None else found
 
     def firing_counts(self) -> Tensor:
         """Return how many samples each latent is active on, int64 of shape (n_components,)."""
         if self.values.device.type != "cpu":
-            return self.values.count_nonzero(0)
+            found = self._found.pop("firing_counts", None)
+            return self.values.count_nonzero(0) if found is None else found
         # Signs, since sums of floats beat booleans'; by blocks of rows, which stay in the cache.
         blocks = self.values.split(_BLOCK_ROWS)
         zero = self.values.new_zeros(self.values.shape[1])
         return sum((rows.sign().abs_().sum(0) for rows in blocks), zero).long()
 
-    def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
-        """Return Z D - X."""
-        if X.is_cuda and not torch.is_autocast_enabled("cuda"):  # one operator less
-            return torch.addmm(X, self.values, dictionary, beta=-1)
-        return (self.values @ dictionary).to(X.dtype).sub_(X)
+    def residual(self, dictionary: Tensor, X: Tensor, scale: float = 1.0) -> Tensor:
+        """Return scale * (Z D - X)."""
+        if X.is_cuda and not torch.is_autocast_enabled("cuda"):  # fewer operators
+            return torch.addmm(X, self.values, dictionary, beta=-scale, alpha=scale)
+        residual = (self.values @ dictionary).to(X.dtype).sub_(X)
+        return residual if scale == 1 else residual.mul_(scale)
 
     def transposed_product(self, Y: Tensor, out: Tensor | None = None) -> Tensor:
         """Return Z^T Y; it may take the memory of `out`, of the same shape."""
@@ -111,10 +118,15 @@ class DenseCodes:
         the shape of `values`.
         """
         gradient = self._code_gradient(Y, dictionary, penalty, out)
+        found, masked = masked_sums(gradient, self.values), DenseCodes(gradient)
+        if found is not None:
+            of_gradient, self._found["column_sums"], self._found["firing_counts"] = found
+            masked._found["column_sums"] = of_gradient
+            return masked
         sizes = self.values.abs() if self.signed else self.values
         # The operator behind ReLU's backward pass, in place.
         torch.ops.aten.threshold_backward(gradient, sizes, 0, grad_input=gradient)
-        return DenseCodes(gradient)
+        return masked
 
     def _code_gradient(self, Y, dictionary, penalty, out):
         """Return Y D^T + penalty."""
@@ -165,9 +177,7 @@ class SparseCodes:
         self.values = values
         self.indices = indices
         self.n_components = n_components
-        # What a transposed product finds in passing, by the method that hands it out, once: who
-        # gets it may change it.
-        self._found: dict[str, Tensor] = {}
+        self._found: Found = {}
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -232,17 +242,17 @@ class SparseCodes:
         active = self.values.sign().abs_().reshape(-1)
         return _counts(self.indices.reshape(-1), self.n_components, active)
 
-    def residual(self, dictionary: Tensor, X: Tensor) -> Tensor:
-        """Return Z D - X."""
-        return self._decode(dictionary, X)
+    def residual(self, dictionary: Tensor, X: Tensor, scale: float = 1.0) -> Tensor:
+        """Return scale * (Z D - X)."""
+        return self._decode(dictionary, X, scale)
 
     def decode(self, dictionary: Tensor) -> Tensor:
         """Return Z D."""
-        return self._decode(dictionary, None)
+        return self._decode(dictionary, None, 1.0)
 
-    def _decode(self, dictionary: Tensor, minus: Tensor | None) -> Tensor:
+    def _decode(self, dictionary: Tensor, minus: Tensor | None, scale: float) -> Tensor:
         atoms, weights = self.indices.reshape(-1), self.values.reshape(-1)
-        return weighted_sums(weights, atoms, self.offsets, dictionary, minus=minus)
+        return weighted_sums(weights, atoms, self.offsets, dictionary, minus=minus, scale=scale)
 
     def sample(self, Y: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the entries of Y matrix^T + bias, (n, n_components), where codes are held."""

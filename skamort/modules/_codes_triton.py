@@ -48,7 +48,7 @@ def _weighted_rows(
 
 @triton.jit
 def _sum_rows(
-    weights, rows, offsets, matrix, minus, sums, width,
+    weights, rows, offsets, matrix, minus, sums, width, scale,
     SUBTRACT: tl.constexpr, T: tl.constexpr, F: tl.constexpr,
 ):  # fmt: skip
     s = tl.program_id(0).to(tl.int64)
@@ -58,7 +58,7 @@ def _sum_rows(
     places = s * width + columns
     if SUBTRACT:
         total -= tl.load(minus + places, mask=columns < width, other=0.0)
-    tl.store(sums + places, total, mask=columns < width)
+    tl.store(sums + places, scale * total, mask=columns < width)
 
 
 @triton.jit
@@ -159,13 +159,18 @@ def _sum_weights(weights, order, begin, end, latent, weight_sums, counts, CHUNK:
 
 
 def sum_rows(
-    weights: Tensor, rows: Tensor, offsets: Tensor, matrix: Tensor, minus: Tensor | None = None
+    weights: Tensor,
+    rows: Tensor,
+    offsets: Tensor,
+    matrix: Tensor,
+    minus: Tensor | None = None,
+    scale: float = 1.0,
 ) -> Tensor:
-    """Return weighted sums of rows of a matrix, less a matrix of their shape; see
-    `_products.weighted_sums`."""
+    """Return weighted sums of rows of a matrix, less a matrix of their shape, times a number; see
+    `_sparse_products.weighted_sums`."""
     n_sums, width = len(offsets) - 1, matrix.shape[1]
     sums, subtract = weights.new_empty(n_sums, width), minus is not None
-    arguments = weights, rows, offsets, matrix, minus if subtract else sums, sums, width
+    arguments = weights, rows, offsets, matrix, minus if subtract else sums, sums, width, scale
     F, settings = _block(width)
     _triton.launch(
         _sum_rows, (n_sums, triton.cdiv(width, F)), *arguments, SUBTRACT=subtract, **settings

@@ -1,4 +1,5 @@
-"""Products of sparse codes with matrices, as lists of rows, by whichever engine takes them fastest.
+"""Products of codes with matrices, of sparse ones as lists of rows, by whichever engine takes them
+fastest.
 
 On the CPU compiled kernels take them, where numba is installed; on a GPU those of Triton; else, and
 where gradients are asked for, operators of torch, those of `embedding_bag`.
@@ -32,6 +33,7 @@ def weighted_sums(
     matrix: Tensor,
     out: Tensor | None = None,
     minus: Tensor | None = None,
+    scale: float = 1.0,
 ) -> Tensor:
     """Return weighted sums of rows of a matrix.
 
@@ -49,6 +51,8 @@ def weighted_sums(
         Memory that the result may take.
     minus : Tensor of shape (n_sums, n_features), optional
         What is subtracted from the sums.
+    scale : float, default=1.0
+        What the difference is multiplied by.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def weighted_sums(
     """
     engine = _engine(len(rows), matrix, weights)
     if engine == "triton" and (minus is None or minus.is_contiguous()):
-        sums = _by_triton("sum_rows", weights, rows, offsets, matrix, minus)
+        sums = _by_triton("sum_rows", weights, rows, offsets, matrix, minus, scale)
         if sums is not None:
             return sums
     if engine == "numba":
@@ -66,7 +70,8 @@ def weighted_sums(
         sums = embedding_bag(
             rows, matrix, offsets, per_sample_weights=weights, mode="sum", include_last_offset=True
         )
-    return sums if minus is None else sums.sub_(minus)
+    difference = sums if minus is None else sums.sub_(minus)
+    return difference if scale == 1 else difference.mul_(scale)
 
 
 def sampled_products(
@@ -121,6 +126,20 @@ def sums_by_latent(codes: SparseCodes, Y: Tensor) -> tuple[Tensor, Tensor, Tenso
     if _engine(codes.indices.numel(), Y, codes.values) != "triton":
         return None
     return _by_triton("sum_by_latent", codes.values.reshape(-1), *codes.by_latent, Y)
+
+
+def masked_sums(gradient: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Do what `_dense_triton.mask` does, where it runs: set a gradient to 0 where a code is, and
+    return by latent its sums, those of the codes, and how many are not 0; else return None."""
+    if _engine(len(codes), gradient, codes) != "triton":
+        return None
+
+    def run() -> tuple[Tensor, Tensor, Tensor]:
+        from ._dense_triton import mask
+
+        return mask(gradient, codes)
+
+    return attempt(run, codes.device)
 
 
 def _engine(n_rows: int, matrix: Tensor, other: Tensor) -> str:

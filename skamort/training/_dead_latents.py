@@ -5,7 +5,7 @@ from torch import nn
 
 from .._validation import check_integer, check_real
 from ._callback import Setting, Stateful
-from ._rules import count_silence
+from ._rules import count_firing
 
 _WINDOW_PASSES = 5
 _LONGEST_WINDOW = 10_000_000
@@ -50,9 +50,8 @@ class LatentActivity(Stateful):
     def on_batch_end(self, net, y_pred, training=False, **kwargs):  # noqa: ARG002
         """Count the codes of a batch."""
         if training:
-            counts = net.processes_.add(y_pred.firing_counts())
-            self.counts_.add_(counts)
-            count_silence(self.silence_, counts, net.processes_.n_rows)
+            fired = net.processes_.add(y_pred.firing_counts())
+            count_firing(self.counts_, self.silence_, fired, net.processes_.n_rows)
 
     def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
         """Turn counts into shares."""

@@ -53,7 +53,7 @@ class GatedLoss(SparseCodingLoss):
         add_gradient(activation.log_scale, gates.with_values(through * gates.values).column_sums())
         add_gradient(activation.shift, code_grad.column_sums())
         gradient = gates.gradient(gate_weighted, dictionary, self.price(len(X)))
-        gradient.values.add_(through)
+        gradient = gradient.with_values(gradient.values.add_(through))
         module.encoder.backward(centered, preactivations, gradient, intercept, workspace)
         if intercept is not None:
             add_gradient(intercept, weighted.sum(0))
@@ -74,6 +74,6 @@ class GatedLoss(SparseCodingLoss):
         residuals = [part.residual(dictionary, centered) for part in (codes, gates)]
         weighted = [self.weigh(residual) / len(centered) for residual in residuals]
         errors = [(w * r).sum() / 2 for w, r in zip(weighted, residuals, strict=True)]
-        penalty = self.alpha * self.penalty(gates) / len(centered)
+        penalty = self.alpha * self.penalty(gates).sum() / len(centered)
         terms = {"error": errors[0], "penalty": penalty, "gate_error": errors[1]}
         return Outcome(torch.stack([*terms.values()]).sum(), codes, terms), *weighted

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._triton import attempt, has_triton
 from ..modules import constant
 
 
@@ -62,19 +63,29 @@ def clear_denormals(values: Tensor) -> None:
     values.masked_fill_(values.abs() < torch.finfo(values.dtype).tiny, 0)
 
 
-def count_silence(silence: Tensor, fired: Tensor, n_rows: int) -> None:
-    """Add a batch to the samples seen since each latent last fired, in place.
+def count_firing(counts: Tensor, silence: Tensor, fired: Tensor, n_rows: int) -> None:
+    """Add a batch to what is known of latents, in place.
 
     Parameters
     ----------
-    silence : Tensor of shape ([n_models,] n_components), int64
-        The counts.
+    counts : Tensor of shape ([n_models,] n_components), int64
+        On how many samples each latent fired.
+    silence : Tensor of the same shape, int64
+        Samples seen since each latent last fired.
     fired : Tensor of the same shape
         On how many samples of the batch each latent fired.
     n_rows : int
         Samples of the batch; they count as one moment.
     """
-    silence.add_(n_rows).masked_fill_(fired > 0, 0)
+
+    def run() -> bool:
+        from ._firing_triton import count_firing
+
+        return count_firing(counts, silence, fired.contiguous(), n_rows)
+
+    if not has_triton(counts.device) or attempt(run, counts.device) is None:
+        counts.add_(fired.long())
+        silence.add_(n_rows).masked_fill_(fired > 0, 0)
 
 
 def mean_of_batches(values: Sequence[Any], n_rows: Sequence[int]) -> Any:

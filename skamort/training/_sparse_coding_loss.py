@@ -21,6 +21,7 @@ from ..modules import (
     Workspace,
     add_gradient,
     add_gradient_sum,
+    constant,
 )
 from ._loss import Outcome, ReconstructionLoss
 
@@ -73,7 +74,7 @@ class SparseCodingLoss(ReconstructionLoss):
 
     def forward(self, residual: Tensor, codes: Tensor) -> Tensor:
         """Return the loss, a scalar tensor; `codes` are non-negative."""
-        return self._value(residual, self.weigh(residual), DenseCodes(codes))
+        return self._value(_dot(residual, self.weigh(residual)), DenseCodes(codes), len(residual))
 
     @torch.no_grad()
     def backward(
@@ -91,10 +92,7 @@ class SparseCodingLoss(ReconstructionLoss):
         dictionary = module.decoder.dictionary
         workspace = Workspace() if workspace is None else workspace
         centered, preactivations, codes, more = self._encode(module, X, workspace)
-        residual = codes.residual(dictionary, centered)
-        weighted = self.weigh(residual)
-        loss = self._value(residual, weighted, codes)
-        residual_grad = weighted.div_(len(X))
+        residual_grad, error, share = self._measure(codes, dictionary, centered)
         self._backpropagate(
             module, centered, preactivations, codes, residual_grad, workspace,
             is_last=more is None and self.dead is None,
@@ -103,6 +101,7 @@ class SparseCodingLoss(ReconstructionLoss):
             weighted = self.weigh(more.residual(dictionary, centered))
             weighted.mul_(_MULTI_TOPK_WEIGHT / len(X))
             self._backpropagate(module, centered, preactivations, more, weighted, workspace)
+        loss = self._value(error, codes, len(X), share)
         if self.dead is not None:
             self._teach_dead(module, centered, preactivations, residual_grad, loss)
         return Outcome(loss, codes)
@@ -128,6 +127,15 @@ class SparseCodingLoss(ReconstructionLoss):
         centered = traced.detach()
         activate = activate or module.activate
         return centered, preactivations, activate(preactivations.detach(), centered, activation)
+
+    def _measure(self, codes, dictionary, centered):
+        """Return dL/dR, the squared error of a share of the residual, summed, and that share: 1/n
+        on a GPU, which takes a product's share in passing."""
+        share = 1 / len(centered) if centered.is_cuda else 1.0
+        residual = codes.residual(dictionary, centered, share)
+        weighted = self.weigh(residual)
+        error = _dot(residual, weighted)
+        return weighted if share < 1 else weighted.div_(len(centered)), error, share
 
     def _backpropagate(
         self, module, centered, preactivations, codes, residual_grad, workspace, is_last=False
@@ -187,7 +195,8 @@ class SparseCodingLoss(ReconstructionLoss):
         """Return the loss of a batch and its codes."""
         codes = module.encode_compactly(X)
         residual = codes.residual(module.decoder.dictionary, module.center(X))
-        return Outcome(self._value(residual, self.weigh(residual), codes), codes)
+        error = _dot(residual, self.weigh(residual))
+        return Outcome(self._value(error, codes, len(X)), codes)
 
     def price(self, n_samples: int) -> float | Tensor:
         """Return dL/dz of the penalty: a number, or one a sample where these have weights."""
@@ -195,11 +204,23 @@ class SparseCodingLoss(ReconstructionLoss):
         return price if self.sample_weight is None else price * self.sample_weight.unsqueeze(1)
 
     def penalty(self, codes: DenseCodes | SparseCodes) -> Tensor:
-        """Return what alpha weighs, summed over a batch: the L1 norm of codes >= 0."""
-        return codes.sum(self.sample_weight)
+        """Return what alpha weighs, the L1 norm of codes >= 0, summed over a batch; on a GPU its
+        part of each latent, which the gradient finds in passing."""
+        is_found = codes.values.is_cuda and self.sample_weight is None
+        return codes.column_sums() if is_found else codes.sum(self.sample_weight)
 
-    def _value(self, residual, weighted, codes) -> Tensor:
-        loss = torch.dot(residual.view(-1), weighted.view(-1))
-        if self.alpha:
-            loss = torch.add(loss, self.penalty(codes), alpha=2 * self.alpha)
-        return loss.mul_(0.5 / len(residual))
+    def _value(self, error, codes, n_samples, share=1.0) -> Tensor:
+        """Return the loss, given the squared error of a share of the residual, summed."""
+        factor = 0.5 / (n_samples * share**2)
+        if not self.alpha:
+            return error.mul_(factor)
+        penalty = self.penalty(codes)
+        if not penalty.ndim:
+            return torch.add(error, penalty, alpha=2 * self.alpha * share**2).mul_(factor)
+        ones = constant(1.0, penalty.shape, penalty)
+        price = self.alpha / n_samples
+        return torch.addmv(error.view(1), penalty.view(1, -1), ones, beta=factor, alpha=price)[0]
+
+
+def _dot(residual: Tensor, weighted: Tensor) -> Tensor:
+    return torch.dot(residual.view(-1), weighted.view(-1))

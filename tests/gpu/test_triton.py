@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 from device import emulated_cuda
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from skamort import TopKSAE, _triton
+from skamort import GatedSAE, SAEEncoder, TopKSAE, WeightedSAE, _triton
 from skamort.modules import SparseCodes
 from skamort.training import _step_graph
 
@@ -27,11 +28,12 @@ def kernels(gpu):
     return lambda: nullcontext() if gpu is None else emulated_cuda(capability=8)
 
 
-def fitted(n_steps=2, **settings):
-    """A model whose codes are kept as values and indices, after a few steps on the GPU."""
+def fitted(n_steps=2, model=TopKSAE(16, k=1), **settings):  # noqa: B008  # cloned
+    """A model, by default one whose codes are kept as values and indices, after a few steps on the
+    GPU."""
     X = np.random.default_rng(0).standard_normal((3 * n_steps, 4), dtype=np.float32)
     asked = {"max_iter": 1, "batch_size": 3, "random_state": 0, "device": "cuda", **settings}
-    return TopKSAE(16, k=1, **asked).fit(X)
+    return clone(model).set_params(**asked).fit(X)
 
 
 def flat(tensors):
@@ -49,14 +51,30 @@ def weights(model):
     return flat(model.net_.module_.parameters())
 
 
-@pytest.mark.parametrize("precision", ["full", "bfloat16"])
-def test_a_step_is_that_of_torch(kernels, precision):
+# Models, and the fewest launches of kernels a step.
+MODELS = {
+    "sparse codes": (TopKSAE(16, k=1), 8),
+    "halves": (TopKSAE(16, k=1, precision="bfloat16"), 9),
+    "dense codes": (SAEEncoder(5, alpha=0.1), 3),
+    "signed": (TopKSAE(5, k=2, positive_code=False), 3),
+    "gates": (GatedSAE(5, alpha=0.1), 3),
+    "weights": (WeightedSAE(5, feature_weights=[1, 2, 0.5, 1]), 3),
+}
+
+
+@pytest.mark.parametrize(("model", "n_launches"), MODELS.values(), ids=MODELS)
+def test_a_step_is_that_of_torch(kernels, model, n_launches):
     with kernels(), patch.object(_triton, "launch", wraps=_triton.launch) as launch:
-        found = gradients(fitted(1, precision=precision))
-    assert launch.call_count > 5
+        found = fitted(1, model, dict_init=None)  # samples would leave no error
+        gradient = gradients(found)
+    assert launch.call_count >= n_launches
     assert not _triton._broken
     with kernels(), patch.object(_triton, "_is_installed", lambda: False):
-        np.testing.assert_allclose(found, gradients(fitted(1, precision=precision)), atol=1e-6)
+        expected = fitted(1, model, dict_init=None)
+        np.testing.assert_allclose(gradient, gradients(expected), atol=1e-6)
+    assert expected.loss_curve_[0] > 0.01
+    np.testing.assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-5)
+    np.testing.assert_array_equal(found.latent_frequency_, expected.latent_frequency_)
 
 
 class Look(Callback):
@@ -84,16 +102,17 @@ def test_what_a_product_finds_in_passing_is_handed_out_once(kernels):
             counts.add_(7), sums.add_(7)
 
 
-def test_operators_of_a_step(kernels):
-    """What was reached, to be lowered, not raised; with torch's operators alone, 40."""
+@pytest.mark.parametrize(("model", "most"), [(TopKSAE(16, k=1), 22), (SAEEncoder(12), 16)])
+def test_operators_of_a_step(kernels, model, most):
+    """What was reached, to be lowered, not raised; with torch's operators alone, 40 and 26."""
     with kernels() as counts:
         if counts is None:
             pytest.skip("a real GPU does not count")
         look = Look(counts)
-        fitted(3, callbacks=[look])
+        fitted(3, model, callbacks=[look])
     waits, uploads, operators = look.totals[2] - look.totals[1]
     assert (waits, uploads) == (0, 0)
-    assert operators <= 28
+    assert operators <= most
 
 
 def test_graphs_hold_kernels(gpu, monkeypatch):

@@ -55,6 +55,7 @@ def test_layouts_agree(n, k, spare, seed, penalty):
         lambda codes: codes.column_sums(),
         lambda codes: codes.firing_counts(),
         lambda codes: codes.residual(dictionary, Y),
+        lambda codes: codes.residual(dictionary, Y, 0.25),
         lambda codes: codes.transposed_product(Y),
         lambda codes: codes.gradient(Y, dictionary, penalty).to_dense(),
         lambda codes: codes.gradient(Y, dictionary, penalty).transposed_product(Y),
@@ -70,6 +71,7 @@ def test_products_are_those_of_the_matrix(dtype):
     Y, dictionary = make_matrices(dtype=dtype)
     Z = codes.to_dense()
     torch.testing.assert_close(codes.residual(dictionary, Y), Z @ dictionary - Y)
+    torch.testing.assert_close(codes.residual(dictionary, Y, 0.3), 0.3 * (Z @ dictionary - Y))
     torch.testing.assert_close(codes.transposed_product(Y), Z.T @ Y)
     gradient = codes.gradient(Y, dictionary, 0.5).to_dense()
     torch.testing.assert_close(gradient, (Y @ dictionary.T + 0.5) * (Z > 0))

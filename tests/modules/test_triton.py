@@ -13,7 +13,7 @@ from skamort.modules import RaggedCodes, SparseCodes
 
 # Those of before 3.9 cannot be interpreted with NumPy 2.5.
 pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
-from skamort.modules import _codes_triton, _topk_triton
+from skamort.modules import _codes_triton, _dense_triton, _topk_triton
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HALF = torch.bfloat16, torch.float16
@@ -65,7 +65,9 @@ def test_products_are_those_of_the_matrix(
     with patch.multiple(_codes_triton, _CHUNK=4, _MOST_COLUMNS=16, _TERMS=2):
         given = values, indices, codes.offsets, matrix
         close(_codes_triton.sum_rows(*given), Z @ matrix.double(), dtype)
-        close(_codes_triton.sum_rows(*given, Y), Z @ matrix.double() - Y.double(), dtype)
+        less = Z @ matrix.double() - Y.double()
+        close(_codes_triton.sum_rows(*given, Y), less, dtype)
+        close(_codes_triton.sum_rows(*given, Y, 0.25), less / 4, dtype)
         bias = matrix[:, 0].contiguous()
         given = Y, matrix, indices, codes.offsets
         products = _codes_triton.multiply_rows(*given, bias, values)
@@ -77,6 +79,28 @@ def test_products_are_those_of_the_matrix(
     close(sums, Z.T @ Y.double(), dtype)
     close(weight_sums, Z.sum(0), dtype)
     assert torch.equal(counts, (Z != 0).sum(0))
+
+
+@settings(deadline=None, max_examples=4)
+@given(
+    n=st.integers(1, 12),
+    width=st.integers(1, 9),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 2**16),
+)
+@example(9, 7, torch.float32, 0)
+def test_a_mask_finds_the_sums_of_latents(n, width, dtype, seed):
+    """By blocks of four samples and two latents."""
+    generator = torch.Generator().manual_seed(seed)
+    codes, gradient = torch.randn(2, n, width, generator=generator, dtype=dtype).to(DEVICE)
+    codes[codes.abs() < 0.7] = 0
+    expected = gradient * (codes != 0)
+    with patch.multiple(_dense_triton, _ENTRIES=8, _MOST_LATENTS=2):
+        gradient_sums, code_sums, counts = _dense_triton.mask(gradient, codes)
+    assert torch.equal(gradient, expected)
+    close(gradient_sums, expected.double().sum(0), dtype)
+    close(code_sums, codes.double().sum(0), dtype)
+    assert torch.equal(counts, codes.count_nonzero(0))
 
 
 @pytest.mark.parametrize("dtype", HALF)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from skamort import _triton
 from skamort.training import _rules as rules
 
 
@@ -28,7 +29,10 @@ def of_each(rule, *stacked):
         (rules.normalize_atoms, [(3, 5, 4)]),
         (rules.clipping_factor, [(3, 6), (3,)]),
         (rules.clear_denormals, [(3, 5, 4)]),
-        (lambda silence, fired: rules.count_silence(silence, fired, 7), [(3, 5), (3, 5)]),
+        (
+            lambda silence, fired: rules.count_firing(silence.long(), silence, fired, 7),
+            [(3, 5)] * 2,
+        ),
     ],
 )
 def test_of_many_models_is_of_each(rule, shapes, draw):
@@ -72,11 +76,21 @@ def test_only_denormal_numbers_are_cleared(dtype):
     assert values.tolist() == [0, 0, tiny, -tiny, 0, 1]
 
 
-def test_silence_is_counted_from_the_last_batch_in_which_a_latent_fired():
-    silence = torch.zeros(3, dtype=torch.int64)
-    for fired in ([1, 0, 0], [0, 2, 0]):
-        rules.count_silence(silence, torch.tensor(fired), 10)
-    assert silence.tolist() == [10, 0, 20]
+@pytest.mark.parametrize("by_kernel", [False, True])
+def test_silence_is_counted_from_the_last_batch_in_which_a_latent_fired(by_kernel, monkeypatch):
+    launches = []
+    if by_kernel:
+        pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
+        monkeypatch.setattr(rules, "has_triton", lambda device: True)
+        real = _triton.launch
+        monkeypatch.setattr(_triton, "launch", lambda *a, **s: launches.append(real(*a, **s)))
+    device = "cuda" if by_kernel and torch.cuda.is_available() else "cpu"
+    counts, silence = torch.zeros(2, 3, dtype=torch.int64).to(device)
+    for fired in ([1, 0, 0], [0, 2, 0], [0, 3, 0]):
+        rules.count_firing(counts, silence, torch.tensor(fired).to(device), 10)
+    assert len(launches) == 3 * by_kernel
+    assert counts.tolist() == [1, 5, 0]
+    assert silence.tolist() == [20, 0, 30]
 
 
 def test_mean_of_batches_is_the_mean_of_the_rows(draw):

@@ -23,7 +23,7 @@ from .._dead_latents import LatentActivity
 from .._forecast import Forecast
 from .._job import Job
 from .._net import SparseNet
-from .._rules import count_silence, is_lowest, mean_of_batches
+from .._rules import count_firing, is_lowest, mean_of_batches
 from ._batches import StackedBatches
 from ._net import BatchedNet
 from ._plan import plan
@@ -140,8 +140,7 @@ class BatchedTraining:
         """Take a step, and count."""
         loss, fired = self.net.backward(*batch)
         self.net.step(factors)
-        self.counts += fired.long()
-        count_silence(self.silence, fired, batch[0].shape[2])
+        count_firing(self.counts, self.silence, fired, batch[0].shape[2])
         return loss
 
     def _factor(self, model: int) -> float:
