@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from ._explained_variance import row_blocks
 
-def coherence_of(gram: np.ndarray) -> float:
-    """Largest absolute cosine between two different atoms, whose inner products are given."""
-    norms = np.sqrt(np.diagonal(gram))
-    norms = np.where(norms > 0, norms, 1)
-    cosines = np.abs(gram / np.outer(norms, norms))
-    np.fill_diagonal(cosines, 0)
-    return float(cosines.max())
+
+def coherence_of(squares: np.ndarray, gram: Callable[[slice], np.ndarray]) -> float:
+    """Largest absolute cosine between two different atoms, of which the squared norms are given,
+    and what gives some rows of their inner products."""
+    norms = np.where(squares > 0, np.sqrt(squares), 1)
+    largest = 0.0
+    for rows in row_blocks(len(norms), len(norms)):
+        cosines = np.abs(gram(rows) / np.outer(norms[rows], norms))
+        np.fill_diagonal(cosines[:, rows], 0)
+        largest = max(largest, float(cosines.max()))
+    return largest

@@ -2,7 +2,7 @@
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _param_validation
-from sklearn.utils._param_validation import HasMethods, StrOptions, validate_params
+from sklearn.utils._param_validation import StrOptions, validate_params
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -18,6 +18,14 @@ class Interval(_param_validation.Interval):
     def is_satisfied_by(self, val: object) -> bool:
         """Tell whether a value is in the interval."""
         return not isinstance(val, bool) and super().is_satisfied_by(val)
+
+
+class HasMethods(_param_validation.HasMethods):
+    """Objects that have some methods, of which classes are none."""
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Tell whether a value is such an object."""
+        return not isinstance(val, type) and super().is_satisfied_by(val)
 
 
 __all__ = [

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from ._fitted import check_fitted
+from ._given import described
 from ._matrices import Codes, as_dense, check_matrix
 
 # scikit-learn's algorithms whose `transform_alpha` is not the weight of an L1 norm.
@@ -21,11 +22,10 @@ _ROWS_CHECKED = 5
 def dictionary_of(estimator: Any) -> np.ndarray:
     """The atoms that the estimator has learned or was given."""
     dictionary = getattr(estimator, "components_", getattr(estimator, "dictionary", None))
-    if dictionary is None:
-        if hasattr(estimator, "fit"):
-            check_is_fitted(estimator)
+    if dictionary is None or isinstance(estimator, type):
+        check_fitted(estimator, "dictionary")
         raise TypeError(
-            f"{type(estimator).__name__} has no dictionary: neither components_ nor dictionary; "
+            f"{described(estimator)} has no dictionary: neither components_ nor dictionary; "
             "pass the fitted coder, and transform the data beforehand where it stands in a "
             "pipeline."
         )

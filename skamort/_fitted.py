@@ -14,19 +14,70 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
+from ._given import described
 from ._numbers import as_array, is_on_gpu
 
 _NO_WISH = (None, False, "auto")
 
 
 def is_fitted(estimator: Any) -> bool:
-    """Whether the estimator can be used as it is; one without `fit` always can."""
-    if hasattr(estimator, "fit"):
+    """Whether the estimator can be used as it is; one without `fit` always can, and one that does
+    not know scikit-learn's rules is trusted."""
+    is_known = hasattr(estimator, "__sklearn_tags__") and not isinstance(estimator, type)
+    if is_known and hasattr(estimator, "fit"):
         try:
             check_is_fitted(estimator)
         except NotFittedError:
             return False
     return True
+
+
+def check_estimator_given(
+    estimator: Any, owner: str, methods: tuple[str, ...] = ("transform",), *, fitted: bool = True
+) -> None:
+    """Refuse what is no instance of an estimator with these methods, or is not fitted.
+
+    Parameters
+    ----------
+    estimator : object
+        What came.
+    owner : str
+        What errors call who needs it.
+    methods : tuple of str, default=("transform",)
+        What it must have; what ends with an underscore it learns in `fit`.
+    fitted : bool, default=True
+        Whether it must be ready to be used.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    sklearn.exceptions.NotFittedError
+        If it is one that has yet to be fitted, where it must be.
+    """
+    needed = [name for name in methods if is_fitted(estimator) or not name.endswith("_")]
+    if isinstance(estimator, type) or not all(hasattr(estimator, name) for name in needed):
+        kind = "a fitted estimator" if fitted else "an estimator"
+        raise TypeError(
+            f"{owner} needs {kind} with {' and '.join(methods)}, got {described(estimator)}; pass "
+            "an instance of one, of skamort, scikit-learn or any other package."
+        )
+    if fitted:
+        check_fitted(estimator, owner)
+
+
+def check_fitted(estimator: Any, owner: str) -> None:
+    """Refuse an estimator that has yet to be fitted.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If it is one.
+    """
+    if not is_fitted(estimator):
+        raise NotFittedError(
+            f"{owner}: {type(estimator).__name__} is not fitted; call its fit first."
+        )
 
 
 def has_learned(part: Any) -> bool:

@@ -6,19 +6,20 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import check_array
+
+from ._numbers import check_array_given
 
 Codes: TypeAlias = np.ndarray | sparse.csr_array | sparse.csr_matrix
 
 
 def check_matrix(values: Any, name: str) -> np.ndarray:
     """A finite dense matrix, float32 or float64."""
-    return check_array(values, dtype=[np.float64, np.float32], input_name=name)
+    return check_array_given(values, name)
 
 
 def check_dense_or_csr(values: Any, name: str = "codes") -> Codes:
     """A finite float32 or float64 matrix, dense or, where it was sparse, in CSR form."""
-    return check_array(values, dtype=[np.float64, np.float32], accept_sparse="csr", input_name=name)
+    return check_array_given(values, name, accept_sparse="csr")
 
 
 def as_dense(rows: Codes) -> np.ndarray:

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.validation import check_array
 from torch import Tensor
+
+from ._given import check_numbers_given
 
 _NUMERIC = "biuf"  # NumPy's kinds: booleans, integers, floats
 
@@ -77,7 +80,23 @@ def as_numbers(X: Any, owner: str, name: str) -> np.ndarray:
             f"{owner}: the {name} are a {type(X).__name__} that has yet to be computed; call "
             ".collect() first."
         )
+    if not isinstance(X, str):  # which is said to be text
+        check_numbers_given(X, f"{owner}: the {name}")
     return check_real(as_array(X), owner, name)
+
+
+def check_array_given(values: Any, name: str, **rules: Any) -> Any:
+    """Return a finite matrix of float32 or float64, by the rules of scikit-learn's `check_array`,
+    whose errors tell the name."""
+    check_numbers_given(values, name)
+    values = as_array(values) if isinstance(values, Tensor) else values
+    try:
+        return check_array(values, dtype=[np.float64, np.float32], input_name=name, **rules)
+    except (TypeError, ValueError) as error:
+        if name in str(error):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from error
 
 
 def check_real(values: np.ndarray, owner: str, name: str) -> np.ndarray:

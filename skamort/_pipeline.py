@@ -13,13 +13,25 @@ import numpy as np
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 
-from ._decoder import limits_number, linear_decoder, n_parameters_of
-from ._matrices import Codes, check_dense_or_csr
+from ._decoder import dictionary_of, limits_number, linear_decoder, n_parameters_of
+from ._matrices import Codes, check_dense_or_csr, check_matrix
 
 
 def as_one_coder(estimator: Any) -> Any:
     """Return the estimator, a Pipeline as a coder with `components_` of its own."""
     return PipelineCoder(estimator) if isinstance(estimator, Pipeline) else estimator
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the last step of a Pipeline, or the estimator."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def atoms_of(source: Any, name: str) -> np.ndarray:
+    """Return a dictionary that was given, or that of a fitted estimator; of a Pipeline that in the
+    space of the data."""
+    is_array = not hasattr(source, "get_params") and not hasattr(source, "components_")
+    return check_matrix(source, name) if is_array else dictionary_of(as_one_coder(source))
 
 
 def seed_name(estimator: Any) -> str:
@@ -40,7 +52,7 @@ class PipelineCoder:
     """
 
     def __init__(self, pipeline: Pipeline):
-        self.pipeline, self._coder = pipeline, pipeline.steps[-1][1]
+        self.pipeline, self._coder = pipeline, last_step(pipeline)
         coder = self._coder
         self.positive_code = getattr(coder, "positive_code_", getattr(coder, "positive_code", None))
         if getattr(coder, "split_sign", False):

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_array
 from torch import Tensor
+
+from ._numbers import check_array_given
 
 if TYPE_CHECKING:
     from ._rows import Rows
@@ -41,7 +42,7 @@ def as_tensor(
             raise ValueError(f"{name} contains NaN or infinity; remove or impute these values.")
     else:
         if check:
-            values = check_array(values, dtype=[np.float64, np.float32], order="C", input_name=name)
+            values = check_array_given(values, name, order="C")
         values = np.ascontiguousarray(values)
         # torch shares memory with the array and warns where it is read-only; no solver writes to
         # its input.

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 
+from .._fitted import check_estimator_given
 from .._pipeline import seed_name
 from ..training import Job
 from ..training.batched import train
@@ -97,6 +98,7 @@ def fit_many(
     >>> [model.alpha for model in best]
     [0.1, 0.2, 0.4, 0.8]
     """
+    check_estimator_given(estimator, "fit_many", ("fit", "set_params"), fitted=False)
     models = _make_models(estimator, param_grid, random_states)
     if any(getattr(model, "checkpoint", None) is not None for model in models):
         raise ValueError(

@@ -160,7 +160,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         "boolean", StrOptions({"auto"}), default="auto", may_change="warm"
     )
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
-    estimator: Any = parameter(HasMethods(["fit"]), None, default=None)
+    estimator: Any = parameter(HasMethods(["fit", "transform"]), None, default=None)
     algorithm: str = parameter(*ALGORITHM_RULE, default="auto")
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None)
     residual_tol: float | None = parameter(NON_NEGATIVE, None, default=None)

@@ -22,6 +22,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from .._fitted import check_estimator_given
 from .._validation import check_integer
 from ._layer import call, evaluated, inputs_of, read_layer, replaced
 from ._loss_recovered import logits_of
@@ -141,6 +142,7 @@ def ablation_effect(
     >>> bool(1 / 20 <= effects.mean_density <= 1)
     True
     """
+    check_estimator_given(estimator, "ablation_effect", ("transform", "components_"))
     check_integer(n_effects, "n_effects", 1)
     check_integer(n_positions, "n_positions", 1)
     with evaluated(model), torch.no_grad():

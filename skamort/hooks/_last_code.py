@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from .._fitted import check_estimator_given
 from .._validation import check_integer
 from ._layer import evaluated, find_layer, read_layer
 from ._splice import encode
@@ -72,6 +73,7 @@ def last_code(
     find_layer(model, layer)
     check_integer(latent, "latent", 0)
     check_integer(batch_size, "batch_size", 1)
+    check_estimator_given(estimator, "last_code")
 
     def activate(texts: Sequence[Sequence[int]]) -> np.ndarray:
         parts = [

@@ -23,6 +23,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .._fitted import check_estimator_given
 from ._layer import call, check_batches, evaluated, inputs_of, read_layer
 from ._positions import Mask, kept_positions
 from ._splice import Rewrite, Transformer, reconstruct, replaced_rows
@@ -181,6 +182,7 @@ def loss_recovered(
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}.")
+    check_estimator_given(estimator, "loss_recovered", ("transform", "inverse_transform"))
     check_batches(batches)
     batches = list(batches)
 

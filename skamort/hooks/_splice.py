@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._fitted import check_estimator_given
 from ._layer import find_layer, replaced
 from ._positions import kept_positions
 
@@ -72,6 +73,7 @@ def splice(
     >>> bool(torch.allclose(spliced, model(x), atol=1e-5))
     True
     """
+    check_estimator_given(estimator, "splice", ("transform", "inverse_transform"))
     return replaced_rows(
         model,
         layer,

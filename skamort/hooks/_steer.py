@@ -8,10 +8,9 @@ from numbers import Integral
 from typing import Any
 
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from .._fitted import check_estimator_given
 from .._validation import check_real
 from ._positions import kept_positions
 from ._splice import replaced_rows
@@ -63,6 +62,7 @@ def steer(
     >>> bool(torch.allclose(moved, 2 * torch.tensor(pca.components_[1])))
     True
     """
+    check_estimator_given(estimator, "steer", ("components_",))
     atom, strength = atom_of(estimator, latent), check_real(strength, "strength", -inf)
     return replaced_rows(
         model,
@@ -83,8 +83,6 @@ def _fitting(atom: Tensor, rows: Tensor, layer: str) -> Tensor:
 
 def atom_of(estimator: Any, latent: int) -> Tensor:
     """Return an atom (n_features,)."""
-    if isinstance(estimator, BaseEstimator):
-        check_is_fitted(estimator)
     components = estimator.components_
     if isinstance(latent, bool) or not isinstance(latent, Integral):
         raise TypeError(f"latent must be an integer, got {latent!r}.")

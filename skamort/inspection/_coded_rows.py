@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .._fitted import transform_unnamed
+from .._fitted import check_estimator_given, transform_unnamed
 from .._matrices import check_dense_or_csr
 from .._numbers import as_numbers, is_frame
 from .._rows import is_lazy, rows_within
@@ -24,6 +24,8 @@ class CodedRows:
         Fitted.
     X : {array-like, sparse matrix} of shape (n_rows, n_features)
         In memory or not, as `Rows` reads it.
+    owner : str
+        What errors call who asks.
 
     Attributes
     ----------
@@ -31,7 +33,8 @@ class CodedRows:
         (n_rows, n_latents).
     """
 
-    def __init__(self, estimator: Any, X: Any):
+    def __init__(self, estimator: Any, X: Any, owner: str):
+        check_estimator_given(estimator, owner)
         self._estimator, self._frame = estimator, X if is_frame(X) else None
         name = type(estimator).__name__
         if sparse.issparse(X):

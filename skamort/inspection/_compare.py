@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import monotonic, perf_counter
@@ -14,11 +13,12 @@ import numpy as np
 from .._decoder import decoder_of, dictionary_of, limits_number, n_parameters_of
 from .._explained_variance import fraction_unexplained
 from .._fitted import fitted
-from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
-from .._pipeline import as_one_coder
+from .._matrices import Codes, check_dense_or_csr, check_same_length
+from .._pipeline import as_one_coder, atoms_of
 from .._progress import progress_bar
 from .._validation import check_real
 from ..metrics import amortization_gap, dead_fraction, dictionary_mcc, latent_mcc, mean_l0
+from ._named import named_estimators
 from ._table import make_table
 
 # A fast transform is repeated until it has run for so long in all, or so often; the fastest counts.
@@ -41,7 +41,7 @@ def compare_encoders(
 
     Parameters
     ----------
-    estimators : dict, list of (str, estimator) tuples or list of estimators
+    estimators : dict, list of (str, estimator) tuples, list of estimators, or an estimator
         Transformers with `components_` (or `dictionary`), of this package or any other, by name;
         without names they take those of their classes. What is fitted already is taken as it is;
         the others are cloned and fitted on `X_train`. A :class:`sklearn.pipeline.Pipeline` is
@@ -57,7 +57,8 @@ def compare_encoders(
         fitted with.
     codes : {array-like, sparse matrix} of shape (n_samples, n_components_true), default=None
         True codes of `X_test`, where they are known.
-    dictionary : array-like of shape (n_components_true, n_features), default=None
+    dictionary : array-like of shape (n_components_true, n_features) or fitted estimator, \
+            default=None
         True dictionary, where it is known.
     return_estimators : bool, default=False
         Whether to return the fitted estimators as well.
@@ -115,7 +116,7 @@ def compare_encoders(
     >>> bool(table["gap"]["DictionaryLearning"] < 1e-4 < table["gap"]["PCA"])
     True
     """
-    named = _name(estimators)
+    named = named_estimators(estimators, "compare_encoders", "transform")
     task = _check(X_train, X_test, alpha, codes, dictionary)
     rows: dict[str, dict[str, Any]] = {}
     models = {}
@@ -169,45 +170,13 @@ def _check(X_train: Any, X_test: Any, alpha: Any, codes: Any, dictionary: Any) -
         codes = check_dense_or_csr(codes)
         check_same_length(codes, data, "codes and X_test")
     if dictionary is not None:
-        dictionary = check_matrix(dictionary, "dictionary")
+        dictionary = atoms_of(dictionary, "dictionary")
         if dictionary.shape[1] != data.shape[1]:
             raise ValueError(
                 f"dictionary has shape {dictionary.shape}, but X_test has {data.shape[1]} "
                 "features; atoms are rows, of the width of X_test."
             )
     return _Task(X_test, data, alpha, codes, dictionary)
-
-
-def _name(estimators: Any) -> dict[str, Any]:
-    """Estimators by name; classes that come more than once are numbered."""
-    pairs = _pairs(estimators)
-    classes = Counter(type(estimator).__name__ for name, estimator in pairs if name is None)
-    numbers: Counter[str] = Counter()
-    named: dict[str, Any] = {}
-    for name, estimator in pairs:
-        class_name = type(estimator).__name__
-        if name is None:
-            numbers[class_name] += 1
-            name = class_name if classes[class_name] == 1 else f"{class_name}-{numbers[class_name]}"
-        if name in named:
-            raise ValueError(f"compare_encoders: the name {name!r} comes twice; choose another.")
-        named[name] = estimator
-    return named
-
-
-def _pairs(estimators: Any) -> list[tuple[str | None, Any]]:
-    """Names, None where there are none, and instances that transform."""
-    if isinstance(estimators, Mapping):
-        estimators = estimators.items()
-    pairs = [item if isinstance(item, tuple) else (None, item) for item in estimators]
-    if not pairs:
-        raise ValueError("compare_encoders: estimators is empty; pass at least one.")
-    for _, estimator in pairs:
-        if isinstance(estimator, type) or not hasattr(estimator, "transform"):
-            raise TypeError(
-                f"compare_encoders: {estimator!r} has no transform; pass instances of estimators."
-            )
-    return pairs
 
 
 def _fit(estimator: Any, X_train: Any) -> tuple[Any, float]:

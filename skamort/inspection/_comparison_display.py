@@ -91,7 +91,7 @@ class ComparisonDisplay:
 
         Parameters
         ----------
-        estimators : dict, list of (str, estimator) tuples or list of estimators
+        estimators : dict, list of (str, estimator) tuples, list of estimators, or an estimator
             Transformers by name, or named by their classes; what is not fitted is cloned and
             fitted on `X_train`.
         X_train : array-like of shape (n_train_samples, n_features)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from .._decoder import dictionary_of
-from .._matrices import check_dense_or_csr, check_matrix
+from .._fitted import check_estimator_given
+from .._matrices import check_dense_or_csr
+from .._pipeline import as_one_coder, atoms_of
 from .._validation import check_integer
 from ._matplotlib import import_pyplot, on_one_line
 
@@ -23,7 +25,7 @@ class DictionaryDisplay:
 
     Parameters
     ----------
-    dictionary : array-like of shape (n_components, n_features)
+    dictionary : array-like of shape (n_components, n_features) or fitted estimator
         Atoms, one a row, in the order in which to show them.
     image_shape : tuple of ints, default=None
         Height and width of an atom's image, and 3 where it has colours, which stand side by side in
@@ -97,9 +99,10 @@ class DictionaryDisplay:
         display : DictionaryDisplay
             Drawn.
         """
-        dictionary = dictionary_of(estimator)
+        dictionary = dictionary_of(as_one_coder(estimator))
         if X is not None:
-            codes = check_dense_or_csr(estimator.transform(X))
+            check_estimator_given(estimator, cls.__name__)
+            codes = check_dense_or_csr(as_one_coder(estimator).transform(X))
             usage = np.asarray(abs(codes).sum(axis=0)).reshape(-1, len(dictionary)).sum(axis=0)
             dictionary = dictionary[np.argsort(-usage, kind="stable")]
         display = cls(dictionary, image_shape=image_shape, name=name or type(estimator).__name__)
@@ -120,8 +123,8 @@ class DictionaryDisplay:
 
         Parameters
         ----------
-        dictionary : array-like of shape (n_components, n_features)
-            Atoms, one a row.
+        dictionary : array-like of shape (n_components, n_features) or fitted estimator
+            Atoms, one a row; of an estimator its `components_` count.
         image_shape : tuple of ints, default=None
             Height and width of an atom's image, and 3 where it has colours, which stand side by
             side in each pixel. None for a square.
@@ -167,7 +170,7 @@ class DictionaryDisplay:
             NaN or infinity, or atoms that do not have the shape of the images.
         """
         plt = import_pyplot(type(self).__name__)
-        dictionary = check_matrix(self.dictionary, "dictionary")
+        dictionary = atoms_of(self.dictionary, "dictionary")
         shape = _check_image_shape(self.image_shape, dictionary.shape[1])
         atoms = dictionary[: check_integer(n_atoms, "n_atoms", 1)]
         if ax is None:

@@ -51,7 +51,7 @@ class FeatureData:
 
 def collect_features(report: Any) -> FeatureData:
     """Find all that a report tells; what costs little is checked first."""
-    coded = CodedRows(report.estimator, report.X)
+    coded = CodedRows(report.estimator, report.X, "FeatureReport")
     n_rows, n_latents = coded.shape
     view, labels = view_of(report.show, report.X, n_rows), _labels(report.labels, n_rows)
     given = {

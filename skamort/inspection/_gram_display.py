@@ -9,6 +9,7 @@ import numpy as np
 from .._coherence import coherence_of
 from .._decoder import dictionary_of
 from .._matrices import check_matrix
+from .._pipeline import as_one_coder, atoms_of
 from ._matplotlib import import_pyplot, on_one_line
 
 
@@ -73,8 +74,9 @@ class GramDisplay:
         display : GramDisplay
             Drawn.
         """
+        dictionary = dictionary_of(as_one_coder(estimator))
         name = name or type(estimator).__name__
-        return cls.from_dictionary(dictionary_of(estimator), name=name, ax=ax, cmap=cmap)
+        return cls.from_dictionary(dictionary, name=name, ax=ax, cmap=cmap)
 
     @classmethod
     def from_dictionary(
@@ -84,8 +86,8 @@ class GramDisplay:
 
         Parameters
         ----------
-        dictionary : array-like of shape (n_components, n_features)
-            Atoms, one a row.
+        dictionary : array-like of shape (n_components, n_features) or fitted estimator
+            Atoms, one a row; of an estimator its `components_` count.
         name : str, default=None
             What the title calls the dictionary.
         ax : matplotlib Axes, default=None
@@ -98,7 +100,7 @@ class GramDisplay:
         display : GramDisplay
             Drawn.
         """
-        dictionary = check_matrix(dictionary, "dictionary")
+        dictionary = atoms_of(dictionary, "dictionary")
         return cls(dictionary @ dictionary.T, name=name).plot(ax, cmap=cmap)
 
     def plot(self, ax: Any = None, *, cmap: Any = "RdBu_r", colorbar: bool = True) -> GramDisplay:
@@ -140,7 +142,7 @@ class GramDisplay:
         if colorbar:
             self.figure_.colorbar(self.im_, ax=ax, label="inner product", shrink=0.85)
         ax.set(xlabel="atom", ylabel="atom")
-        coherence = f"mutual coherence {coherence_of(gram):.2f}"
+        coherence = coherence_of(np.diagonal(gram), gram.__getitem__)
         name = f"{on_one_line(self.name)}: " if self.name else ""
-        ax.set_title(name + coherence, parse_math=False)
+        ax.set_title(f"{name}mutual coherence {coherence:.2f}", parse_math=False)
         return self

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._pipeline import last_step
 from ._matplotlib import find_panels, on_one_line
+from ._named import named_estimators
 
 # Of Okabe and Ito (2008), told apart by the colour-blind.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#000000")
@@ -53,7 +55,7 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        estimators : dict of str to estimator, or an estimator
+        estimators : dict, list of (str, estimator) tuples, list of estimators, or an estimator
             Fitted, with a `loss_curve_`.
         ax : matplotlib Axes, default=None
             Where to draw. None makes a figure.
@@ -70,8 +72,8 @@ class LossCurveDisplay:
         ValueError
             An estimator without losses: not fitted, or fitted without epochs.
         """
-        if not isinstance(estimators, Mapping):
-            estimators = {type(estimators).__name__: estimators}
+        named = named_estimators(estimators, "LossCurveDisplay", "fit")
+        estimators = {name: last_step(each) for name, each in named.items()}
         without = [name for name, each in estimators.items() if not hasattr(each, "loss_curve_")]
         if without:
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.preprocessing import normalize
 from sklearn.utils import gen_batches
 
-from .._matrices import check_matrix
+from .._pipeline import atoms_of
 from .._rows import rows_within
 from .._validation import check_real
 
@@ -60,9 +60,9 @@ def match_dictionaries(
 
     Parameters
     ----------
-    dictionary_small : array-like of shape (n_components_small, n_features)
-        Atoms, one a row, of any norm.
-    dictionary_large : array-like of shape (n_components_large, n_features)
+    dictionary_small : array-like of shape (n_components_small, n_features) or fitted estimator
+        Atoms, one a row, of any norm; of an estimator its `components_` count.
+    dictionary_large : array-like of shape (n_components_large, n_features) or fitted estimator
         Atoms of which the parents are sought.
     min_cosine : float, default=0.7
         Cosine from which on an atom is near enough, in [-1, 1].
@@ -100,8 +100,8 @@ def match_dictionaries(
         raise ValueError(
             f"match_dictionaries: min_cosine must be <= 1, got {min_cosine!r}; no atom is nearer."
         )
-    small = check_matrix(dictionary_small, "dictionary_small")
-    large = check_matrix(dictionary_large, "dictionary_large")
+    small = atoms_of(dictionary_small, "dictionary_small")
+    large = atoms_of(dictionary_large, "dictionary_large")
     if small.shape[1] != large.shape[1]:
         raise ValueError(
             f"match_dictionaries: the atoms of dictionary_small have {small.shape[1]} features, "

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from .._decoder import decoder_of
 from .._explained_variance import fraction_unexplained
+from .._fitted import check_estimator_given
 from .._matrices import check_dense_or_csr
 from .._pipeline import as_one_coder, seed_name
 from ..metrics import dead_fraction, mean_l0, stability
@@ -128,6 +129,8 @@ class SweepDisplay:
             If there are fewer than two values.
         """
         import_pyplot(cls.__name__)  # what is missing is said before any fit
+        check_estimator_given(estimator, cls.__name__, ("fit", "transform"), fitted=False)
+        check_dense_or_csr(X_test, "X_test")
         values = list(param_range)
         if len(values) < 2:
             raise ValueError(f"SweepDisplay: a sweep needs two values or more, got {values}.")

@@ -78,7 +78,7 @@ def top_activations(
     """
     n_top, n_bins = check_integer(n_top, "n_top", 0), check_integer(n_bins, "n_bins", 0)
     n_per_bin = check_integer(n_per_bin, "n_per_bin", 1)
-    coded, seed = CodedRows(estimator, X), draw_seed(random_state)
+    coded, seed = CodedRows(estimator, X, "top_activations"), draw_seed(random_state)
     numbers = check_latents(latents, coded.shape[1])
     n_sample = max(N_SAMPLED, 4 * n_bins * n_per_bin) if n_bins else 0
     activity = find_activity(coded, numbers, n_top, n_sample, seed)

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._pipeline import last_step
 from ._matplotlib import find_panels, on_one_line
+from ._named import named_estimators
 
 # Of Okabe and Ito (2008), told apart by the colour-blind.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#000000")
@@ -78,7 +80,7 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        estimators : dict of str to estimator, or an estimator
+        estimators : dict, list of (str, estimator) tuples, list of estimators, or an estimator
             Fitted, with a :class:`skamort.training.StepScoring` among their `callbacks`.
         score_name : str, default=None
             Which score to draw. None for the first.
@@ -97,8 +99,8 @@ class TrainingCurveDisplay:
         ValueError
             An estimator without such a callback or not fitted, or a score that a curve has not.
         """
-        if not isinstance(estimators, Mapping):
-            estimators = {type(estimators).__name__: estimators}
+        named = named_estimators(estimators, "TrainingCurveDisplay", "fit")
+        estimators = {name: last_step(each) for name, each in named.items()}
         curves = {name: _curve_of(each) for name, each in estimators.items()}
         without = [str(name) for name, curve in curves.items() if curve is None]
         if without:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from .._fitted import check_estimator_given
 from .._folder import replace_files
 from .._unit import times
 from .._validation import as_path
@@ -158,11 +159,12 @@ def _as_json(config: dict[str, Any], metadata: Mapping[str, Any] | None) -> str:
 
 @torch.no_grad()
 def _as_saelens(estimator: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    check_estimator_given(estimator, "to_saelens")
     coder = getattr(estimator, "encoder_", estimator)
     if not hasattr(coder, "net_"):
         raise ValueError(
-            f"to_saelens: {type(estimator).__name__} has no trained encoder, or is not fitted; "
-            "pass a fitted autoencoder, or teach one its codes by AmortizedCoder."
+            f"to_saelens: {type(estimator).__name__} has no trained encoder; pass a fitted "
+            "autoencoder, or teach one its codes by AmortizedCoder."
         )
     module = coder._transforming_module()
     encoder, unit = module.encoder, coder._unit

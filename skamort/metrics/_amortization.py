@@ -19,6 +19,7 @@ from torch import Tensor
 from .._decoder import alpha_of, decoder_of, limits_number, positive_of
 from .._device import blocks_larger_by, holding_uploads
 from .._explained_variance import row_blocks
+from .._fitted import check_estimator_given
 from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
 from .._pipeline import as_one_coder
 from .._progress import progress_bar
@@ -137,11 +138,12 @@ def amortization_gap(
     >>> 0 <= found.best_fvu < found.fvu
     True
     """
-    estimator = as_one_coder(estimator)
+    check_estimator_given(estimator, "amortization_gap")
+    whole, estimator = estimator, as_one_coder(estimator)
     max_iter, tol = check_integer(max_iter, "max_iter", 0), check_real(tol, "tol")
     counts = n_nonzero_coefs is not None or (alpha is None and limits_number(estimator))
     if not counts:
-        alpha = alpha_of(estimator) if alpha is None else alpha
+        alpha = alpha_of(whole) if alpha is None else alpha
     elif alpha is not None:
         raise ValueError(
             f"amortization_gap: alpha={alpha} and n_nonzero_coefs={n_nonzero_coefs} both judge "

@@ -5,9 +5,8 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
-from sklearn.utils.validation import check_is_fitted
-
 from .._compat import Interval, StrOptions, validate_params
+from .._fitted import check_estimator_given
 
 
 @validate_params(
@@ -98,7 +97,7 @@ def flops(
     >>> flops(ITOCoder(dictionary=dictionary).fit(X), 1000, n_iter=20)
     10496000.0
     """
-    check_is_fitted(estimator)
+    check_estimator_given(estimator, "flops", ("fit",))
     if not hasattr(estimator, "_count_flops"):
         raise TypeError(
             f"flops has no formula for {type(estimator).__name__}; pass an estimator of skamort."

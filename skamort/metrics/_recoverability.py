@@ -9,7 +9,7 @@ import numpy as np
 
 from .._coherence import coherence_of
 from .._compat import Interval, validate_params
-from .._matrices import check_matrix
+from .._pipeline import atoms_of
 
 
 @validate_params(
@@ -81,8 +81,8 @@ def mutual_coherence(dictionary: Any) -> float:
 
     Parameters
     ----------
-    dictionary : array-like of shape (n_components, n_features)
-        Atoms, one a row, of any norm.
+    dictionary : array-like of shape (n_components, n_features) or fitted estimator
+        Atoms, one a row, of any norm; of an estimator its `components_` count.
 
     Returns
     -------
@@ -112,7 +112,8 @@ def mutual_coherence(dictionary: Any) -> float:
     >>> mutual_coherence([[2.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
     0.8
     """
-    dictionary = check_matrix(dictionary, "dictionary").astype(np.float64)
+    dictionary = atoms_of(dictionary, "dictionary").astype(np.float64)
     size = np.abs(dictionary).max(axis=1, keepdims=True)
     dictionary /= np.where(size > 0, size, 1)
-    return min(1.0, coherence_of(dictionary @ dictionary.T))
+    squares = np.einsum("ij,ij->i", dictionary, dictionary)
+    return min(1.0, coherence_of(squares, lambda rows: dictionary[rows] @ dictionary.T))

@@ -6,6 +6,7 @@ MCC  = mean of C over the best one-to-one matching of columns
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -13,7 +14,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from sklearn.utils.extmath import safe_sparse_dot
 
-from .._matrices import Codes, check_dense_or_csr, check_matrix, check_same_length
+from .._explained_variance import row_blocks
+from .._given import described, is_estimator
+from .._matrices import Codes, as_dense, check_dense_or_csr, check_same_length
+from .._pipeline import atoms_of
 
 _CONSTANT = 1e-12  # a variance below this correlates with nothing
 _LARGE = 1e100  # from which on the sum of many squares may be infinite
@@ -73,15 +77,14 @@ def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
         check_dense_or_csr(codes, "codes"),
     )
     check_same_length(codes_true, codes, "codes_true and codes")
-    correlations = _correlations(codes_true, codes)
     if not matched:
-        return _mean_of_best_matching(np.abs(correlations))
-    if correlations.shape[0] != correlations.shape[1]:
+        return _mean_of_best_matching(_absolute_correlations(codes_true, codes))
+    if codes_true.shape[1] != codes.shape[1]:
         raise ValueError(
-            f"latent_mcc: codes_true has {correlations.shape[0]} columns and codes has "
-            f"{correlations.shape[1]}; matched=True needs as many, pass matched=False."
+            f"latent_mcc: codes_true has {codes_true.shape[1]} columns and codes has "
+            f"{codes.shape[1]}; matched=True needs as many, pass matched=False."
         )
-    return float(np.diagonal(correlations).mean())
+    return float(_correlations_of_pairs(codes_true, codes).mean())
 
 
 def dictionary_mcc(dictionary_true: Any, dictionary: Any) -> float:
@@ -91,9 +94,9 @@ def dictionary_mcc(dictionary_true: Any, dictionary: Any) -> float:
 
     Parameters
     ----------
-    dictionary_true : array-like of shape (n_components_true, n_features)
-        True atoms, one a row.
-    dictionary : array-like of shape (n_components, n_features)
+    dictionary_true : array-like of shape (n_components_true, n_features) or fitted estimator
+        True atoms, one a row; of an estimator its `components_` count.
+    dictionary : array-like of shape (n_components, n_features) or fitted estimator
         Learned atoms, one a row.
 
     Returns
@@ -121,23 +124,38 @@ def dictionary_mcc(dictionary_true: Any, dictionary: Any) -> float:
     >>> dictionary_mcc([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]])
     1.0
     """
-    true_atoms = check_matrix(dictionary_true, "dictionary_true").T
-    atoms = check_matrix(dictionary, "dictionary").T
+    true_atoms = atoms_of(dictionary_true, "dictionary_true").T
+    atoms = atoms_of(dictionary, "dictionary").T
     if len(true_atoms) != len(atoms):
         raise ValueError(
             f"dictionary_mcc: the atoms of dictionary_true have {len(true_atoms)} features, those "
             f"of dictionary {len(atoms)}; atoms are rows, of the same width."
         )
-    return _mean_of_best_matching(np.abs(_correlations(true_atoms, atoms)))
+    return _mean_of_best_matching(_absolute_correlations(true_atoms, atoms))
 
 
-def _correlations(first: Codes, second: Codes) -> np.ndarray:
-    """Pearson correlation of each column of `first` with each of `second`."""
+def _absolute_correlations(first: Codes, second: Codes) -> np.ndarray:
+    """Absolute Pearson correlation of each column of `first` with each of `second`."""
     first, mean_first, std_first = _moments(first)
     second, mean_second, std_second = _moments(second)
-    product = safe_sparse_dot(first.T, second, dense_output=True) / first.shape[0]
-    covariance = product - np.outer(mean_first, mean_second)
-    return (covariance / np.outer(std_first, std_second)).clip(-1, 1)
+    values = safe_sparse_dot(first.T, second, dense_output=True)
+    for rows in row_blocks(*values.shape):  # in place: of many latents one matrix is large enough
+        block = values[rows]
+        block /= first.shape[0]
+        block -= np.outer(mean_first[rows], mean_second)
+        block /= np.outer(std_first[rows], std_second)
+    return np.abs(values, out=values).clip(max=1, out=values)
+
+
+def _correlations_of_pairs(first: Codes, second: Codes) -> np.ndarray:
+    """Pearson correlation of each column of `first` with that of the same place in `second`."""
+    first, second = (v if isinstance(v, np.ndarray) else v.tocsc() for v in (first, second))
+    found = []
+    for columns in row_blocks(*first.shape[::-1]):
+        moments = [_moments(as_dense(values[:, columns])) for values in (first, second)]
+        (x, _, std_x), (y, _, std_y) = moments
+        found.append(np.einsum("ij,ij->j", x, y) / len(x) / (std_x * std_y))
+    return np.concatenate(found).clip(-1, 1)
 
 
 def _moments(values: Codes) -> tuple[Codes, np.ndarray, np.ndarray]:
@@ -206,7 +224,12 @@ def stability(dictionaries: Any) -> float:
     >>> 0.3 < stability(folds["estimator"]) < 1
     True
     """
-    atoms = [getattr(each, "components_", each) for each in dictionaries]
+    if is_estimator(dictionaries) or not isinstance(dictionaries, Iterable):
+        raise TypeError(
+            f"stability needs two dictionaries or estimators, got {described(dictionaries)}; pass "
+            "a list of them."
+        )
+    atoms = [atoms_of(each, "dictionary") for each in dictionaries]
     if len(atoms) < 2:
         raise ValueError(f"stability: needs two dictionaries at least, got {len(atoms)}.")
     return float(np.mean([dictionary_mcc(*pair) for pair in combinations(atoms, 2)]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._decoder import decoder_of, limits_number
+from .._fitted import check_estimator_given
 from .._matrices import Codes, as_dense, check_dense_or_csr
 from ._reconstruction import sparse_coding_objective
 from ._sparsity import dead_fraction, mean_l0
@@ -52,13 +53,14 @@ def neg_objective(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG0
     >>> search.fit(X).best_params_
     {'n_components': 32}
     """
+    check_estimator_given(estimator, "neg_objective")
     alpha = getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
     if not isinstance(alpha, float | int) or limits_number(estimator):
         raise TypeError(
             f"neg_objective: {type(estimator).__name__} has no L1 weight to be judged at; score it "
             "by its own `score`, the variance explained."
         )
-    codes = _codes(estimator, X)
+    codes = _codes(estimator, X, "neg_objective")
     dictionary, intercept = decoder_of(estimator, codes)
     centered = as_dense(check_dense_or_csr(X, "X")) - intercept
     return -sparse_coding_objective(centered, codes, dictionary, alpha)
@@ -95,7 +97,7 @@ def neg_l0(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
     >>> bool((scores["test_l0"] >= -4).all())
     True
     """
-    return -mean_l0(_codes(estimator, X))
+    return -mean_l0(_codes(estimator, X, "neg_l0"))
 
 
 def neg_dead_fraction(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: ARG001
@@ -124,8 +126,9 @@ def neg_dead_fraction(estimator: Any, X: Any, y: Any = None) -> float:  # noqa: 
     >>> -1 <= neg_dead_fraction(TopKSAE(64, k=4, tol=0.01, random_state=0).fit(X), X) <= 0
     True
     """
-    return -dead_fraction(_codes(estimator, X))
+    return -dead_fraction(_codes(estimator, X, "neg_dead_fraction"))
 
 
-def _codes(estimator: Any, X: Any) -> Codes:
+def _codes(estimator: Any, X: Any, owner: str) -> Codes:
+    check_estimator_given(estimator, owner)
     return check_dense_or_csr(estimator.transform(X))

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from .._engine import resolve_engine
+from .._validation import as_tensor
 from ._dictionary_update import check_like, overwritable
 
 
@@ -98,6 +99,7 @@ def update_dictionary_rows(
     """
     atoms = overwritable(dictionary, "update_dictionary_rows")
     check = ("update_dictionary_rows", atoms)
+    X = as_tensor(X, "X", like=atoms)
     n_samples, (n_components, n_features) = len(X), atoms.shape
     X = check_like(X, "X", (n_samples, n_features), *check)
     codes = check_like(codes, "codes", (n_samples, n_components), *check)

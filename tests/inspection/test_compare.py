@@ -209,8 +209,8 @@ class Broken(TransformerMixin, BaseEstimator):
     ("wrong", "error", "message"),
     [
         ({"estimators": []}, ValueError, "estimators is empty"),
-        ({"estimators": [PCA]}, TypeError, "has no transform; pass instances"),
-        ({"estimators": ["PCA"]}, TypeError, "'PCA' has no transform"),
+        ({"estimators": [PCA]}, TypeError, "got the class PCA; pass an instance"),
+        ({"estimators": ["PCA"]}, TypeError, "with transform, got 'PCA'"),
         ({"estimators": [("a", PCA(1)), ("a", PCA(2))]}, ValueError, "'a' comes twice"),
         ({"alpha": -0.1}, ValueError, "alpha must be >= 0"),
         ({"X_test": np.ones((40, 5))}, ValueError, "X_train has 6 features and X_test 5"),
@@ -222,6 +222,14 @@ class Broken(TransformerMixin, BaseEstimator):
 def test_bad_input_before_any_fit(signal, wrong, error, message):
     with pytest.raises(error, match=message):
         compare_encoders(**{"estimators": [Broken()], "alpha": 0.1, **signal, **wrong})
+
+
+def test_one_estimator_is_a_comparison_too(signal):
+    for one in (PCA(2), make_pipeline(StandardScaler(), PCA(2))):
+        alone = compare_encoders(one, alpha=0.1, **signal)
+        assert list(alone.index) == [type(one).__name__]
+        listed = compare_encoders([one], alpha=0.1, **signal)
+        assert alone["fvu"].iloc[0] == listed["fvu"].iloc[0]
 
 
 def test_an_error_says_whose_it_is(signal):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
 
 from skamort import SAEEncoder
 from skamort.inspection import LossCurveDisplay
@@ -28,6 +29,11 @@ def test_losses_by_epoch(model):
     assert ax.get_legend() is None
     two = LossCurveDisplay.from_estimators({"a $x$": model, "b": model})
     assert [text.get_text() for text in two.ax_.get_legend().get_texts()] == ["a $x$", "b"]
+    pipeline = Pipeline([("last", model)])
+    listed = LossCurveDisplay.from_estimators([model, pipeline, ("c", model)])
+    names = [text.get_text() for text in listed.ax_.get_legend().get_texts()]
+    assert names == ["SAEEncoder", "Pipeline", "c"]
+    assert all(list(line.get_ydata()) == list(model.loss_curve_) for line in listed.ax_.lines)
     plt.close("all")
 
 

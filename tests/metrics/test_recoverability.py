@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.linalg import hadamard
 from sklearn.linear_model import orthogonal_mp
 
+from skamort import _explained_variance
 from skamort.metrics import mutual_coherence, recovery_boundary
 
 
@@ -40,6 +41,9 @@ def test_coherence_is_of_directions_alone(seed, n, m):
         for b in atoms[:i]
     ]
     assert coherence == pytest.approx(max(pairs))
+    with pytest.MonkeyPatch.context() as patch:  # two rows of the inner products at a time
+        patch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 2 * n)
+        assert mutual_coherence(atoms) == pytest.approx(coherence, rel=1e-12)
     assert coherence >= np.sqrt(max(n - m, 0) / (m * (n - 1))) - 1e-12  # Welch
     moved = rng.permutation(atoms * rng.choice([-2, 1e170, 1e-170], (n, 1)))
     assert mutual_coherence(moved) == pytest.approx(coherence)

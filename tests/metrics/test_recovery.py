@@ -1,4 +1,5 @@
-from itertools import permutations
+import tracemalloc
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.stats import pearsonr
 
+from skamort import _explained_variance
 from skamort.metrics import _recovery, dictionary_mcc, latent_mcc, stability
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -97,6 +99,37 @@ def test_matched_keeps_order_and_sign():
     assert latent_mcc(truth, np.abs(codes), matched=True) < 0.2
     expected = np.mean([pearsonr(truth[:, j], truth[:, j] ** 3).statistic for j in range(2)])
     assert latent_mcc(truth, truth**3, matched=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("layouts", list(product([np.asarray, sparse.csr_array], repeat=2)))
+def test_matched_columns_are_taken_a_few_at_a_time(monkeypatch, layouts):
+    """Blocks of 3 columns, the last of them of one; of either layout."""
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 3 * 40)
+    truth, codes = np.random.default_rng(2).exponential(size=(2, 40, 7))
+    truth[truth < 1], codes[:, 4] = 0, 2.5
+    constant = [0 if j == 4 else pearsonr(truth[:, j], codes[:, j]).statistic for j in range(7)]
+    truth, codes = (as_given(v) for as_given, v in zip(layouts, (truth, codes), strict=True))
+    assert latent_mcc(truth, codes, matched=True) == pytest.approx(np.mean(constant))
+
+
+def test_all_pairs_are_taken_a_few_rows_at_a_time(monkeypatch):
+    truth, codes = np.random.default_rng(3).exponential(size=(2, 30, 7))
+    whole = latent_mcc(truth, codes), latent_mcc(*map(sparse.csr_array, (truth, codes)))
+    monkeypatch.setattr(_explained_variance, "_BLOCK_ELEMENTS", 2 * 7)
+    assert latent_mcc(truth, codes) == whole[0] == pytest.approx(whole[1])
+    assert latent_mcc(*map(sparse.csr_array, (truth, codes))) == whole[1]
+
+
+def test_matched_needs_no_matrix_of_all_pairs():
+    """3,000 latents have 72 MB of pairs."""
+    codes = sparse.random_array((60, 3000), density=0.02, format="csr", rng=0)
+    latent_mcc(codes[:, :9], codes[:, :9], matched=True)
+    tracemalloc.start()
+    found = latent_mcc(codes, codes, matched=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == pytest.approx(np.mean(np.bincount(codes.indices, minlength=3000) > 0))
+    assert peak < 20e6
 
 
 @settings(deadline=None)

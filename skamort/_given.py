@@ -1,0 +1,45 @@
+"""What came instead of what was asked for, in words; and what holds no numbers, refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Set
+from reprlib import repr as short_repr
+from typing import Any
+
+_NO_ARRAYS = (Mapping, Set, Iterator)
+
+
+def is_estimator(value: Any) -> bool:
+    """Whether a value is an estimator, not its class."""
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def described(value: Any) -> str:
+    """Return what a value is, in few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if is_estimator(value):
+        return f"the estimator {type(value).__name__}"
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return short_repr(value)
+
+
+def check_numbers_given(values: Any, name: str) -> None:
+    """Refuse what holds no numbers in whatever form, such as an estimator where its atoms belong.
+
+    Raises
+    ------
+    TypeError
+        If it is such a thing, or a list of these.
+    """
+    first = values
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    is_text = values is None or isinstance(values, str | bytes)
+    if is_text or callable(first) or is_estimator(first) or isinstance(first, _NO_ARRAYS):
+        remedy = "components_, or transform(X)" if is_estimator(first) else "an array"
+        raise TypeError(
+            f"{name} must hold numbers, got {described(first)}; pass {'its ' * is_estimator(first)}"
+            f"{remedy}."
+        )
