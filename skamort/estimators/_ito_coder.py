@@ -58,7 +58,10 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     For each row x, `transform` minimizes ``1/2 ||x - c - z D||^2 + alpha ||z||_1`` over codes z, a
     convex problem, to a certified accuracy. The dictionary D is an array or that of another
     estimator; the search starts from that estimator's codes, so what it wins over them is their
-    amortization gap.
+    amortization gap. Solvers that begin at zero, such as "omp", take least squares on the atoms of
+    the estimator's codes where these explain a row better. No row has worse codes than the
+    estimator's, or than the `n_nonzero_coefs_` largest of them; but scikit-learn's algorithms are
+    taken at their word.
 
     With `dictionary`, and `alpha` or a number of non-zeros, there is nothing to learn, and
     `transform`, `inverse_transform` and `score` work without `fit`, as those of scikit-learn's

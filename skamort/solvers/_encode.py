@@ -141,7 +141,10 @@ def sparse_encode(
         Whether ``cov`` must be left untouched.
     init : array-like or Tensor of shape (n_samples, n_components), default=None
         Codes to start from, for "cd", "fista", "iht", "topk_refined", "gomp",
-        "exchange", "exact" and "lasso_cd".
+        "exchange", "exact" and "lasso_cd". "omp", "ormp", "mp" and "gradient_pursuit" begin at
+        zero. No sample's codes are worse than its start (of k-sparse ones, than the largest
+        ``n_nonzero_coefs`` of it): where those found are, least squares on the atoms of the start
+        take their place.
     max_iter : int, default=1000
         Most iterations spent on a sample.
     n_jobs : int, default=None

@@ -25,9 +25,8 @@ from ._base import Compiled, Problem
 from ._beam import beam_search
 from ._exchange_torch import exchange
 from ._iht import keep_largest
-from ._ksparse import DEPENDENT, KSparseSolver
+from ._ksparse import DEPENDENT, KSparseSolver, sum_of_rows
 from ._omp import ORMP
-from ._omp_gram import sum_of_rows
 from ._pursuit import squared_norm
 
 # Exchanges of a sample that are tried, the most promising first, before it is done; one where signs

@@ -20,6 +20,7 @@ from torch import Tensor
 from .._engine import resolve_engine
 from .._threads import run_in_threads
 from ._base import Compiled, Problem
+from ._keep_start import keep_start
 from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import Fit, least_squares
 from ._topk_refined import guided_scores
@@ -78,6 +79,14 @@ class GOMP(Compiled, KSparseSolver):
         enough: Tensor,  # noqa: ARG002  (the number of stages is given)
         codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        start = codes.clone() if codes.any() else None
+        n_iter, residual = self._pursue(X, problem, k, codes)
+        if start is not None:
+            keep_start(X, problem, k, start, codes, residual)
+        return n_iter, residual
+
+    def _pursue(self, X: Tensor, problem: Problem, k: int, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """`_pursue_block`, codes being those whose largest are the first stage."""
         if problem.gram is None or not self._n_threads(problem):
             return self._by_products(X, problem, k, codes)
         n_iter, residual = self._by_gram(X, problem, problem.gram, k, codes)

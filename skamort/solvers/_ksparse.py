@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from ._base import Problem, Solver, SolverResult
 from ._scale import check_range, magnitude, row_norms
@@ -116,6 +117,12 @@ def observed_lengths(problem: Problem) -> Tensor | float:
     if problem.mask is None:
         return 1.0
     return problem.squared_norms().sqrt().clamp(min=torch.finfo(problem.atoms.dtype).tiny)
+
+
+def sum_of_rows(matrix: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
+    """For every sample, the sum of weights[i] matrix[indices[i]], without a copy of these rows."""
+    weights = weights.contiguous()
+    return embedding_bag(indices.contiguous(), matrix, per_sample_weights=weights, mode="sum")
 
 
 def refit(

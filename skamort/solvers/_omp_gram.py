@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from ._base import Problem
-from ._ksparse import DEPENDENT
+from ._ksparse import DEPENDENT, sum_of_rows
 from ._pursuit import least_left, squared_norm
 
 _TILE = 64
@@ -86,12 +85,6 @@ def _is_near(
         left = X[near] - sum_of_rows(dictionary, support[near], z) if z.shape[1] else X[near]
         near[near.clone()] = squared_norm(left) <= enough[near]
     return near
-
-
-def sum_of_rows(matrix: Tensor, indices: Tensor, weights: Tensor) -> Tensor:
-    """For every sample, the sum of weights[i] matrix[indices[i]], without a copy of these rows."""
-    weights = weights.contiguous()
-    return embedding_bag(indices.contiguous(), matrix, per_sample_weights=weights, mode="sum")
 
 
 def _score(c: Tensor, left: Tensor | None, least: Tensor, out: Tensor) -> None:

@@ -13,8 +13,7 @@ from torch import Tensor
 from ._base import Problem
 from ._blocks import row_blocks
 from ._certificate import observed
-from ._ksparse import refit
-from ._omp_gram import sum_of_rows
+from ._ksparse import refit, sum_of_rows
 from ._pursuit import least_left, squared_norm
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ._base import Problem
+from ._keep_start import keep_start
 from ._ksparse import DEPENDENT, KSparseSolver
 
 # Steps of the first round, and by how much a round has more than the last. Most samples need few:
@@ -19,6 +20,8 @@ _FIRST_STEPS, _GROWTH = 16, 4
 @dataclass(frozen=True)
 class Pursuit(KSparseSolver):
     """Base of the k-sparse solvers that begin at zero and take an atom a step.
+
+    Codes to start from are what those found must not be worse than.
 
     A subclass provides `_pursue_steps`, and gets a tolerance beside the number of non-zeros.
 
@@ -53,10 +56,20 @@ class Pursuit(KSparseSolver):
     def _pursue_block(
         self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
+        start = codes.clone() if codes.any() else None
+        n_iter, residual = self._pursue(X, problem, k, enough, codes.zero_())
+        if start is not None:
+            keep_start(X, problem, k, start, codes, residual, enough)
+        return n_iter, residual
+
+    def _pursue(
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`_pursue_block` from zero."""
         if self.residual_tol is None:
-            return self._pursue_steps(X, problem, k, None, codes.zero_())
+            return self._pursue_steps(X, problem, k, None, codes)
         steps = min(k, _FIRST_STEPS)
-        n_iter, residual = self._pursue_steps(X, problem, steps, enough, codes.zero_())
+        n_iter, residual = self._pursue_steps(X, problem, steps, enough, codes)
         while steps < k and (left := (residual > enough).nonzero()[:, 0]).numel():
             steps = min(k, _GROWTH * steps)
             found = torch.zeros_like(codes[left])

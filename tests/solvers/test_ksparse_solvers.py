@@ -266,20 +266,6 @@ def test_one_sample_and_one_atom(solver, positive):
     np.testing.assert_allclose(codes, [[1.2]])
 
 
-@pytest.mark.parametrize("algorithm", ["iht", "topk_refined", "exchange"])
-@pytest.mark.parametrize("positive", [False, True])
-def test_an_encoders_codes_are_only_improved(algorithm, positive):
-    rng = np.random.default_rng(0)
-    dictionary, X = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))
-    encoded = rng.standard_normal((30, 20)) * (rng.random((30, 20)).argsort(axis=1) < 4)
-    if positive:
-        encoded = np.abs(encoded)
-    codes, info = encode(X, dictionary, 4, positive, (algorithm, "auto"), init=encoded)
-    assert (info.residual <= ((X - encoded @ dictionary) ** 2).sum(axis=1) + 1e-9).all()
-    if algorithm == "topk_refined":
-        assert (encoded[codes != 0] != 0).all()
-
-
 def test_topk_refined_solves_nnls_on_the_support():
     rng = np.random.default_rng(0)
     dictionary, X = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))

@@ -1,0 +1,59 @@
+"""Codes with few non-zeros are no worse than those they start from."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_ksparse_solvers import any_solver, each_omp, each_solver, encode
+
+
+def coherent_problem(rng, n_samples, n_components, n_features, k, coherence):
+    """Noisy samples of k atoms that share a direction, these atoms, and the codes."""
+    dictionary = rng.standard_normal((n_components, n_features))
+    dictionary += coherence * rng.standard_normal(n_features)
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    kept = rng.random((n_samples, n_components)).argsort(axis=1) < k
+    codes = rng.exponential(size=kept.shape) * kept
+    X = codes @ dictionary + 0.05 * rng.standard_normal((n_samples, n_features))
+    return X, dictionary, codes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**31), any_solver, st.booleans(), st.floats(0, 5), st.booleans())
+def test_an_encoders_codes_are_only_improved(seed, solver, positive, coherence, masked):
+    rng = np.random.default_rng(seed)
+    X, dictionary, encoded = coherent_problem(rng, 20, 24, 10, 4, coherence)
+    encoded *= 1 if positive else rng.choice([-1, 1], encoded.shape)
+    X = encoded @ dictionary + 0.05 * rng.standard_normal(X.shape)
+    mask = rng.random(X.shape) < 0.9 if masked else np.ones(X.shape, bool)
+    codes, info = encode(X, dictionary, 4, positive, solver, init=encoded, mask=mask)
+    before = np.square((X - encoded @ dictionary) * mask).sum(axis=1)
+    assert (info.residual <= before + 1e-9).all()
+    assert ((codes != 0).sum(axis=1) <= 4).all()
+    after = np.square((X - codes @ dictionary) * mask).sum(axis=1)
+    np.testing.assert_allclose(info.residual, after, atol=1e-9)
+    if solver[0] == "topk_refined":
+        assert (encoded[codes != 0] != 0).all()
+
+
+@each_solver
+def test_of_a_start_with_more_atoms_the_largest_are_not_beaten_by_less(solver):
+    rng = np.random.default_rng(1)
+    X, dictionary, encoded = coherent_problem(rng, 40, 24, 10, 6, 4.0)
+    largest = np.where(np.argsort(np.argsort(-encoded, axis=1), axis=1) < 3, encoded, 0)
+    _, info = encode(X, dictionary, 3, True, solver, init=encoded)
+    assert (info.residual <= np.square(X - largest @ dictionary).sum(axis=1) + 1e-9).all()
+
+
+@each_omp
+def test_a_residual_that_is_small_enough_asks_for_no_start(solver):
+    rng = np.random.default_rng(2)
+    X, dictionary, encoded = coherent_problem(rng, 40, 24, 10, 6, 4.0)
+    options = {"residual_tol": 0.3}
+    for k in (None, 6):
+        alone, found = (
+            encode(X, dictionary, k, True, solver, init=init, **options)[0]
+            for init in (None, encoded)
+        )
+        enough = np.square(X - alone @ dictionary).sum(axis=1) <= 0.3
+        assert enough.any()
+        np.testing.assert_array_equal(found[enough], alone[enough])
