@@ -197,6 +197,17 @@ def test_with_several_active_sources_a_simplex_is_no_minimum(seed, p, sparsity):
     assert error(1.002 * simplex(p).T, X) < error(simplex(p).T, X)
 
 
+@settings(max_examples=50, deadline=None)
+@given(SEEDS, st.integers(3, 4), st.floats(0, 0.8))
+def test_residuals_of_mean_zero_are_no_minimum(seed, p, sparsity):
+    """The proof of Theorem 1 takes them as enough: here each order of the sources is seen."""
+    x, W = sources(np.random.default_rng(seed), 200, p, sparsity), simplex(p).T
+    orders = list(itertools.permutations(range(p)))
+    X = x[:, orders].reshape(-1, p) @ W
+    assert_allclose((X - encode(W, X) @ W).mean(axis=0), 0, atol=1e-12)
+    assert error(1.002 * W, X) < error(W, X)
+
+
 @EXAMPLES
 @given(SEEDS, st.floats(0, 0.9))
 def test_more_latents_than_sources_leave_less(seed, sparsity):

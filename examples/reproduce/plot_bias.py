@@ -122,17 +122,16 @@ for name in ("SAE", "MLP-64", "sparse coding"):
     print()
 
 figure, ax = plt.subplots(figsize=(10, 4), layout="constrained")
-columns = ("latent MCC, published", f"latent MCC, {METHOD}", "better method")
-for index, (column, color) in enumerate(zip(columns, ("0.7", "#4c6a8c", "#e08a3c"), strict=True)):
-    x = np.arange(len(records)) + 0.27 * (index - 1)
-    bars = ax.bar(
-        x,
-        [record[column] for record in records],
-        0.25,
-        color=color,
-        label=column.removeprefix("latent MCC, "),
-    )
-    ax.bar_label(bars, fmt="%.2f", fontsize=8)
+columns = {
+    "published": ("latent MCC, published", "latent MCC, published std"),
+    METHOD: (f"latent MCC, {METHOD}", "latent MCC, std"),
+    "better method": ("better method", "std"),
+}
+for index, (label, keys) in enumerate(columns.items()):
+    means, stds = ([record[key] for record in records] for key in keys)
+    x, color = np.arange(len(records)) + 0.27 * (index - 1), ("0.7", "#4c6a8c", "#e08a3c")[index]
+    error = {"yerr": stds, "error_kw": {"elinewidth": 0.8, "capsize": 2}}
+    ax.bar_label(ax.bar(x, means, 0.25, color=color, label=label, **error), fmt="%.2f", fontsize=8)
 ax.set_xticks(range(len(records)), [f"{r['encoder']},\n{r['bias']} bias" for r in records])
 ax.set(ylim=(0, 1.2), ylabel="latent MCC on test data")
 ax.legend(ncols=3, loc="upper center", fontsize=8)

@@ -100,6 +100,15 @@ for p in (3, 4, 5):
     )
 
 # %%
+# The proof takes residuals that are zero in the mean as enough for a minimum. On the triangle they
+# are, by symmetry, and the gradient is not.
+
+W, X = simplex(3), draw(simplex(3), 0.5, n_samples=200_000)
+residual = np.linalg.norm((X - np.maximum(X @ W.T, 0) @ W).mean(axis=0))
+slope = np.linalg.norm(loss_and_slope(W.ravel(), X)[1])
+print(f"\ntriangle, S = 0.5: mean residual {residual:.4f}, gradient {slope:.3f}")
+
+# %%
 # Theorem 3 says that for extremely sparse sources the minimum is W_p transposed and no other, so
 # that sources are identified. A simplex has another: ``W_m = -sqrt(p - 1) W_p^T``. Of one source it
 # leaves nothing either, and every latent but one fires. For p = 2 this is the digon, its two
