@@ -8,7 +8,7 @@ import sys
 import torch
 
 from .._compat import StrOptions
-from ..modules import JumpReLU, threshold_of_rows
+from ..modules import JumpReLU
 from ..training import JumpReLULoss
 from ._alpha import resolve_alpha
 from ._base_sae import BaseSAE
@@ -19,6 +19,8 @@ from ._target_l0 import TargetL0Parameters, threshold_of_data
 
 # Enough for the first codes to settle at the scale that reconstructs best.
 _SCALING_STEPS = 20
+# Of the mean threshold at the start, what one has at least.
+_LEAST = 1e-3
 
 
 class JumpReLUSAE(TargetL0Parameters, BaseSAE):
@@ -92,22 +94,24 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
         return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha_), self.bandwidth)
 
     def _scale_codes(self, module, loss, rows):
+        if self.target_l0 is not None:
+            self._start_at(module, loss, rows)
+            return
         # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
         for _ in range(_SCALING_STEPS):
-            if self.target_l0 is not None:
-                self._start_at(module, rows, loss.sample_weight)
             module.encoder.rescale(loss.best_scale(module, rows) ** 0.5)
 
     @torch.no_grad()
-    def _start_at(self, module, rows, sample_weight):
+    def _start_at(self, module, loss, rows):
         """Let as many codes be active as are wanted, and one at its threshold pay for itself."""
-        width = len(module.decoder.dictionary)
-        preactivate = lambda X: module.encoder(module.center(X))  # noqa: E731
-        start = threshold_of_rows(preactivate, rows, self.target_l0, width, sample_weight)
+        activation = module.activation
+        thresholds = self._starting_thresholds(module, rows, loss.sample_weight).relu()
+        start = thresholds.mean()
         if start > 0:
-            self.alpha_ = self._price_of(start.item() * self._unit)
-            module.activation.start.fill_(start)
-            module.activation.log_threshold.fill_(start.log())
+            activation.start.fill_(start)
+            activation.log_threshold.copy_(thresholds.clamp(min=_LEAST * start).log())
+            module.rescale(loss.best_scale(module, rows))
+            self.alpha_ = self._price_of(activation.start.item() * self._unit)
 
     @torch.no_grad()
     def _settle_at(self, data, n_active):

@@ -21,6 +21,15 @@ class L1Encoder(L1Parameters, TargetL0Parameters):
         return SparseCodingLoss(self.alpha_, feature_weights)
 
     @torch.no_grad()
+    def _scale_codes(self, module, loss, rows):
+        bias, _ = self._gate(module)
+        if self.target_l0 is not None and bias is not None:
+            step = self._starting_thresholds(module, rows, loss.sample_weight)
+            bias.sub_(step)
+            self._follow_gates(module, step)
+        super()._scale_codes(module, loss, rows)
+
+    @torch.no_grad()
     def _settle_at(self, data, n_active):
         module, unit = self.net_.module_, self.net_.data_scale
         bias, gate = self._gate(module)

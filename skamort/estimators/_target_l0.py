@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .._rows import few_rows
 from .._sample_weight import mean_of_rows
-from ..modules import SparseAutoencoder, threshold_of_rows
+from ..modules import SparseAutoencoder, threshold_of_rows, thresholds_of_latents
 from ..training import TargetL0, TrainingData
 from ._declared import Declared, parameter
 from ._dictionary import resolve_n_components
@@ -68,6 +68,18 @@ class TargetL0Parameters(Declared):
         if self.target_l0 is not None:
             callbacks.insert(0, ("target_l0", TargetL0(self.target_l0)))
         return callbacks
+
+    def _starting_thresholds(
+        self: Any, module: SparseAutoencoder, rows: Tensor, sample_weight: Tensor | None
+    ) -> Tensor:
+        """Return above which pre-activations each latent is active on its share of a few rows, with
+        as many codes a row as are wanted.
+
+        One threshold for all would let latents of frequent directions fire on most rows and others
+        on none, the more so the more there are.
+        """
+        A = module.encoder(module.center(rows))
+        return thresholds_of_latents(A, self.target_l0 / A.shape[1], sample_weight)
 
     def _finish_training(self: Any, job: Any) -> None:
         super()._finish_training(job)  # type: ignore[misc]

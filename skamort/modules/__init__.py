@@ -13,7 +13,7 @@ from ._lista import LISTA
 from ._other_topk import GroupTopK, SignedTopK
 from ._prolu import ProLU
 from ._ragged_codes import RaggedCodes, compact
-from ._thresholds import threshold_of_rows
+from ._thresholds import threshold_of_rows, thresholds_of_latents
 from ._workspace import Workspace, add_gradient, add_gradient_sum
 
 __all__ = [
@@ -45,5 +45,6 @@ __all__ = [
     "encoding_flops",
     "make_encoder",
     "threshold_of_rows",
+    "thresholds_of_latents",
     "training_flops",
 ]

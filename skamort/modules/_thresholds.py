@@ -118,3 +118,25 @@ def threshold_of_rows(
         kept = pool >= threshold
         pool, weights = pool[kept], None if weights is None else weights[kept]
     return threshold
+
+
+@torch.no_grad()
+def thresholds_of_latents(A: Tensor, share: float, sample_weight: Tensor | None = None) -> Tensor:
+    """Return above which threshold each latent is active on a share of the rows, and on one at
+    least where they differ, shape (n_components,).
+
+    Parameters
+    ----------
+    A : Tensor of shape (n_samples, n_components)
+        What is compared with the thresholds.
+    share : float
+        Share of the rows, in (0, 1].
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the rows; None: all weigh 1.
+    """
+    weights = A.new_ones(len(A)) if sample_weight is None else sample_weight
+    values, order = A[weights > 0].sort(dim=0, descending=True)
+    weights = weights[weights > 0].double()
+    kept = weights[order].cumsum(0) <= share * weights.sum() * (1 + _ROUNDING)
+    left_out = torch.where(kept | (values == values[0]), -torch.inf, values).amax(0)
+    return torch.where(left_out.isfinite(), left_out, values[-1])
