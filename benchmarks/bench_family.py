@@ -278,6 +278,8 @@ def main():
     parser.add_argument("--only", action="append", help="a variant or a package; all if absent")
     parser.add_argument("--l0", type=int, nargs="+", default=[32, 8, 16, 64, 128])
     parser.add_argument("--components", type=int, nargs="+", default=[1152, 576, 2304, 4608, 9216])
+    parser.add_argument("--rows", type=int, help="rows to train and to validate on; all if absent")
+    parser.add_argument("--features", type=int, help="largest principal components; all if absent")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
@@ -288,7 +290,7 @@ def main():
     add_arguments(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        paths, (n_samples, _) = prepare(arguments.data, folder)
+        paths, (n_samples, _) = prepare(arguments.data, folder, arguments.rows, arguments.features)
         family = Family(arguments, paths, n_samples)
         parts = arguments.part or PARTS
         family.train(key for part in parts for key in PARTS[part][0](family, arguments))

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from _training_peers import Peer, add_arguments, interpreters, parsed
+from sklearn.decomposition import PCA
 
 VALIDATION_FRACTION = 0.1
 # Training is short, so that starting at samples is worth most. The schedules were chosen on the
@@ -44,12 +45,19 @@ L0_TOLERANCE = 0.03
 MAX_SEARCH = 8
 
 
-def prepare(path, folder):
-    """Split, center and scale the data; return where the parts are saved, and the shape to fit."""
+def prepare(path, folder, n_rows=None, n_features=None):
+    """Split, center and scale the data; return where the parts are saved, and the shape to fit.
+
+    Of the rows to train and to validate on some are taken, and of all rows their largest principal
+    components, where numbers are given.
+    """
     with np.load(path) as data:
         rows, test = (data[name].astype(np.float32) for name in ("train", "test"))
-    order = np.random.default_rng(0).permutation(len(rows))
-    n_validation = round(VALIDATION_FRACTION * len(rows))
+    order = np.random.default_rng(0).permutation(len(rows))[:n_rows]
+    if n_features is not None:
+        pca = PCA(n_features, svd_solver="covariance_eigh").fit(rows[order])
+        rows, test = pca.transform(rows), pca.transform(test)
+    n_validation = round(VALIDATION_FRACTION * len(order))
     parts = {
         "train": rows[order[n_validation:]],
         "validation": rows[order[:n_validation]],

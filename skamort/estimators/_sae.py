@@ -51,6 +51,10 @@ class SAEEncoder(L1Encoder, BaseSAE):
 
     activation: str = parameter(StrOptions({"relu", "prolu"}), default="relu")
 
+    @property
+    def _shortens_steps(self):
+        return self.activation == "prolu"
+
     def _has_bias(self):
         return self.encoder_bias and self.activation == "relu"
 

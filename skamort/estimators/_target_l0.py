@@ -32,7 +32,8 @@ class TargetL0Parameters(Declared):
     ----------
     target_l0 : float or None
         Mean number of active codes a sample, at most `n_components`, that `alpha`, which is then
-        "auto", is to be adapted to in training. `fit` ends by moving the threshold of activity of
+        "auto", is to be adapted to in training. It begins with biases, or thresholds, that let each
+        latent fire on its share of the rows, and `fit` ends by moving the threshold of activity of
         all latents at once, so that rows of X have exactly as many, and warns where there is no
         bias to move and rows have more or fewer; ``partial_fit`` adapts `alpha` alone. Refused
         with known codes, which have a number of their own. None: `alpha` stays as it is.

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 from skorch.history import History
 
 from skamort import GatedSAE, JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, WeightedSAE
@@ -35,6 +36,28 @@ def test_new_rows_have_as_many_after_200_steps(X, Encoder, precision):
     assert mean_l0(sae.transform(X[:5000])) == pytest.approx(5, rel=0.01)
     assert mean_l0(sae.transform(X[5000:])) == pytest.approx(5, rel=0.05)
     assert sae.score(X[5000:]) > 0.3
+
+
+class FirstCodes(Callback):
+    """Keeps how many codes the first batches have, and on how many of their rows latents fire."""
+
+    def __init__(self):
+        self.firing_ = []
+
+    def on_batch_end(self, net, y_pred, training=False, **kwargs):
+        self.firing_.append(y_pred.firing_counts().numpy() / 500)
+
+
+@pytest.mark.parametrize("Encoder", [E for E in ENCODERS if E is not LISTAEncoder])
+@pytest.mark.parametrize("target", [3, 15])
+def test_training_begins_with_as_many_codes_and_each_latent_with_its_share(X, Encoder, target):
+    seen = FirstCodes()
+    asked = {"target_l0": target, "batch_size": 500, "max_iter": 1, "learning_rate": 1e-7}
+    Encoder(60, callbacks=[seen], random_state=0, **asked).fit(X)
+    firing = np.mean(seen.firing_, axis=0)
+    assert firing.sum() == pytest.approx(target, rel=0.1)
+    assert firing.min() > 0.2 * target / 60
+    assert firing.max() < 3 * target / 60
 
 
 @pytest.mark.parametrize("Encoder", ENCODERS)
