@@ -7,6 +7,8 @@ only before numpy, torch and numba are imported, and reach the workers of joblib
 
 import os
 
+import pytest
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in [
         "OMP_NUM_THREADS",
@@ -20,3 +22,12 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anyone imports Triton
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collectreport(report):
+    """Fail where a file of tests cannot be imported, of which pytest says no more than a skip: it
+    looks for doctests first, whose errors of import are ignored for the sake of extras."""
+    if report.skipped and "test_" in report.nodeid and "unable to import" in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid}: {report.longrepr[-1]}; import it to see why."

@@ -1,9 +1,10 @@
 """Codes with few non-zeros are no worse than those they start from."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_ksparse_solvers import any_solver, each_omp, each_solver, encode
+from ksparse import any_solver, each_solver, encode
 
 
 def coherent_problem(rng, n_samples, n_components, n_features, k, coherence):
@@ -44,7 +45,7 @@ def test_of_a_start_with_more_atoms_the_largest_are_not_beaten_by_less(solver):
     assert (info.residual <= np.square(X - largest @ dictionary).sum(axis=1) + 1e-9).all()
 
 
-@each_omp
+@pytest.mark.parametrize("solver", [("omp", "auto"), ("ormp", "torch")])
 def test_a_residual_that_is_small_enough_asks_for_no_start(solver):
     rng = np.random.default_rng(2)
     X, dictionary, encoded = coherent_problem(rng, 40, 24, 10, 6, 4.0)

@@ -7,36 +7,26 @@ import torch
 from engines import ENGINES, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ksparse import OMPWithoutGram, ORMPWithoutGram, problems
+from ksparse import (
+    NAMES,
+    SOLVER_CHOICES,
+    OMPWithoutGram,
+    ORMPWithoutGram,
+    any_solver,
+    each_solver,
+    encode,
+    problems,
+)
 from sklearn.linear_model import orthogonal_mp
 
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
 
 EXAMPLES = settings(max_examples=300, deadline=None)
-NAMES = ["omp", "ormp", "mp", "gradient_pursuit", "iht", "topk_refined", "exchange", "gomp"]
-SOLVER_CHOICES = [(name, "auto") for name in NAMES]
-SOLVER_CHOICES += [(name, "torch") for name in ("omp", "ormp", "exchange", "topk_refined", "gomp")]
-each_solver = pytest.mark.parametrize("solver", SOLVER_CHOICES, ids="-".join)
-any_solver = st.sampled_from(SOLVER_CHOICES)
 each_omp = pytest.mark.parametrize(
     "solver", [s for s in SOLVER_CHOICES if s[0] in ("omp", "ormp")], ids="-".join
 )
 PURSUITS = [(name, engine) for name in ("omp", "ormp") for engine in ENGINES]
 any_pursuit = st.sampled_from(PURSUITS)
-
-
-def encode(X, dictionary, k, positive, solver, **options):
-    algorithm, engine = solver
-    return sparse_encode(
-        X,
-        dictionary,
-        algorithm=algorithm,
-        n_nonzero_coefs=k,
-        positive=positive,
-        engine=engine,
-        return_info=True,
-        **options,
-    )
 
 
 @EXAMPLES
