@@ -42,7 +42,7 @@ from ._far_rows import without_far_rows
 from ._feature_weights import relative_scores, to_weights
 from ._fitting import fitting
 from ._identity import identity_of
-from ._known_codes import check_learnable, match_scale
+from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_not_converged, warn_of_fits
@@ -78,7 +78,8 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             Known codes, in memory or not, >= 0 where the encoder's are. The encoder then regresses
             on them by `code_loss`, and an unknown dictionary becomes the unit-norm atoms that best
             reconstruct X from them. What belongs to the reconstruction of X, a penalty,
-            `feature_weights` and `multi_topk`, plays no part; `TeachDead` ("auxk") is refused.
+            `feature_weights` and `prefix_sizes`, plays no part; what is set to learn from it is
+            refused: `multi_topk`, `n_stages`, `TeachDead` ("auxk"), a schedule's `alpha_warmup`.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known: minus the cosine similarity of each latent with
             its target, averaged over latents, or the squared error.
@@ -213,6 +214,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         like = {"dtype": dtype, "device": resolve_device(self.device, self)}
         rows = rows.to(**like).hold()
         if codes is not None:
+            check_learns_codes_alone(self)
             n_components = resolve_n_components(self) if reset else self._n_features_out
             codes = self._check_codes(codes, len(rows), n_components).to(**like).hold()
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)

@@ -1,17 +1,46 @@
-"""What known codes ask for: that the estimator can have them, and in the end their scale."""
+"""What known codes ask for: that nothing else is to be learned, that the estimator can have them,
+and in the end their scale."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from .._rows import Rows, few_rows, rows_within
 from ..modules import SparseAutoencoder
-from ..training import TrainingData
+from ..training import TeachDead, TrainingData
 
 # Rows of data that are not in memory whose codes are looked at.
 _LOOKED_AT = 4096
+
+
+def check_learns_codes_alone(estimator: Any) -> None:
+    """Refuse settings by which an estimator learns from the reconstruction of X, of which known
+    codes leave nothing to learn."""
+    for told, remedy in _by_reconstruction(estimator):
+        raise ValueError(
+            f"{type(estimator).__name__}: {told} learns from the reconstruction of X, and from "
+            f"known codes none is learned; {remedy}, or fit without codes."
+        )
+
+
+def _by_reconstruction(estimator: Any) -> Iterator[tuple[str, str]]:
+    """Yield such settings, and what to do about each."""
+    for name in ("multi_topk", "n_stages"):
+        if value := getattr(estimator, name, None):
+            yield f"{name}={value}", f"leave {name} at its default"
+    remedy = getattr(estimator, "dead_latents", None)
+    if remedy == "auxk" or isinstance(remedy, TeachDead):
+        yield f"dead_latents={remedy!r}", "set dead_latents=None"
+    entries = [
+        entry[-1] if isinstance(entry, tuple) else entry for entry in estimator.callbacks or ()
+    ]
+    if any(isinstance(entry, TeachDead) for entry in entries):
+        yield "TeachDead", "leave it out of callbacks"
+    if getattr(estimator.schedule, "alpha_warmup", 0):
+        yield f"schedule={estimator.schedule}", "leave alpha_warmup=0"
 
 
 def check_reachable(estimator: Any, is_signed: bool, codes: Rows | None) -> None:

@@ -96,10 +96,10 @@ class TargetL0Parameters(Declared):
 
     def _warn_if_missed(self: Any, l0: float) -> None:
         if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
+            wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
             warnings.warn(
                 f"{type(self).__name__}: rows have {l0:.3g} codes on average, not target_l0="
-                f"{self.target_l0}; raise max_iter, as the penalty takes some 200 steps to adapt, "
-                "or set alpha instead.",
+                f"{self.target_l0}; {wait * (not self.net_.converged_)}set alpha instead.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

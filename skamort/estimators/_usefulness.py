@@ -18,6 +18,7 @@ from .._validation import as_tensor
 from ..solvers import alpha_max
 from ..training import Job
 from ._far_rows import far_rows, looked_at
+from ._remedies import remedies_of_codes, remedies_of_dead, remedies_of_useless
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
 _ROWS = {True: 256, False: 32}
@@ -77,19 +78,19 @@ def _rows_of(job: Job) -> tuple[Any, Tensor | None]:
 
 def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     """Warn of fits that reconstruct their own rows worse than the mean of these does."""
-    looks = [_look(job) for job in jobs if job.error is None]
-    complaints = [complaint for _, complaint in looks if complaint]
+    looks = [(job, *_look(job)) for job in jobs if job.error is None]
+    complaints = [complaint for *_, complaint in looks if complaint]
     if complaints:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
         warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
-    useless = sum(is_useless and not complaint for is_useless, complaint in looks)
+    useless = [job for job, is_useless, complaint in looks if is_useless and not complaint]
     if not useless:
         return
-    which = "the fit explains" if len(jobs) == 1 else f"{useless} of {len(jobs)} models explain"
+    n_jobs = f"{len(useless)} of {len(jobs)}"
+    which = "the fit explains" if len(jobs) == 1 else f"{n_jobs} models explain"
     warnings.warn(
-        f"{owner}: {which} less of X than its mean does, score < 0; set fit_intercept=True, or "
-        "center X, where the mean is far from 0, else lower learning_rate, or alpha where there is "
-        "one, or raise max_iter.",
+        f"{owner}: {which} less of X than its mean does, score < 0; "
+        f"{remedies_of_useless(useless[0])}.",
         ConvergenceWarning,
         stacklevel=4,
     )
@@ -97,16 +98,14 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
 
 def _warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
     """Warn of fits many of whose latents fire on no row."""
-    shares = [_dead_share(job) for job in jobs if job.error is None]
-    many = [share for share in shares if share > _DEAD]
+    shares = {job: _dead_share(job) for job in jobs if job.error is None}
+    many = {job: share for job, share in shares.items() if share > _DEAD}
     if not many:
         return
     which = "" if len(jobs) == 1 else f" in {len(many)} of {len(jobs)} models"
     warnings.warn(
-        f"{owner}: up to {max(many):.0%} of the latents are dead{which}, they fired on no row of "
-        'the last epoch; have fit_intercept and dead_latents at "auto", else lower learning_rate, '
-        "take fewer n_components or, where there is one, a larger k or a lower alpha, or raise "
-        "max_iter.",
+        f"{owner}: up to {max(many.values()):.0%} of the latents are dead{which}, they fired on no "
+        f"row of the last epoch; {remedies_of_dead(max(many, key=many.__getitem__))}.",
         ConvergenceWarning,
         stacklevel=4,
     )
@@ -149,11 +148,13 @@ def _complaint(
     positive: bool,
     power: int = 1,
     unit: float = 1.0,
+    remedies: tuple[str, str] = ("raise alpha", "lower alpha"),
 ) -> str:
     """Say what is wrong with a share of active codes of centered rows, if anything.
 
     A code is worth its price where this power of it, by the power, is above alpha. Rows and alpha
-    are those of data that were divided by the unit.
+    are those of data that were divided by the unit. Of the remedies the first is for codes that are
+    not sparse.
     """
     if 0 < active <= _DENSE:
         return ""
@@ -164,8 +165,8 @@ def _complaint(
     told = f"at alpha={alpha:.3g}, where alpha_max, from which on none is left, is {largest:.3g}"
     some = f"codes of {len(X)} rows looked at are"
     if active:
-        return f"{active:.0%} of the {some} not zero {told}; raise alpha for sparse codes."
-    return f"all {some} zero {told}; lower alpha."
+        return f"{active:.0%} of the {some} not zero {told}; {remedies[0]} for sparse codes."
+    return f"all {some} zero {told}; {remedies[1]}."
 
 
 @torch.no_grad()
@@ -188,7 +189,8 @@ def _look(job: Job) -> tuple[bool, str]:
     if active and not job.net.converged_:
         return is_useless, ""  # half of the codes are active where training begins
     unit = job.net.unit
-    return is_useless, _complaint(active, alpha, centered, dictionary, True, power, unit)
+    remedies = remedies_of_codes(job)
+    return is_useless, _complaint(active, alpha, centered, dictionary, True, power, unit, remedies)
 
 
 def _some_rows(job: Job) -> tuple[Tensor, Tensor | None]:

@@ -229,7 +229,8 @@ def _warn_of_zero_codes(rows: Mapping[str, Mapping[str, float | str]]) -> None:
     if silent:
         warnings.warn(
             f"compare_encoders: all codes of {', '.join(silent)} are zero, l0 0, and a gap is that "
-            "of zero codes; fit with an alpha below skamort.solvers.alpha_max of the data.",
+            "of zero codes; fit on rows like X_test, with any alpha below their "
+            "skamort.solvers.alpha_max.",
             UserWarning,
             stacklevel=3,
         )

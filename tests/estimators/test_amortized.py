@@ -159,7 +159,7 @@ class NeverFitted(GradSparseCoder):
     [
         (SAEEncoder(callbacks=[PCA()]), "callbacks must hold skorch callbacks"),
         (TopKSAE(k=13), "TopKSAE: k=13 exceeds n_components=12"),
-        (TopKSAE(k=2, dead_latents="auxk"), "TeachDead requires dead of the model and its loss"),
+        (TopKSAE(k=2, dead_latents="auxk"), "dead_latents='auxk' learns from the reconstruction"),
         (SAEEncoder(5), "the numbers of atoms disagree"),
         (SAEEncoder(schedule=Schedule(warmup=2)), "warmup is a share"),
         (SAEEncoder(device="cuda:99"), "device='cuda:99' is not there"),

@@ -7,8 +7,39 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE
+from skamort.training import Schedule, TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"multi_topk": True},
+        {"n_stages": 2},
+        {"dead_latents": "auxk"},
+        {"dead_latents": TeachDead(window=9)},
+        {"callbacks": [("teach", TeachDead(window=9))]},
+    ],
+    ids=str,
+)
+def test_what_learns_from_the_reconstruction_is_refused_beside_known_codes(method, settings):
+    X, codes = np.random.default_rng(0).exponential(size=(2, 30, 5))
+    sae = TopKSAE(5, k=1, max_iter=1, random_state=0).set_params(**settings)
+    with pytest.raises(ValueError, match=r"from the reconstruction of X, and .*or fit without"):
+        getattr(sae, method)(X, codes=codes)
+    getattr(sae, method)(X)
+    default = {name: TopKSAE().get_params()[name] for name in settings}
+    getattr(clone(sae).set_params(**default), method)(X, codes=codes)
+
+
+def test_a_penalty_to_warm_up_is_refused_beside_known_codes():
+    X, codes = np.random.default_rng(0).exponential(size=(2, 30, 5))
+    sae = SAEEncoder(5, max_iter=1, schedule=Schedule(alpha_warmup=0.5))
+    with pytest.raises(ValueError, match=r"schedule=.* learns from .*; leave alpha_warmup=0, or"):
+        sae.fit(X, codes=codes)
+    sae.set_params(schedule=Schedule(warmup=0.5)).fit(X, codes=codes)
 
 
 @pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array])

@@ -1,0 +1,55 @@
+"""What could help a fit: of all that can be set, what is not set so already."""
+
+from __future__ import annotations
+
+from ..training import Job, ResampleDead, TargetL0, TeachDead
+
+
+def remedies_of_useless(job: Job) -> str:
+    """Return what to do about a fit that explains less than the mean."""
+    is_centered = job.net.module_.decoder.intercept is not None
+    centering = ["set fit_intercept=True, or center X, where the mean is far from 0"]
+    return _listed([*centering * (not is_centered), "lower learning_rate", *_more_codes(job)])
+
+
+def remedies_of_dead(job: Job) -> str:
+    """Return what to do about latents that are dead."""
+    module = job.net.module_
+    callbacks = [callback for _, callback in job.net.callbacks_]
+    is_looked_after = any(isinstance(c, ResampleDead | TeachDead) for c in callbacks)
+    could_be = ResampleDead.requires <= module.offers
+    return _listed(
+        [
+            *["set fit_intercept=True"] * (module.decoder.intercept is None),
+            *['set dead_latents="resample"'] * (could_be and not is_looked_after),
+            "lower learning_rate",
+            *["take fewer n_components"] * module.decoder.dictionary.requires_grad,
+            *["take a larger k"] * (module.activation.n_active is not None),
+            *_more_codes(job),
+        ]
+    )
+
+
+def remedies_of_codes(job: Job) -> tuple[str, str]:
+    """Return what to do about too many codes, and about too few, where they have a price."""
+    if has_target(job):
+        return "lower target_l0", "raise target_l0"
+    return "raise alpha", "lower alpha"
+
+
+def has_target(job: Job) -> bool:
+    """Whether the price of codes follows their number."""
+    return any(isinstance(callback, TargetL0) for _, callback in job.net.callbacks_)
+
+
+def _more_codes(job: Job) -> list[str]:
+    """Return what makes codes cheaper, where they have a price, and training longer, where it has
+    not come to its end."""
+    price = getattr(job.net.criterion_, "alpha", 0) or has_target(job)
+    cheaper = [remedies_of_codes(job)[1]] if price else []
+    return cheaper + ["raise max_iter"] * (not job.net.converged_)
+
+
+def _listed(remedies: list[str]) -> str:
+    *most, last = remedies
+    return f"{', '.join(most)} or {last}" if most else last
