@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._compat import CallbackSupportMixin
+from .._compat import CallbackSupportMixin, ParameterNames
 from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
@@ -25,6 +25,7 @@ _FLOAT_TYPES = [np.float64, np.float32]
 
 class BaseSparseCoder(
     CoderParameters,
+    ParameterNames,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,

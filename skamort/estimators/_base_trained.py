@@ -13,9 +13,9 @@ from sklearn.utils import check_random_state
 
 from .._device import resolve_device
 from .._rows import few_rows, rows_within
-from .._sample_weight import check_sample_weight, scaled_to_mean_one, size_of, weights_to
+from .._sample_weight import check_sample_weight, scaled_to_mean_one, weights_to
 from .._threads import threads_worth
-from .._unit import times, unit_of
+from .._unit import times
 from .._validation import as_tensor
 from ..modules import Decoder, ReLU, SparseAutoencoder, encoding_flops
 from ..training import (
@@ -34,12 +34,11 @@ from ..training import (
 )
 from ._auto import resolve, tell
 from ._base import BaseSparseCoder, warn_interrupted
-from ._center import initial_intercept
 from ._changes import changed_since, parameters_of
 from ._checks import check_callbacks, check_can_split, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
-from ._far_rows import without_far_rows
 from ._feature_weights import relative_scores, to_weights
+from ._first_look import first_look
 from ._fitting import fitting
 from ._identity import identity_of
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
@@ -166,23 +165,24 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         code_loss,
         fresh=True,
         resume=False,
-        data_by_device=None,
+        shared=None,
     ):
         """Do all that comes before training; return what is to be trained.
 
-        Fits of the same rows may share `data_by_device`, a dict, to hold them only once.
+        Fits of the same rows may share a dict, to hold these and look at them only once.
         """
         check_code_loss(self, code_loss)
         data = self._check_training_data(X, codes, sample_weight, reset=fresh, scale_weights=True)
-        if data_by_device is not None:
-            data = data_by_device.setdefault(self.device, data)
+        if shared is not None:
+            data = shared.setdefault(self.device, data)
         held_out_fraction = self.validation_fraction * self.early_stopping
         check_can_split(self, len(data), held_out_fraction)
         self._resolve(data, fresh)
         schedule = self._make_schedule()
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
-            self._initialize(data, y, code_loss, None if checkpoint is None else checkpoint.seed_)
+            seed = None if checkpoint is None else checkpoint.seed_
+            self._initialize(data, y, code_loss, seed, shared)
         else:
             self._take_changes(data)
         data = data.divided_by(self._unit)
@@ -261,7 +261,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         )
         return checkpoint.open(identity_of(self, data, schedule is not None), resume)
 
-    def _initialize(self, data, y, code_loss, seed=None):
+    def _initialize(self, data, y, code_loss, seed=None, shared=None):
         """Build the net, its weights and its random stream, for data divided by their unit."""
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -271,22 +271,17 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             y = np.asarray(y)[rows]
         self._weigh_penalty(X, weights)
         self.feature_weights_ = self._weigh_features(X, y, weights)
-        self._unit = unit_of(X, centered=bool(self.fit_intercept_))
-        X, data = times(X, 1 / self._unit), data.divided_by(self._unit)
-        near = without_far_rows(X, weights)
-        if near[0] is not X and self.fit_intercept_ and self.fit_intercept == "auto":
-            self.fit_intercept_ = "geometric_median"
+        look = self._look_at(X, weights, shared if rows is None else None)
+        self._unit, self.fit_intercept_ = look.unit, look.fit_intercept
+        X, weights, data = look.X, look.weights, data.divided_by(self._unit)
         if self.verbose:
             tell(self)
-        intercept = initial_intercept(self.fit_intercept_, X, weights)
-        X, weights = near  # the others would rule all that training starts from
-        centered = X if intercept is None else X - intercept
-        dictionary = initial_dictionary(self, centered, generator, weights)
+        dictionary = initial_dictionary(self, look.centered, generator, weights)
         if codes is not None and self.dictionary is None:
             dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
         trainable = self.dictionary is None and not data.codes_known
-        decoder = Decoder(dictionary, intercept, trainable=trainable)
-        module = self._make_module(centered, decoder, generator, weights)
+        decoder = Decoder(dictionary, look.intercept, trainable=trainable)
+        module = self._make_module(look, decoder, generator)
         check_learnable(self, module, data)
         loss = self._choose_loss(data, code_loss, dictionary)
         if codes is None:
@@ -297,13 +292,23 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         self.net_ = SparseNet(
             module,
             loss,
-            data_scale=size_of(centered, weights),
+            data_scale=look.size,
             unit=self._unit,
             generator=generator,
             device=X.device,
             **self._make_settings(module, LatentActivity()),
         ).initialize()
         self._made_with = parameters_of(self)
+
+    def _look_at(self, X, weights, shared):
+        """Look at rows, of which fits that share them know already."""
+        kind = self.fit_intercept_, self.fit_intercept == "auto"
+        if shared is None:
+            return first_look(X, weights, *kind)
+        key = self.device, kind
+        if key not in shared:
+            shared[key] = first_look(X, weights, *kind)
+        return shared[key]
 
     def _take_changes(self, data):
         """Go on with the parameters as they are now."""
@@ -327,11 +332,11 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             "callbacks": self._make_callbacks(module, activity),
         }
 
-    def _make_module(self, centered, decoder, generator, weights):
-        atoms, few = decoder.dictionary.detach(), few_rows(centered)
-        few_weights = None if weights is None else weights[few]
-        encoder = self._make_encoder(centered[few], atoms, generator, few_weights)
-        activation = self._make_activation(self._unit * size_of(centered, weights)).to(atoms)
+    def _make_module(self, look, decoder, generator):
+        atoms, few = decoder.dictionary.detach(), few_rows(look.centered)
+        few_weights = None if look.weights is None else look.weights[few]
+        encoder = self._make_encoder(look.centered[few], atoms, generator, few_weights)
+        activation = self._make_activation(self._unit * look.size).to(atoms)
         if self._unit != 1:
             activation.rescale(1 / self._unit)
         return SparseAutoencoder(encoder, activation, decoder).to(atoms)

@@ -1,5 +1,7 @@
 """The dictionary before training: how many atoms, and which."""
 
+import math
+
 import numpy as np
 import torch
 from sklearn.cluster import kmeans_plusplus
@@ -18,6 +20,9 @@ DRAWN_IN = torch.float64
 _FEW_ROWS = 100
 # Rows among which k-means++ chooses, an atom: more are slower and no better.
 _CANDIDATES_PER_ATOM = 10
+_FIRST_ENTRIES = 3  # of a row, which mostly tell it from others
+_PASSED_AT_ONCE = 1 << 14  # numbers that stay in the cache
+_LEAST_LENGTH = 1e-12
 
 
 def given_dictionary(estimator):
@@ -97,16 +102,43 @@ def initial_dictionary(estimator, X, generator, sample_weight=None, auto="auto")
     if given is not None:
         return nn.functional.normalize(check_dictionary(given, like), dim=1)
     dtype = DRAWN_IN or like.dtype
-    atoms = torch.randn(n_components, X.shape[1], generator=generator, dtype=dtype)
+    draw = _normal_numbers((n_components, X.shape[1]), dtype, generator)
     start = auto if estimator.dict_init == "auto" else estimator.dict_init
+    chosen = torch.empty(0, X.shape[1], dtype=torch.float64)
     if start is not None:
-        directions = _directions(start, X, n_components, generator, sample_weight)
-        chosen = directions[:n_components]
-        atoms[: len(chosen)] = chosen  # what the data lack stays random
-    atoms = nn.functional.normalize(atoms, dim=1).to(like)
+        chosen = _directions(start, X, n_components, generator, sample_weight)[:n_components]
+    if dtype != torch.float64 or len(chosen) < n_components:  # what the data lack is random
+        atoms = draw()
+        atoms[: len(chosen)] = chosen
+    else:
+        atoms = chosen
+    atoms = atoms.div_(_lengths(atoms).clamp_min_(_LEAST_LENGTH)).to(like)
     if start is None and not _faces_any(atoms, X):
         atoms = -atoms  # else no encoder that begins along them would ever fire
     return atoms
+
+
+def _normal_numbers(shape, dtype, generator):
+    """Return what draws normal numbers now, and has the generator be where that leaves it.
+
+    Mostly all atoms are samples, and then none is drawn: to pass over a number takes a sixth of the
+    time. One of float64 is made of 64 random bits, and the last 16 are drawn again where their
+    number is no multiple of it, as `tests/estimators/test_dictionary.py` finds of each torch.
+    """
+    size, now = math.prod(shape), torch.Generator()
+    now.set_state(generator.get_state())
+    if dtype == torch.float64 and size >= 16:
+        _pass_over(size + 16 * (size % 16 > 0), generator)
+    else:
+        torch.randn(shape, generator=generator, dtype=dtype)
+    return lambda: torch.randn(shape, generator=now, dtype=dtype)
+
+
+def _pass_over(n_numbers, generator):
+    """Move a generator by so many numbers of 64 bits."""
+    space = torch.empty(min(n_numbers, _PASSED_AT_ONCE), dtype=torch.int64)
+    for start in range(0, n_numbers, _PASSED_AT_ONCE):
+        space[: n_numbers - start].random_(generator=generator)
 
 
 def _faces_any(atoms, X):
@@ -128,7 +160,7 @@ def _sampled_directions(X, n_drawn, generator, sample_weight):
         rows = torch.randperm(len(X), generator=generator)[:n_drawn]
     else:
         rows = drawn_rows(sample_weight, n_drawn, generator)
-    return _normalized(_in_double(X, rows))
+    return _normalized(fill_in(X[rows].cpu(), 0.0))
 
 
 def _distinct_directions(X, n_drawn, generator, sample_weight):
@@ -143,21 +175,38 @@ def _distinct_directions(X, n_drawn, generator, sample_weight):
         rows = drawn_rows(weights, n_drawn, generator)
         weights = torch.ones_like(weights)
     # Sorted before they are scaled: rounding must not change their order.
-    samples, places = torch.unique(_in_double(X, rows), dim=0, return_inverse=True)
-    totals = torch.zeros(len(samples), dtype=torch.float64)
+    samples = fill_in(X[rows].cpu(), 0.0)
+    numbers, places = _distinct(samples)
+    totals = torch.zeros(len(numbers), dtype=torch.float64)
     totals.index_add_(0, places, weights[rows].double())
-    return _normalized(samples[drawn_rows(totals, len(samples), generator)])
+    return _normalized(samples[numbers[drawn_rows(totals, len(totals), generator)]])
 
 
-def _in_double(X, rows):
-    """Return rows by their numbers, zeros for what is missing."""
-    return fill_in(X[rows].cpu().double(), 0.0)
+def _distinct(samples):
+    """Return the numbers of rows of which no two are equal, in the order of their entries, and for
+    each of all rows the place of its equal among them."""
+    firsts = samples[:, :_FIRST_ENTRIES]
+    numbers = torch.from_numpy(np.lexsort(firsts.T.flip(0).numpy()))
+    ordered = firsts[numbers]
+    if (ordered[1:] != ordered[:-1]).any(dim=1).all():  # as mostly; the others need no look then
+        return numbers, numbers.argsort()
+    distinct, places = torch.unique(samples, dim=0, return_inverse=True)
+    numbers = places.new_empty(len(distinct)).scatter_(0, places, torch.arange(len(samples)))
+    return numbers, places
 
 
 def _normalized(samples):
-    """Return rows other than 0, scaled to unit norm."""
-    lengths = torch.linalg.vector_norm(samples, dim=1, keepdim=True)
-    return (samples / lengths)[lengths[:, 0] > 0]
+    """Return rows other than 0, scaled to unit norm, in float64; it may scale them in place."""
+    samples = samples.double()
+    lengths = _lengths(samples)
+    is_there = lengths[:, 0] > 0
+    if not is_there.all():
+        samples, lengths = samples[is_there], lengths[is_there]
+    return samples.div_(lengths)
+
+
+def _lengths(samples):
+    return torch.linalg.vector_norm(samples, dim=1, keepdim=True)
 
 
 def _spread_out(directions, n_chosen, generator):
@@ -191,14 +240,12 @@ def drawn_distinct_rows(X, shares, n_drawn, generator, sample_weight=None):
         return drawn_rows(shares, n_drawn, generator)
     weights = torch.ones(len(X)) if sample_weight is None else sample_weight.cpu()
     rows = weights.nonzero().flatten()
-    _, places = torch.unique(fill_in(X[rows].cpu(), torch.inf), dim=0, return_inverse=True)
-    n_distinct = int(places.max()) + 1
-    if n_distinct == len(rows) and (weights[rows] == weights[rows[0]]).all():
-        places = torch.arange(n_distinct)  # the order of the data costs no repeatability
-    totals = torch.zeros(n_distinct, dtype=torch.float64)
+    numbers, places = _distinct(fill_in(X[rows].cpu(), torch.inf))
+    if len(numbers) == len(rows) and (weights[rows] == weights[rows[0]]).all():
+        numbers = places = torch.arange(len(rows))  # the data's order costs no repeatability
+    totals = torch.zeros(len(numbers), dtype=torch.float64)
     totals.index_add_(0, places, shares.cpu()[rows].double())
-    numbers = torch.empty_like(rows[:n_distinct]).scatter_(0, places, rows)
-    return numbers[drawn_rows(totals, n_drawn, generator)]
+    return rows[numbers[drawn_rows(totals, n_drawn, generator)]]
 
 
 def non_negative(atoms):

@@ -133,12 +133,12 @@ def _make_models(
 
 
 def _prepare(models: list[Any], *fit_arguments: Any) -> list[Job]:
-    """Do what a fit does before training; rows on the same device are held only once."""
-    data_by_device: dict[Any, Any] = {}
+    """Do what a fit does before training; rows on the same device are held and looked at once."""
+    shared: dict[Any, Any] = {}
     jobs = []
     for model in models:
         model._validate_params()
-        jobs.append(model._prepare_fit(*fit_arguments, data_by_device=data_by_device))
+        jobs.append(model._prepare_fit(*fit_arguments, shared=shared))
     return jobs
 
 

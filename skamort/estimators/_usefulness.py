@@ -179,7 +179,8 @@ def _look(job: Job) -> tuple[bool, str]:
     codes, centered = module.encode_compactly(X), module.center(X)
     residual = codes.residual(dictionary, centered)
     parts = residual, X - mean_of_rows(X, weights)
-    unexplained, total = (mean_of_rows(part.square(), weights).sum().item() for part in parts)
+    sums = [mean_of_rows(part.square(), weights).sum() for part in parts]
+    unexplained, total = torch.stack(sums).tolist()
     is_useless = total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use
     loss, alpha = job.net.criterion_, getattr(job.net.criterion_, "alpha", 0.0)
     power = loss.degree - getattr(loss, "penalty_degree", 1) if alpha else 0

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from math import inf
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,9 +70,7 @@ class BatchedNet:
         self.betas = nets[0].optimizer_.defaults["betas"]
         self.decays = self.learned.new_tensor(self.betas, dtype=torch.float64)
         self.count = torch.zeros_like(self.decays[0])
-        self.rates, self.eps = (
-            torch.stack([self._of_numbers(net, key) for net in nets]) for key in ("lr", "eps")
-        )
+        self.rates, self.eps = (self._of_numbers(nets, key) for key in ("lr", "eps"))
         self.settings = self._read_settings(nets)
         self.workspace = Workspace()
         self.is_compiled = self._can_be_compiled()
@@ -92,15 +91,18 @@ class BatchedNet:
             for net in nets
         )
 
-    def _of_numbers(self, net: SparseNet, key: str) -> Tensor:
-        """Return a setting of the optimizer for each number that a net learns."""
-        settings = torch.empty_like(self.learned[0])
-        names = {parameter: name for name, parameter in net.module_.named_parameters()}
-        for group in net.optimizer_.param_groups:
-            for parameter in group["params"]:
-                start, stop, _ = self.layout[names[parameter]]
-                settings[start:stop] = group[key]
-        return settings
+    def _of_numbers(self, nets: list[SparseNet], key: str) -> Tensor:
+        """Return a setting of the optimizer for each number that each net learns."""
+        settings = [
+            {p: group[key] for group in net.optimizer_.param_groups for p in group["params"]}
+            for net in nets
+        ]
+        rows = [
+            [of[net.module_.get_parameter(name)] for name in self.layout]
+            for net, of in zip(nets, settings, strict=True)
+        ]
+        sizes = [stop - start for start, stop, _ in self.layout.values()]
+        return self.learned.new_tensor(np.repeat(rows, sizes, axis=1))
 
     def _read_settings(self, nets: list[SparseNet]) -> dict[str, Tensor]:
         """Return what may differ from model to model, a row each."""
@@ -248,7 +250,7 @@ class BatchedNet:
             parameter = net.module_.get_parameter(name)
             parameter.copy_(learned[start:stop].view(shape))
             net.optimizer_.state[parameter] = {
-                "step": parameter.new_tensor(self.n_steps, dtype=torch.float32),
+                "step": parameter.new_full((), self.n_steps, dtype=torch.float32),
                 "exp_avg": self.mean[model, start:stop].view(shape).clone(),
                 "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
             }
