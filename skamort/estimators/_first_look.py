@@ -38,7 +38,9 @@ class FirstLook(NamedTuple):
     size: float
 
 
-def first_look(X: Any, weights: Tensor | None, fit_intercept: bool | str, may_change: bool) -> FirstLook:
+def first_look(
+    X: Any, weights: Tensor | None, fit_intercept: bool | str, may_change: bool
+) -> FirstLook:
     """Look at rows and their weights; `may_change` allows for another kind of center."""
     unit = unit_of(X, centered=bool(fit_intercept))
     X = times(X, 1 / unit)

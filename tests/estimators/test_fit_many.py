@@ -15,7 +15,8 @@ from skorch.callbacks import GradientNormClipping
 from tqdm import tqdm
 
 from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.estimators import fit_many
+from skamort.estimators import _base_trained, fit_many
+from skamort.estimators._first_look import first_look
 from skamort.training import Checkpoint, ResampleDead, Schedule, SparseNet, StopOnPlateau
 
 N_COMPONENTS = 12
@@ -269,3 +270,26 @@ def test_codes_are_known_to_estimators_without_a_loss_of_codes():
         model.components_,
         GradSparseCoder(6, alpha=0.5, random_state=0).fit(X, codes=codes).components_,
     )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_are_looked_at_once_for_each_kind_of_center(X, monkeypatch):
+    looks = []
+
+    def look(*given):
+        looks.append(given)
+        return first_look(*given)
+
+    monkeypatch.setattr(_base_trained, "first_look", look)
+    grid = {"fit_intercept": [True, False], "alpha": [0.1, 0.2]}
+    fit_many(SAEEncoder(6, max_iter=1), X, grid, range(2))
+    assert len(looks) == 2
+    assert [given[2] for given in looks] == [True, False]
+
+
+def test_names_of_parameters_are_read_from_a_signature_once(monkeypatch):
+    model = SAEEncoder().set_params(alpha=0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("inspect.signature", None)
+        assert clone(model).get_params()["alpha"] == 0.1
+    assert "alpha" not in TopKSAE().get_params()

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from skamort import BatchTopKSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
+from skamort.estimators import fit_many
 from skamort.solvers import sparse_encode, update_dictionary
 from skamort.training import _step_graph
 
@@ -85,6 +86,18 @@ def test_a_real_gpu_is_not_waited_for(gpu, model):
         clone(model).set_params(callbacks=[NoWaits(10)], **settings).fit(X)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_start_of_a_model_more(counts):
+    """Of `fit_many`, which looks at the rows once."""
+    X = np.random.default_rng(0).standard_normal((64, 6))
+    model = SAEEncoder(12, max_iter=2, batch_size=64, alpha=0.1, device="cuda")
+    waits, uploads, operators = per_unit(
+        counts, lambda n_models: fit_many(model, X, {}, range(n_models)), 3, 7
+    )
+    assert waits <= 8
+    assert uploads <= 7
+    assert operators <= 61
 
 
 # Waits an iteration, or a non-zero of a pursuit.
