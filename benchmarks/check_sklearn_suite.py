@@ -141,13 +141,11 @@ class SparseCoder(decomposition.SparseCoder):
         options = transform_options(self)
         algorithm = options.pop("transform_algorithm")
         limit, alpha = options.pop("transform_n_nonzero_coefs"), options.pop("transform_alpha")
-        return ITOCoder(
-            dictionary=self.dictionary,
-            algorithm=algorithm,
-            n_nonzero_coefs=limit if algorithm in ("lars", "omp") else None,
-            alpha=1.0 if alpha is None else alpha,
-            **options,
-        )
+        if algorithm in ("lars", "omp"):
+            options["n_nonzero_coefs"] = limit
+        else:
+            options["alpha"] = 1.0 if alpha is None else alpha
+        return ITOCoder(dictionary=self.dictionary, algorithm=algorithm, **options)
 
     def transform(self, X, y=None):  # noqa: ARG002
         return self._coder().transform(X)

@@ -14,8 +14,10 @@ from ._fitted import check_fitted
 from ._given import described
 from ._matrices import Codes, as_dense, check_matrix
 
-# scikit-learn's algorithms whose `transform_alpha` is not the weight of an L1 norm.
-_NO_L1_WEIGHT = ("omp", "lars")
+# scikit-learn's algorithms whose codes have a given number, by default a tenth of the features, and
+# those that go by a weight, by default 1.
+_BY_NUMBER = ("omp", "lars")
+_BY_WEIGHT = ("lasso_cd", "lasso_lars", "threshold")
 _ROWS_CHECKED = 5
 
 
@@ -63,17 +65,21 @@ def alpha_of(estimator: Any) -> float:
 
 
 def known_alpha(estimator: Any) -> float | None:
-    """The weight of the L1 norm at which the estimator finds codes; None where there is none."""
-    if not getattr(estimator, "_penalizes_size", True):
+    """The weight of the L1 norm at which the estimator finds codes, or at which it learned where it
+    finds them otherwise; None where there is none."""
+    # That of scikit-learn's SparsePCA weighs atoms, and codes are found by a ridge.
+    if not getattr(estimator, "_penalizes_size", True) or hasattr(estimator, "ridge_alpha"):
         return None
-    if getattr(estimator, "transform_algorithm", None) not in _NO_L1_WEIGHT:
+    algorithm = getattr(estimator, "transform_algorithm", None)
+    if algorithm not in _BY_NUMBER:
         transform_alpha = getattr(estimator, "transform_alpha", None)
         if transform_alpha is not None:
             return transform_alpha
     if hasattr(estimator, "teacher_"):  # whose codes it predicts
         return known_alpha(estimator.teacher_)
     # What "auto" stands for, else what was given.
-    return getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
+    known = getattr(estimator, "alpha_", getattr(estimator, "alpha", None))
+    return 1.0 if known is None and algorithm in _BY_WEIGHT else known
 
 
 def limits_number(estimator: Any) -> bool:
@@ -84,8 +90,15 @@ def limits_number(estimator: Any) -> bool:
         return estimator._limits_number
     if not getattr(estimator, "_penalizes_size", True):
         return True
-    algorithm = getattr(estimator, "transform_algorithm", None)
-    return known_alpha(estimator) is None and algorithm in _NO_L1_WEIGHT
+    return getattr(estimator, "transform_algorithm", None) in _BY_NUMBER
+
+
+def limits_number_to_given(estimator: Any) -> bool:
+    """Whether the number of codes has a limit that is given, or chosen by a rule for all rows."""
+    names = ("n_nonzero_coefs_", "n_nonzero_coefs", "transform_n_nonzero_coefs")
+    is_given = any(getattr(estimator, name, None) is not None for name in names)
+    by_rule = getattr(estimator, "transform_algorithm", None) in _BY_NUMBER
+    return limits_number(estimator) and (is_given or by_rule)
 
 
 def positive_of(estimator: Any, codes: Codes) -> bool:

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import known_alpha, limits_number
+from .._decoder import known_alpha, limits_number_to_given
 from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
@@ -174,7 +174,7 @@ class AmortizedCoder(BaseSparseCoder):
             self._rehearse(rows, weights)
         teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
         self._take_dictionary(teacher, rows[:1])
-        self.alpha_ = None if _is_k_sparse(teacher) else known_alpha(teacher)
+        self.alpha_ = None if limits_number_to_given(teacher) else known_alpha(teacher)
         codes = self._teach(teacher, rows)
         samples = [rows]
         if self.n_augmented:
@@ -197,7 +197,7 @@ class AmortizedCoder(BaseSparseCoder):
     def _make_student(self, teacher, codes, rng):
         """Return the encoder that is to learn codes, as sparse as the teacher's where it does not
         say itself how sparse."""
-        k_sparse = _is_k_sparse(teacher)
+        k_sparse = limits_number_to_given(teacher)
         encoder = self.encoder or (TopKSAE(tol=1e-2) if k_sparse else LISTAEncoder(tol=1e-2))
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
@@ -358,8 +358,3 @@ class AmortizedCoder(BaseSparseCoder):
 
 def _is_auto(value):
     return isinstance(value, str) and value == "auto"
-
-
-def _is_k_sparse(teacher):
-    """Whether a teacher's codes have a given number of non-zeros at most."""
-    return getattr(teacher, "n_nonzero_coefs", None) is not None and limits_number(teacher)

@@ -260,7 +260,7 @@ class GradSparseCoder(
         if not learned.converged:
             self._warn_not_converged()
         if not warn_of_far_rows(rows, weights, type(self).__name__):
-            alpha = self._transform_alpha() if goes_by_penalty(self, "transform_") else None
+            alpha = self._transform_alpha() if goes_by_penalty(self) else None
             warn_of_codes(self, rows, alpha, self._fitted_center(rows[:1]))
         task.end()
         return self

@@ -36,6 +36,7 @@ from ._parameters import (
 from ._sae import SAEEncoder
 from ._solver_parameters import (
     K_SPARSE,
+    check_alpha,
     check_sparsity,
     encode,
     flops_per_sample,
@@ -82,7 +83,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     alpha : float or "auto"
         Weight of the L1 penalty on the codes, in the units of the data. "auto": that of the
         estimator; where it has none, and with `dictionary`, a tenth of the mean distance of the
-        rows of X from their mean.
+        rows of X from their mean. Not beside `n_nonzero_coefs`, `residual_tol` or a k-sparse
+        solver.
     fit_intercept : bool or {"auto", "mean", "geometric_median"}
         With `dictionary`, whether codes are sought for what is left of X without its center: its
         mean (True or "mean") or its geometric median. "auto": False, the dictionary explains X as
@@ -123,6 +125,9 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     Attributes
     ----------
+    alpha_ : float or None
+        The weight of the L1 penalty that was used; None where codes go by their number or by a
+        residual.
     components_ : ndarray of shape (n_components, n_features)
         Dictionary.
     intercept_ : ndarray of shape (n_features,) or None
@@ -200,7 +205,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         center = self.intercept_
         if center is not None:
             center = as_tensor(center, "intercept_", check=False)
-        warn_of_codes(self, rows, self.alpha_ if goes_by_penalty(self) else None, center)
+        warn_of_codes(self, rows, self.alpha_, center)
         task.end()
         return self
 
@@ -219,15 +224,16 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
                 "estimator=."
             )
         rows = self._check_rows(X, reset=True)
+        check_alpha(self)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
         self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights, within)
         weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
         self.intercept_ = self._find_center(rows, weights)
         self.components_ = self._find_dictionary(rows[:1])
-        self.alpha_ = self._find_alpha(rows, weights)
         self.positive_code_ = self._resolve_sign(rows)
         self.n_nonzero_coefs_ = self._find_number(rows)
+        self.alpha_ = self._find_alpha(rows, weights)
         if self.verbose:
             tell(self)
         check_sparsity(self, len(self.components_))
@@ -250,7 +256,10 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         return None if center is None else center.numpy()
 
     def _find_alpha(self, rows, weights):
-        """Return the weight of the L1 norm: the given one, the estimator's, or that of the data."""
+        """Return the weight of the L1 norm: the given one, the estimator's, or that of the data;
+        None where codes go by none."""
+        if not goes_by_penalty(self):
+            return None
         if self.alpha == "auto" and self.estimator_ is not None:
             known = known_alpha(self.estimator_)
             if known is not None:
@@ -316,8 +325,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     def _is_stateless(self):
         """Whether nothing has to be found out from X before rows are coded."""
-        limits = (self.n_nonzero_coefs, self.residual_tol)
-        is_weighed = self.alpha != "auto" or limits != (None, None)
+        is_weighed = self.alpha != "auto" or not goes_by_penalty(self)
         return self.dictionary is not None and is_weighed and self.fit_intercept in (False, "auto")
 
     def __getattr__(self, name):

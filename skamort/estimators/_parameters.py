@@ -14,7 +14,7 @@ from .._compat import HasMethods, Interval, StrOptions
 from ..solvers import SKLEARN_ALGORITHMS, SOLVERS
 from ..training import Checkpoint, ResampleDead, Schedule, TeachDead
 from ._declared import Declared, parameter
-from ._solver_parameters import limits_number
+from ._solver_parameters import goes_by_penalty
 
 POSITIVE = Interval(Real, 0, None, closed="neither")
 AUTO = StrOptions({"auto"})
@@ -131,7 +131,7 @@ class InferenceParameters(Declared):
 
     @property
     def _limits_number(self):
-        return limits_number(self)
+        return not goes_by_penalty(self)
 
 
 class CenterParameters(Declared):

@@ -123,18 +123,32 @@ def _search_of(owner):
     return {name: getattr(owner, name, None) for name in SEARCH}
 
 
-def goes_by_penalty(owner, prefix=""):
-    """Whether the codes of an estimator minimize an L1 penalty."""
-    algorithm, limits = inference_of(owner, prefix)
-    is_lasso = algorithm == "auto" or not getattr(SOLVERS.get(algorithm), "is_k_sparse", True)
-    return is_lasso and limits == dict.fromkeys(limits)
-
-
-def limits_number(owner):
-    """Whether the codes of an estimator are limited in number, or by what they leave."""
+def goes_by_penalty(owner):
+    """Whether the codes of an estimator go by the weight of an L1 penalty: they are limited neither
+    in number nor by what they leave."""
     prefix = "transform_" if hasattr(owner, "transform_algorithm") else ""
     algorithm, limits = inference_of(owner, prefix)
-    return algorithm in (*K_SPARSE, "lars") or limits != dict.fromkeys(limits)
+    return algorithm not in (*K_SPARSE, "lars") and limits == dict.fromkeys(limits)
+
+
+def check_alpha(owner):
+    """Refuse a weight of an L1 penalty by which codes do not go.
+
+    Raises
+    ------
+    ValueError
+        If the algorithm goes by a number of non-zeros, or a number or a residual is given.
+    """
+    algorithm, limits = inference_of(owner)
+    if owner.alpha == "auto" or goes_by_penalty(owner):
+        return
+    given = limits | {"algorithm": algorithm if algorithm in (*K_SPARSE, "lars") else None}
+    name, value = next((name, value) for name, value in given.items() if value is not None)
+    raise ValueError(
+        f"{type(owner).__name__}: alpha={owner.alpha} and {name}={value!r} both say how sparse "
+        f"codes are; drop alpha, or for an L1 penalty choose algorithm='auto' without "
+        "n_nonzero_coefs and residual_tol."
+    )
 
 
 def encode(owner, X, *, alpha, positive, prefix="", init=None):

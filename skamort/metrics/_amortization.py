@@ -65,13 +65,15 @@ def amortization_gap(
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Data to encode.
     alpha : float, default=None
-        Weight of the L1 norm. None takes the estimator's own: `transform_alpha` where it is set
-        and weighs an L1 norm, else `alpha`. Not beside `n_nonzero_coefs`.
+        Weight of the L1 norm. None takes the estimator's own, at which it finds codes:
+        `transform_alpha` where it is set, else `alpha`, 1 for scikit-learn's `SparseCoder` without.
+        Not beside `n_nonzero_coefs`.
     n_nonzero_coefs : int, default=None
         Most non-zeros of the best codes of a sample, no fewer than the encoder's codes have. None:
         `alpha` judges; but where that is None too and the encoder limits the number of its codes,
-        as :class:`skamort.TopKSAE`, :class:`skamort.BatchTopKSAE`, :class:`skamort.JumpReLUSAE` and
-        k-sparse coders do, each sample has as many as the encoder gave it.
+        as :class:`skamort.TopKSAE`, :class:`skamort.BatchTopKSAE`, :class:`skamort.JumpReLUSAE`,
+        k-sparse coders and those of scikit-learn by "omp", its default, and "lars" do, each sample
+        has as many as the encoder gave it.
     codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
         The estimator's codes of X, where they are at hand; not of a Pipeline, whose codes have
         another scale. None: ``estimator.transform(X)``.

@@ -176,6 +176,25 @@ def test_numbers_of_non_zeros_are_checked(signal):
         ito.set_params(residual_tol=0.1, algorithm="iht").fit(X)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"n_nonzero_coefs": 3},
+        {"residual_tol": 0.1},
+        {"algorithm": "omp"},
+        {"algorithm": "lars", "n_nonzero_coefs": 2},
+    ],
+)
+def test_a_penalty_that_plays_no_part_is_neither_taken_nor_shown(signal, asked):
+    X, dictionary, _ = signal
+    ito = ITOCoder(dictionary=dictionary, **asked)
+    assert ito.fit(X).alpha_ is None
+    assert_array_equal(clone(ito).transform(X), ito.transform(X))  # there is nothing to fit
+    with pytest.raises(ValueError, match=r"alpha=0.2 and .* both say how sparse codes are; drop"):
+        ito.set_params(alpha=0.2).fit(X)
+    assert ITOCoder(dictionary=dictionary, alpha=0.2).fit(X).alpha_ == 0.2
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("algorithm", ["auto", "omp", "ormp", "mp", "gradient_pursuit"])
 def test_a_residual_in_place_of_the_penalty(signal, algorithm):
@@ -253,9 +272,9 @@ def test_frames_without_fit(signal):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_scikit_learns_algorithms(signal, algorithm, dtype):
     X, dictionary, _ = (a.astype(dtype) for a in signal)
-    limit = {"n_nonzero_coefs": 3} if algorithm == "lars" else {}
-    coder = ITOCoder(dictionary=dictionary, algorithm=algorithm, alpha=0.05, **limit)
-    expected = sparse_encode(X, dictionary, algorithm=algorithm, alpha=0.05, **limit)
+    limit = {"n_nonzero_coefs": 3} if algorithm == "lars" else {"alpha": 0.05}
+    coder = ITOCoder(dictionary=dictionary, algorithm=algorithm, **limit)
+    expected = sparse_encode(X, dictionary, algorithm=algorithm, **limit)
     codes = coder.transform(X)
     assert codes.dtype == dtype
     assert_allclose(codes, expected, rtol=1e-5, atol=1e-6)
