@@ -98,6 +98,12 @@ def test_compiled_sparse_coding_is_that_of_torch(bias, monkeypatch):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_subnormal_numbers_outlive_the_compiled_gradients():
+    compiled.library()
+    assert torch.finfo(torch.float64).smallest_normal / torch.tensor(2.0, dtype=torch.float64) > 0
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_sizes_that_the_compiled_gradients_do_not_have(monkeypatch):
     monkeypatch.setattr(published, "COMPILED", compiled)
     with pytest.raises(ValueError, match="got 64, 8 and 12"):
