@@ -122,7 +122,7 @@ def test_all_pairs_are_taken_a_few_rows_at_a_time(monkeypatch):
 
 def test_matched_needs_no_matrix_of_all_pairs():
     """3,000 latents have 72 MB of pairs."""
-    codes = sparse.random_array((60, 3000), density=0.02, format="csr", rng=0)
+    codes = sparse.random(60, 3000, density=0.02, format="csr", random_state=0)
     latent_mcc(codes[:, :9], codes[:, :9], matched=True)
     tracemalloc.start()
     found = latent_mcc(codes, codes, matched=True)
