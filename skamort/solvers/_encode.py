@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.decomposition import sparse_encode as _sklearn_sparse_encode
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from .._rows import rows_within
 from .._sparse_rows import SparseRows
 from .._validation import as_tensor, check_codes, check_dictionary, check_integer, check_real
 from ._base import SolverResult
+from ._by_sklearn import encode_by_sklearn
 from ._choice import (
     SKLEARN_ALGORITHMS,
     check_algorithm,
@@ -128,7 +128,8 @@ def sparse_encode(
         "omp" where ``n_nonzero_coefs`` or ``residual_tol`` is given; else "cd" on a CPU or for more
         than 1024 atoms, and "fista". Scikit-learn's own, on the CPU and
         without a certificate: "lasso_lars", "lasso_cd", "lars" and "threshold" (correlations,
-        shrunk by ``alpha``).
+        shrunk by ``alpha``), which see rows and atoms of ordinary size, for LARS takes what is
+        small for zero.
     n_nonzero_coefs : int, default=None
         Most non-zeros of a sample, for the k-sparse solvers and "lars". None means a tenth of the
         features, or with ``residual_tol`` as many as it takes. With as many as features codes of
@@ -240,7 +241,7 @@ def sparse_encode(
                 f"sparse_encode: algorithm={algorithm!r} is scikit-learn's, without return_info "
                 f"and residual_tol; choose one of {sorted(SOLVERS)}."
             )
-        return _encode_by_sklearn(
+        return encode_by_sklearn(
             X, dictionary, mask, gram=gram, cov=cov, algorithm=algorithm, alpha=alpha,
             n_nonzero_coefs=n_nonzero_coefs, copy_cov=copy_cov, init=init, max_iter=max_iter,
             n_jobs=n_jobs, check_input=check_input, verbose=verbose, positive=positive,
@@ -317,20 +318,6 @@ def _solve_by_blocks(
         for rows, start in zip(blocks, starts, strict=True)
     ]
     return joined(list(blocks), solved)
-
-
-def _encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
-    """Codes by an algorithm that scikit-learn has, and skamort has not."""
-    if mask is not None:
-        raise ValueError(
-            f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's and takes no "
-            f"mask; choose one of {sorted(SOLVERS)}."
-        )
-    arrays = {"X": X, "dictionary": dictionary, **options}
-    codes = _sklearn_sparse_encode(
-        **{k: v.cpu().numpy() if isinstance(v, Tensor) else v for k, v in arrays.items()}
-    )
-    return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
 
 
 def _check_n_nonzero_coefs(limit: Any, n_components: int) -> int:

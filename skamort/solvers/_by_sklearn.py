@@ -1,0 +1,94 @@
+"""Codes by algorithms that scikit-learn has, at any scale.
+
+Their tolerances are absolute: LARS takes correlations below 1e-7 for nothing. So rows and atoms are
+divided by powers of two near their sizes, which is exact, and codes are brought back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.decomposition import sparse_encode
+from sklearn.utils.validation import check_array
+from torch import Tensor
+
+from .._validation import check_real
+from ._registry import SOLVERS
+from ._scale import check_range
+
+# Sizes within a factor of 16 are one: ordinary rows are solved together, as they are.
+_STEP = 8
+_FLOATS = [np.float64, np.float32]
+
+
+def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
+    """Codes as scikit-learn's `sparse_encode` finds them, of the kind of X.
+
+    Parameters
+    ----------
+    X : array-like or Tensor of shape (n_samples, n_features)
+        Data.
+    dictionary : array-like or Tensor of shape (n_components, n_features)
+        Atoms.
+    mask : object
+        Anything but None is refused.
+    **options : dict
+        All other arguments of scikit-learn's function.
+    """
+    if mask is not None:
+        raise ValueError(
+            f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's and takes no "
+            f"mask; choose one of {sorted(SOLVERS)}."
+        )
+    options = {name: _as_array(value) for name, value in options.items()}
+    checks = options["check_input"]
+    data, atoms = (_matrix(_as_array(a), checks) for a in (X, dictionary))
+    if options["alpha"] is not None:
+        check_real(options["alpha"], "alpha")
+    sizes, unit = _size(np.abs(data).max(axis=1)), float(_size(np.abs(atoms).max()))
+    scaled = np.empty((len(data), len(atoms)), data.dtype)
+    for size in np.unique(sizes).tolist():
+        rows = np.flatnonzero(sizes == size)
+        given = options | _given(options, rows, size, unit)
+        scaled[rows] = sparse_encode(data[rows] / size, atoms / unit, **given)
+    codes = _brought_back(scaled, sizes, unit, options["algorithm"])
+    return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
+
+
+def _as_array(value: Any) -> Any:
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _matrix(values: Any, checks: bool) -> np.ndarray:
+    return check_array(values, order="C", dtype=_FLOATS) if checks else np.asarray(values)
+
+
+def _size(values: np.ndarray) -> np.ndarray:
+    """Powers of two near values, 1 for 0, float64; one for those that differ by little."""
+    exponent = np.frexp(values)[1]
+    most = np.finfo(values.dtype).maxexp - _STEP
+    return np.exp2((_STEP * np.rint(exponent / _STEP)).clip(-most, most))
+
+
+def _given(options: dict, rows: np.ndarray, size: float, unit: float) -> dict:
+    """What is known of some of the rows, all divided by their size, and of the atoms, by theirs."""
+    gram, cov, init, alpha = (options[name] for name in ("gram", "cov", "init", "alpha"))
+    return {
+        "alpha": (1.0 if alpha is None else alpha) / size / unit,
+        "gram": gram if unit == 1 else None,
+        "cov": None if cov is None else np.asarray(cov)[:, rows] / size / unit,
+        "init": None if init is None else np.asarray(init)[rows] / size * unit,
+    }
+
+
+def _brought_back(scaled: np.ndarray, sizes: np.ndarray, unit: float, algorithm: str) -> np.ndarray:
+    """Codes of rows and atoms that were divided by these; those of "threshold" are correlations."""
+    back = unit if algorithm == "threshold" else 1 / unit
+    with np.errstate(over="ignore"):
+        codes = (scaled * (sizes[:, None] * back)).astype(scaled.dtype)
+    found, there = torch.as_tensor(scaled), torch.as_tensor(codes)
+    size = torch.as_tensor(sizes).to(found.dtype)
+    check_range(f"sparse_encode: codes by {algorithm!r}", found, there, size, back < 1)
+    return codes
