@@ -27,7 +27,7 @@ from ._lasso import LassoSolver
 
 # Samples with entries missing have dictionaries small enough for a Gram block each: with fewer of
 # them at a time, these take less of the time to come by memory.
-_MASKED_BLOCKS, _LEAST_ROWS = 0.25, 64
+_MASKED_BLOCKS, _LEAST_ROWS = 0.0625, 64
 
 
 @dataclass(frozen=True)

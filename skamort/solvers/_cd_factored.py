@@ -24,6 +24,9 @@ _BATCH = 32
 # With entries missing dictionaries may be small, whose rounds are cheap: fewer, and one more for so
 # many atoms.
 _FEW, _ATOMS_PER_JOINER = 8, 128
+# Where entries are missing there is room for multiples of so many atoms: more takes no time where it
+# is not used, and copies do.
+_ROOM = 64
 # Elements of all Gram blocks together.
 _BLOCK_LIMIT = 1 << 26
 
@@ -55,13 +58,13 @@ class _WorkingSets:
         blocks = np.empty((len(codes), 0, 0), z.dtype)
         return cls(atoms.numpy(), z, sizes, known, blocks)
 
-    def make_room(self, rows: np.ndarray, batch: int) -> bool:
-        """Widen the arrays for ``batch`` more atoms in ``rows``; False if they would be too
-        large."""
+    def make_room(self, rows: np.ndarray, batch: int, multiple: int) -> bool:
+        """Widen the arrays for ``batch`` more atoms in ``rows``, to a ``multiple``; False if they
+        would be too large."""
         needed, width = self.sizes[rows].max() + batch, self.blocks.shape[1]
         if needed <= width:
             return True
-        wider = needed + needed // 2
+        wider = -(-(needed + needed // 2) // multiple) * multiple
         if len(rows) > 1 and len(self.blocks) * wider**2 > _BLOCK_LIMIT:
             return False
         added = [(0, 0), (0, wider - self.atoms.shape[1])]
@@ -92,7 +95,7 @@ def solve_factored(
     """Solve in place from the start in ``codes``; the rounds spent on each sample and the gaps."""
     rounds = _Rounds(X, problem, alpha, tol, max_iter, codes, n_jobs)
     while len(rounds.left):
-        if not rounds.sets.make_room(rounds.left, rounds.batch):
+        if not rounds.sets.make_room(rounds.left, rounds.batch, rounds.multiple):
             rounds.solve_in_halves(codes)
             break
         rounds.advance(codes)
@@ -125,8 +128,9 @@ class _Rounds:
         if codes.any():
             self.residuals -= observed(codes @ problem.atoms, problem.mask)
             correlations, errors = self.correlate(self.residuals, alpha)
-        self.batch = _BATCH
+        self.batch, self.multiple = _BATCH, 1
         if problem.mask is not None:
+            self.multiple = _ROOM
             self.batch = min(_BATCH, _FEW + len(problem.atoms) // _ATOMS_PER_JOINER)
         seen = X[:, :0] if problem.mask is None else problem.mask
         self.seen = seen.contiguous().numpy()

@@ -1,7 +1,8 @@
 """Coordinate descent on a working set, compiled, without the Gram matrix of all atoms.
 
 All samples of a block advance together, a round at a time: their correlations with all atoms come
-from one matrix product, and the Gram block of each working set from the atoms themselves.
+from one matrix product, and the Gram block of each working set from the atoms themselves. Where
+entries are missing atoms are coherent, and pivots take the place of sweeps.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import numpy as np
 from .._numba import kernel
 from ._certificate_numba import SEGMENT, certify
 from ._numba_tools import hide, product, squared_norm, subtract_rows
+from ._pivoting_numba import make_room, pivot
 from ._working_set_numba import (
     GOAL,
     PATIENCE,
     STALLED,
     begin,
     cheap_gap,
+    goal,
     grow,
     highest,
     minimize,
@@ -49,6 +52,7 @@ def advance(
     u, b, step = np.empty((3, width), dictionary.dtype)
     support = np.empty(width, dtype=np.int64)
     factor = np.empty((width, width), dictionary.dtype)
+    room = make_room(width, dictionary.dtype)
     for m in range(len(rows)):
         i = rows[m]
         x, alpha, atoms, z, before = X[i], alphas[i], working[i], codes[i], sizes[i]
@@ -70,10 +74,13 @@ def advance(
             progress[i, GOAL] *= 0.1
         if not done[i]:
             track(progress[i], gap, size > before)
-            minimize(
-                energy, z, b, u, block, size, alpha, positive, progress[i], gap, support, factor,
-                step,
-            )  # fmt: skip
+            target = goal(progress[i], gap)
+            if len(seen[i]) == 0 or not pivot(
+                energy, z, b, u, block, size, alpha, positive, target, room
+            ):
+                minimize(
+                    energy, z, b, u, block, size, alpha, positive, target, support, factor, step
+                )
             residuals[i] = x
             subtract_rows(residuals[i], z, dictionary, atoms, size)
             hide(residuals[i], seen[i])

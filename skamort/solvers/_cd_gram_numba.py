@@ -17,6 +17,7 @@ from ._working_set_numba import (
     STALLED,
     begin,
     cheap_gap,
+    goal,
     grow,
     highest,
     minimize,
@@ -103,9 +104,8 @@ def _solve_row(
             block, factor = np.empty((stride, stride), c.dtype), np.empty((stride, stride), c.dtype)
         _extend_block(block, gram, working, known, size)
         known = size
-        minimize(
-            energy, z, b, u, block, size, alpha, positive, progress, gap, support, factor, step
-        )
+        target = goal(progress, gap)
+        minimize(energy, z, b, u, block, size, alpha, positive, target, support, factor, step)
         n_iter += 1
 
 

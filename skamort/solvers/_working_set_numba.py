@@ -107,10 +107,16 @@ def cheap_gap(energy, z, b, u, size, alpha, peak):
 
 
 @leaf
-def minimize(energy, z, b, u, block, size, alpha, positive, progress, gap, support, factor, step):
-    """Sweeps and polishing until the duality gap of the restricted problem is small beside that of
-    the whole one, or small enough."""
-    target = max(progress[INNER], _LOOSE * gap)
+def goal(progress, gap):
+    """The duality gap to reach on the working set: small beside that of the whole problem,
+    ``gap``, or small enough."""
+    return max(progress[INNER], _LOOSE * gap)
+
+
+@leaf
+def minimize(energy, z, b, u, block, size, alpha, positive, target, support, factor, step):
+    """Sweeps and polishing until the duality gap of the restricted problem is at most
+    ``target``."""
     for _ in range(_INNER_ROUNDS):
         for _ in range(1 + size // _ATOMS_PER_SWEEP):
             _sweep(z, u, block, size, alpha, positive)
