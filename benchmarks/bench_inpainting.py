@@ -96,3 +96,116 @@ class Problem:
         error = self.mask * (self.X - codes.astype(float) @ self.dictionary)
         cost = alpha * self.mask.mean(axis=1) * np.abs(codes).sum(axis=1)
         return np.mean(0.5 * (error**2).sum(axis=1) + cost)
+
+    def report(self, name, setting, seconds, codes):
+        """Print a line."""
+        solver, value = setting.split("=")
+        active = (codes != 0).sum(axis=1).mean()
+        objective = f"  objective {self.objective(codes, float(value)):.6f}"
+        print(
+            f"  {setting:10} {name:8} {1e6 * seconds / len(self.X):6.1f} us  "
+            f"{self.psnr(codes):6.2f} dB  {active:5.1f} codes{objective * (solver == 'lasso')}",
+            flush=True,
+        )
+
+
+class Ours:
+    """skamort's solvers on a problem."""
+
+    name = "skamort"
+
+    def __init__(self, problem, clock):
+        import torch
+
+        self.clock = getattr(time, clock)
+        parts = problem.X, problem.mask, problem.dictionary.astype(np.float32)
+        self.X, self.mask, self.dictionary = map(torch.from_numpy, parts)
+
+    def solve(self, setting, rows=slice(None)):
+        from skamort.solvers import ORMP, CoordinateDescent
+
+        method, value = setting.split("=")
+        mask, options = self.mask[rows], {"positive": False}
+        if method == "lasso":
+            options["alpha"] = float(value) * mask.double().mean(dim=1)
+        solver = CoordinateDescent() if method == "lasso" else ORMP(int(value))
+        return solver.solve(self.X[rows], self.dictionary, mask=mask, **options).codes.numpy()
+
+    def turn(self, settings):
+        """Seconds and codes of every setting."""
+        found = {}
+        for setting in settings:
+            start = self.clock()
+            codes = self.solve(setting)
+            found[setting] = self.clock() - start, codes
+        return found
+
+
+class Spams:
+    """SPAMS on the problem that lies in a folder."""
+
+    name = "SPAMS"
+
+    def __init__(self, problem, clock, python, folder):
+        self.command = [python, "-c", SPAMS_PROGRAM, folder, clock]
+        self.folder = Path(folder)
+        parts = {"X": problem.X, "mask": problem.mask, "dictionary": problem.dictionary}
+        np.savez(self.folder / "problem.npz", **parts)
+
+    def turn(self, settings):
+        """Seconds and codes of every setting."""
+        subprocess.run([*self.command, *settings], check=True, stdout=subprocess.DEVNULL)
+        found = {}
+        for setting in settings:
+            with np.load(self.folder / f"{setting}.npz") as file:
+                found[setting] = float(file["seconds"]), file["codes"]
+        return found
+
+
+def compare(problem, settings, turns, clock, python, folder):
+    ours = Ours(problem, clock)
+    for setting in settings:  # compiles
+        ours.solve(setting, slice(None, None, 50))
+    solvers = [ours, *([Spams(problem, clock, python, folder)] if python else [])]
+    rounds = [[solver.turn(settings) for solver in solvers] for _ in range(turns)]
+    for setting in settings:
+        for number, solver in enumerate(solvers):
+            seconds = np.median([found[number][setting][0] for found in rounds])
+            problem.report(solver.name, setting, seconds, rounds[-1][number][setting][1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer-python", help="interpreter of an environment with spams")
+    parser.add_argument(
+        "--alphas", nargs="*", type=float, default=[0.4, 0.2, 0.1, 0.05, 0.02, 0.01]
+    )
+    parser.add_argument("--n-nonzero-coefs", nargs="*", type=int, default=[3, 5, 10, 15, 20])
+    parser.add_argument("--picture", default="china.jpg", help="of scikit-learn's sample images")
+    parser.add_argument("--corner", nargs=2, type=int, default=[60, 200], help="row and column")
+    parser.add_argument("--size", type=int, default=256, help="of the square cut out there")
+    parser.add_argument("--other", default="flower.jpg", help="to learn from; 'none' for the same")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--clock", choices=["perf_counter", "process_time"], default="process_time")
+    parser.add_argument("--quick", action="store_true", help="a square of 64 and one turn")
+    arguments = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(1)
+    size, turns = (64, 1) if arguments.quick else (arguments.size, arguments.turns)
+    other = None
+    if arguments.other != "none":
+        other = photo(arguments.other, (60, 200), (360, 400))
+    problem = Problem(photo(arguments.picture, arguments.corner, (size, size)), other)
+    print(f"{len(problem.X):,} patches, 256 atoms, half of the pixels known")
+    settings = [f"lasso={alpha:g}" for alpha in arguments.alphas]
+    settings += [f"ormp={k}" for k in arguments.n_nonzero_coefs]
+    if not arguments.peer_python:
+        print("SPAMS skipped: name an interpreter with spams-bin by --peer-python.")
+    with tempfile.TemporaryDirectory() as folder:
+        compare(problem, settings, turns, arguments.clock, arguments.peer_python, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,8 +24,8 @@ _BATCH = 32
 # With entries missing dictionaries may be small, whose rounds are cheap: fewer, and one more for so
 # many atoms.
 _FEW, _ATOMS_PER_JOINER = 8, 128
-# Where entries are missing there is room for multiples of so many atoms: more takes no time where it
-# is not used, and copies do.
+# Where entries are missing there is room for multiples of so many atoms: more takes no time where
+# it is not used, and copies do.
 _ROOM = 64
 # Elements of all Gram blocks together.
 _BLOCK_LIMIT = 1 << 26

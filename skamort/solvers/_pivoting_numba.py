@@ -30,7 +30,12 @@ def make_room(width, dtype):
     """Arrays for `pivot` on a working set of up to ``width`` atoms, a multiple of `WHOLE`."""
     # Rows of one array would not be known to be contiguous, and take four times as long.
     support, order = np.empty(width, np.int64), np.arange(width)
-    signs, shares, weights, step = np.empty(width), np.empty(width), np.empty(width), np.empty(width)
+    signs, shares, weights, step = (
+        np.empty(width),
+        np.empty(width),
+        np.empty(width),
+        np.empty(width),
+    )
     changes, u = np.empty(width, dtype), np.empty(width, dtype)
     return support, order, signs, shares, weights, step, changes, u, np.empty((width, width))
 
