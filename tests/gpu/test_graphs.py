@@ -1,9 +1,15 @@
 """Steps by CUDA graphs are the steps by operators, to the bit."""
 
+import gc
+import weakref
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from skamort import (
@@ -200,3 +206,65 @@ def test_weights_of_rows_and_large_models_too(gpu, rows, monkeypatch):
     monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", 16 * 12)
     ready(SAEEncoder(12)).fit(rows)
     assert n_replays(gpu) > 1
+
+
+def test_the_limit_is_that_of_the_page(rows):
+    """1,024 rows of 8,192 latents, or as many of fewer."""
+    net = ready(SAEEncoder(16)).fit(rows).net_
+    n_rows = 1024 * 8192 // 16
+    told = {"device": torch.device("cuda:0"), "is_weighted": False, "__len__": lambda _: 2 * n_rows}
+    data = type("Data", (), told)()
+    net.batch_size = n_rows
+    assert _step_graph.graphs_for(net, data) is not None
+    net.batch_size = n_rows + 1
+    assert _step_graph.graphs_for(net, data) is None
+
+
+@pytest.fixture
+def alive(monkeypatch):
+    """What was recorded and still holds memory: graphs, steps and the batches that they read."""
+    found = weakref.WeakSet()
+
+    class Graph(torch.cuda.CUDAGraph):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            found.add(self)
+
+    class Step(_step_graph.RecordedStep):
+        def __init__(self, *args):
+            super().__init__(*args)
+            found.add(self)
+            n_recorded.append(len(self.batch))
+            weakrefs.extend(map(weakref.ref, self.batch))
+
+    n_recorded, weakrefs = [], []
+    monkeypatch.setattr("torch.cuda.CUDAGraph", Graph)
+    monkeypatch.setattr(_step_graph, "RecordedStep", Step)
+    monkeypatch.setattr("skamort.training.batched._steppers.RecordedStep", Step, raising=False)
+    return SimpleNamespace(
+        n_recorded=n_recorded,
+        now=lambda: [*found, *(t for ref in weakrefs if (t := ref()) is not None)],
+    )
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda X: ready(TopKSAE(96, k=2, dead_latents=ResampleDead(window=40))).fit(X),
+        lambda X: ready(JumpReLUSAE(12)).fit(X),
+        lambda X: fit_many(ready(SAEEncoder(12)), X, {"alpha": [0.01, 0.2]}),
+        lambda X: GridSearchCV(ready(SAEEncoder(12)), {"alpha": [0.01, 0.2]}, cv=2).fit(X),
+    ],
+    ids=["sparse", "thresholds", "many", "grid"],
+)
+def test_no_graph_outlives_its_fit(fit, alive, rows):
+    """Not even until the garbage collector comes: a GPU would be full by then."""
+    gc.collect()
+    gc.disable()
+    try:
+        models = fit(rows)
+        assert alive.n_recorded
+        assert not alive.now()
+    finally:
+        gc.enable()
+    del models
