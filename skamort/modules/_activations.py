@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .._given import described
 from .._numba import has_numba
 from .._threads import run_in_threads
 from .._triton import attempt, has_triton
+from .._validation import check_integer
 from ._codes import SparseCodes
 
 if TYPE_CHECKING:
@@ -78,13 +80,46 @@ class Activation(nn.Module):
         """Codes that are active in a row on average, if the activation knows."""
         return self.n_kept
 
+    def __call__(self, preactivations: Tensor) -> Tensor:
+        """Return what `forward` does, of pre-activations that it can take."""
+        if not isinstance(preactivations, Tensor) or not preactivations.is_floating_point():
+            raise TypeError(
+                f"{type(self).__name__}: pre-activations must be a tensor of floats, got "
+                f"{described(preactivations)}; convert them, for example with .float()."
+            )
+        self.check_width(preactivations.shape[-1])
+        return super().__call__(preactivations)
+
+    def check_width(self, n_components: int) -> None:
+        """Refuse a number of latents that it cannot have.
+
+        Raises
+        ------
+        ValueError
+            If it keeps more codes than that, or has parameters for another number of latents.
+        """
+        name = type(self).__name__
+        if self.n_kept is not None and self.n_kept > n_components:
+            raise ValueError(
+                f"{name}: it keeps {self.n_kept} codes, but there are {n_components} latents; "
+                f"choose k <= {n_components}."
+            )
+        for parameter in self._parameters.values():
+            if parameter is not None and len(parameter) != n_components:
+                raise ValueError(
+                    f"{name}: it has parameters of {len(parameter)} latents, but there are "
+                    f"{n_components}; make it with n_components={n_components}."
+                )
+
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes >= 0 of the shape of `preactivations`."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} gives no codes; define its forward.")
 
     def select(self, preactivations: Tensor) -> SparseCodes:
         """Return the pre-activations that are kept, which may be below 0."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} limits no number of codes; take its codes as a matrix."
+        )
 
     def backward(self, preactivations: Tensor, codes: Tensor, code_grad: Tensor) -> Tensor:
         """Return dL/dA, given dL/dZ; add the gradients of parameters of the activation's own.
@@ -152,7 +187,7 @@ class TopK(Activation):
 
     def __init__(self, k: int):
         super().__init__()
-        self.n_kept = k
+        self.n_kept = check_integer(k, "TopK: k", 1)
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""

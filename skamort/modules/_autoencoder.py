@@ -12,6 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .._given import described
 from ._activations import Activation
 from ._codes import DenseCodes, SparseCodes, sparse_pays
 from ._encoders import Encoder
@@ -33,8 +34,22 @@ class Decoder(nn.Module):
 
     def __init__(self, dictionary: Tensor, intercept: Tensor | None = None, trainable: bool = True):
         super().__init__()
+        self._check(dictionary, intercept)
         self.dictionary = nn.Parameter(dictionary.clone(), requires_grad=trainable)
         self.intercept = None if intercept is None else nn.Parameter(intercept.clone())
+
+    def _check(self, dictionary, intercept):
+        is_matrix = isinstance(dictionary, Tensor) and dictionary.is_floating_point()
+        if not is_matrix or dictionary.ndim != 2:
+            raise TypeError(
+                "Decoder: dictionary must be a tensor of floats of shape (n_components, "
+                f"n_features), got {described(dictionary)}."
+            )
+        if intercept is not None and tuple(getattr(intercept, "shape", ())) != dictionary.shape[1:]:
+            raise ValueError(
+                f"Decoder: intercept must have shape (n_features,) = ({dictionary.shape[1]},), got "
+                f"{described(intercept)}."
+            )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode (n, n_components) codes to (n, n_features) data."""
@@ -62,6 +77,13 @@ class SparseAutoencoder(nn.Module):
 
     def __init__(self, encoder: Encoder, activation: Activation, decoder: Decoder):
         super().__init__()
+        for name, part in (("encoder", encoder), ("activation", activation)):
+            if isinstance(part, type) or not hasattr(part, "offers"):
+                raise TypeError(
+                    f"SparseAutoencoder: {name} must be an instance of a subclass of "
+                    f"skamort.modules.{name.capitalize()}, got {described(part)}."
+                )
+        activation.check_width(len(decoder.dictionary))
         self.encoder = encoder
         self.activation = activation
         self.decoder = decoder
@@ -70,6 +92,37 @@ class SparseAutoencoder(nn.Module):
     def offers(self) -> frozenset[str]:
         """What losses and callbacks may require of the parts, by name."""
         return self.encoder.offers | self.activation.offers
+
+    def check(self, X: Tensor) -> None:
+        """Refuse data that the model cannot take; it looks at no number.
+
+        Raises
+        ------
+        TypeError
+            If they are no tensor, or of another dtype.
+        ValueError
+            If they are of another width, or on another device.
+        """
+        atoms = self.decoder.dictionary
+        if not isinstance(X, Tensor) or X.dtype != atoms.dtype:
+            dtype = f" and {X.dtype}" if isinstance(X, Tensor) else ""
+            raise TypeError(
+                f"SparseAutoencoder: X must be a tensor of {atoms.dtype}, as its parameters are, "
+                f"got {described(X)}{dtype}; convert it."
+            )
+        if X.ndim != 2 or X.shape[1] != atoms.shape[1] or X.device != atoms.device:
+            raise ValueError(
+                f"SparseAutoencoder: X must have shape (n, {atoms.shape[1]}) and be on "
+                f"{atoms.device}, got shape {tuple(X.shape)} on {X.device}."
+            )
+
+    def _check_latents(self, preactivations: Tensor) -> None:
+        n_components = len(self.decoder.dictionary)
+        if preactivations.shape[1] != n_components:
+            raise ValueError(
+                f"SparseAutoencoder: the encoder gives {preactivations.shape[1]} pre-activations a "
+                f"sample, but the decoder has {n_components} atoms; make both with as many."
+            )
 
     def units(self) -> dict[nn.Parameter, int]:
         """Return the power of the data's unit that a parameter has, for those with a unit."""
@@ -91,16 +144,19 @@ class SparseAutoencoder(nn.Module):
 
     def encode(self, X: Tensor) -> Tensor:
         """Encode (n, n_features) data to (n, n_components) codes."""
+        self.check(X)
         found = self.find(X)
         if found is not None:
             return found[1].to_dense()
         preactivations = self.encoder(self.center(X))
+        self._check_latents(preactivations)
         if self.activation.is_masked or not torch.is_grad_enabled():
             return self.activation(preactivations)
         return _ByHand.apply(preactivations, self.activation)
 
     def encode_compactly(self, X: Tensor) -> DenseCodes | SparseCodes:
         """Encode (n, n_features) data to codes in the layout that costs the least."""
+        self.check(X)
         found = self.find(X)
         if found is not None:
             return found[1]
@@ -141,6 +197,7 @@ class SparseAutoencoder(nn.Module):
         activation : Activation, optional
             What to take instead of the model's own.
         """
+        self._check_latents(preactivations)
         activation = activation or self.activation
         k, n_components = activation.n_active, preactivations.shape[1]
         if k is None or not sparse_pays(k, n_components, preactivations.device.type):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .._unit import factor_for
+from .._validation import check_integer
 from ._activations import Activation
 from ._ragged_codes import RaggedCodes
 from ._screen import Screen
@@ -27,12 +28,13 @@ class Threshold(Activation):
     """
 
     competes = True
+    offers = frozenset({"ragged_codes"})
     threshold: Tensor
 
     def __init__(self, threshold: float | Tensor, n_active: int):
         super().__init__()
         self.register_buffer("threshold", torch.as_tensor(threshold))
-        self._n_active = n_active
+        self._n_active = check_integer(n_active, f"{type(self).__name__}: n_active", 1)
 
     @property
     def n_active(self) -> int:
@@ -88,7 +90,7 @@ class BatchTopK(Threshold):
     n_batches: Tensor
 
     def __init__(self, k: int):
-        super().__init__(0.0, k)
+        super().__init__(0.0, check_integer(k, "BatchTopK: k", 1))
         self.k = k
         self.register_buffer("n_batches", torch.zeros(()))
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._unit import factor_for
+from .._validation import check_integer
 from ._activations import Activation
 from ._workspace import add_gradient
 
@@ -35,9 +36,11 @@ class Gated(Activation):
     capturable = True
 
     is_masked = False
+    offers = frozenset({"gates"})
 
     def __init__(self, n_components: int):
         super().__init__()
+        check_integer(n_components, "Gated: n_components", 1)
         self.log_scale = nn.Parameter(torch.zeros(n_components))
         self.shift = nn.Parameter(torch.zeros(n_components))
 

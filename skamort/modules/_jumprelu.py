@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from .._unit import factor_for
+from .._validation import check_integer
 from ._activations import Activation
 from ._workspace import add_gradient
 
@@ -41,10 +42,17 @@ class JumpReLU(Activation):
     capturable = True
 
     is_masked = False
+    offers = frozenset({"thresholds"})
     start: Tensor
 
     def __init__(self, n_components: int, start: float, bandwidth: float):
         super().__init__()
+        check_integer(n_components, "JumpReLU: n_components", 1)
+        if not (start > 0 and bandwidth > 0 and math.isfinite(start * bandwidth)):
+            raise ValueError(
+                f"JumpReLU: start and bandwidth must be finite and > 0, got start={start}, "
+                f"bandwidth={bandwidth}."
+            )
         self.bandwidth = bandwidth
         self.register_buffer("start", torch.tensor(start, dtype=torch.float64))
         thresholds = torch.full((n_components,), math.log(start), dtype=torch.float32)

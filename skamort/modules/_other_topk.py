@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._validation import check_integer
 from ._activations import Activation, largest
 from ._codes import SparseCodes
 
@@ -33,7 +34,16 @@ class GroupTopK(Activation):
 
     def __init__(self, k: int):
         super().__init__()
-        self.n_kept = k
+        self.n_kept = check_integer(k, "GroupTopK: k", 1)
+
+    def check_width(self, n_components: int) -> None:
+        """Refuse a number of latents that the blocks do not divide."""
+        super().check_width(n_components)
+        if n_components % self.n_kept:
+            raise ValueError(
+                f"GroupTopK: k={self.n_kept} blocks do not divide {n_components} latents; choose a "
+                "k that does."
+            )
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""
@@ -75,7 +85,7 @@ class SignedTopK(Activation):
 
     def __init__(self, k: int):
         super().__init__()
-        self.n_kept = k
+        self.n_kept = check_integer(k, "SignedTopK: k", 1)
 
     def forward(self, preactivations: Tensor) -> Tensor:
         """Return codes of the shape of `preactivations`."""

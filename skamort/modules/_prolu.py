@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .._unit import factor_for
+from .._validation import check_integer
 from ._activations import Activation
 from ._workspace import add_gradient
 
@@ -42,6 +43,7 @@ class ProLU(Activation):
 
     def __init__(self, n_components: int, unit: float, straight_through: bool = True):
         super().__init__()
+        check_integer(n_components, "ProLU: n_components", 1)
         self.straight_through = straight_through
         self.register_buffer("unit", torch.tensor(unit, dtype=torch.float64))
         self.bias = nn.Parameter(torch.zeros(n_components))

@@ -31,11 +31,20 @@ class CodeRegressionLoss(Loss):
 
     def __init__(self, kind: str = "cosine"):
         super().__init__()
+        if kind not in CODE_LOSSES:
+            raise ValueError(
+                f"CodeRegressionLoss: kind must be one of {CODE_LOSSES}, got {kind!r}."
+            )
         self.kind = kind
         self.degree = 0 if kind == "cosine" else 2
 
     def forward(self, codes: Tensor, target: Tensor) -> Tensor:
         """Return the loss, a scalar tensor."""
+        if codes.shape != target.shape:  # which would be broadcast
+            raise ValueError(
+                f"CodeRegressionLoss: codes and target must have the same shape, got "
+                f"{tuple(codes.shape)} and {tuple(target.shape)}."
+            )
         if self.kind == "cosine":
             weighted = self.weigh_samples(target)
             moments = [(codes * weighted).mean(0), self.weigh_samples(codes.square()).mean(0)]
@@ -49,5 +58,10 @@ class CodeRegressionLoss(Loss):
         self, module: SparseAutoencoder, X: Tensor, *target: Tensor
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return the distance and the codes."""
+        if len(target) != 1:
+            raise TypeError(
+                f"CodeRegressionLoss: the known codes of a batch come after it, got {len(target)} "
+                "further arguments."
+            )
         codes = module.encode(X).to(X.dtype)
         return {"distance": self(codes, *target)}, codes

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .._given import described
 from ..modules import SparseAutoencoder
 from ._loss import ReconstructionLoss
 
@@ -55,6 +56,11 @@ class EndToEndLoss(ReconstructionLoss):
 
     def __init__(self, log_probabilities: Callable[[Tensor], Tensor], alpha: float = 0.0):
         super().__init__(alpha)
+        if not callable(log_probabilities):
+            raise TypeError(
+                "EndToEndLoss: log_probabilities must be callable, got "
+                f"{described(log_probabilities)}; pass the rest of the model as a function."
+            )
         self.log_probabilities = log_probabilities
         self.unit = 1.0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from ..modules import Workspace, add_gradient, compact
-from ._loss import Outcome
+from ._loss import Outcome, refuse_call
 from ._sparse_coding_loss import SparseCodingLoss
 
 
@@ -32,10 +32,13 @@ class GatedLoss(SparseCodingLoss):
     """
 
     capturable = True
+    requires = frozenset({"gates"})
+    forward = refuse_call  # type: ignore[assignment]
 
     @torch.no_grad()
     def backward(self, module, X, *target, workspace=None):  # noqa: ARG002
         """Compute the gradients by hand, of few open gates in the sparse layout."""
+        self.check(module, X)
         workspace = Workspace() if workspace is None else workspace
         dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
         traced, preactivations = module.encoder.trace(X, intercept, workspace)
@@ -64,6 +67,7 @@ class GatedLoss(SparseCodingLoss):
     @torch.no_grad()
     def evaluate(self, module, X, *target):  # noqa: ARG002
         """Return the loss of a batch and its codes."""
+        self.check(module, X)
         centered = module.center(X)
         gates = module.encoder(centered)
         codes = compact(module.activation(gates))

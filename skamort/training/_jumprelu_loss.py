@@ -25,6 +25,7 @@ class JumpReLULoss(SparseCodingLoss):
     """
 
     capturable = True
+    requires = frozenset({"thresholds"})
 
     penalty_degree = 0
 

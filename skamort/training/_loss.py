@@ -6,11 +6,14 @@ c (n_features,) intercept, A pre-activations, R = Z D + c - X residual, gamma (n
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .._given import described
+from .._validation import check_real
 from ..modules import DenseCodes, SparseAutoencoder, SparseCodes, Workspace, training_flops
 from ._data_parallel import OneProcess
 
@@ -34,6 +37,14 @@ class Outcome(NamedTuple):
     loss: Tensor
     codes: DenseCodes | SparseCodes
     terms: dict[str, Tensor] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+
+
+def refuse_call(loss: Loss, *arguments: Any) -> Tensor:  # noqa: ARG001
+    """Refuse to call a loss of a model with what a model has computed."""
+    raise TypeError(
+        f"{type(loss).__name__} is not called; evaluate(module, X) gives its value, and "
+        "backward(module, X) its gradients."
+    )
 
 
 class Loss(nn.Module):
@@ -79,12 +90,48 @@ class Loss(nn.Module):
     batched: ClassVar[tuple[str, ...] | None] = None
     capturable: ClassVar[bool] = False
 
+    forward: Callable[..., Tensor] = refuse_call
+
     def __init__(self) -> None:
         super().__init__()
         self.alpha_factor = 1.0
         self.dead: Tensor | None = None
         self.sample_weight: Tensor | None = None
         self.processes = OneProcess()
+
+    def check_model(self, module: SparseAutoencoder) -> None:
+        """Refuse a model that the loss is not for.
+
+        Raises
+        ------
+        ValueError
+            If it offers too little, or its sizes do not fit.
+        """
+        if self.requires:
+            check_offered(self, module.offers | self.offers)
+
+    def check(self, module: SparseAutoencoder, X: Tensor) -> None:
+        """Refuse a model and a batch that do not fit; it looks at no number.
+
+        Raises
+        ------
+        TypeError
+            If they are no model and no tensor.
+        ValueError
+            If their sizes, or those of `sample_weight`, do not fit.
+        """
+        if not hasattr(module, "decoder"):
+            raise TypeError(
+                f"{type(self).__name__} is that of a skamort.modules.SparseAutoencoder, which "
+                f"comes first, and a batch of data, got {described(module)}."
+            )
+        module.check(X)
+        self.check_model(module)
+        if self.sample_weight is not None and tuple(self.sample_weight.shape) != X.shape[:1]:
+            raise ValueError(
+                f"{type(self).__name__}: sample_weight must have a weight for each of {len(X)} "
+                f"samples, got shape {tuple(self.sample_weight.shape)}."
+            )
 
     def equation(
         self, module: SparseAutoencoder, X: Tensor, *target: Tensor
@@ -93,7 +140,7 @@ class Loss(nn.Module):
 
         The value is their sum. That of the name "penalty", if there is one, is what warms up.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no value; define its equation.")
 
     def backward(
         self,
@@ -115,6 +162,7 @@ class Loss(nn.Module):
         workspace : Workspace, optional
             Memory that gradients may take; what a step leaves there the next one overwrites.
         """
+        self.check(module, X)
         with torch.enable_grad():
             terms, codes = self.equation(module, X, *target)
             factors = {"penalty": self.alpha_factor}
@@ -138,6 +186,7 @@ class Loss(nn.Module):
     @torch.no_grad()
     def evaluate(self, module: SparseAutoencoder, X: Tensor, *target: Tensor) -> Outcome:
         """Return the loss of a batch without gradients."""
+        self.check(module, X)
         return _outcome(*self.equation(module, X, *target))
 
     def best_scale(self, module: SparseAutoencoder, X: Tensor) -> float:  # noqa: ARG002
@@ -166,9 +215,24 @@ class ReconstructionLoss(Loss):
 
     def __init__(self, alpha: float = 0.0, feature_weights: Tensor | None = None):
         super().__init__()
-        self.alpha = alpha
+        self.alpha = check_real(alpha, f"{type(self).__name__}: alpha")
+        if not (feature_weights is None or _is_row(feature_weights)):
+            raise TypeError(
+                f"{type(self).__name__}: feature_weights must be a tensor of floats of shape "
+                f"(n_features,), got {described(feature_weights)}."
+            )
         weights = None if feature_weights is None else feature_weights.square()
         self.register_buffer("squared_weights", weights)
+
+    def check_model(self, module: SparseAutoencoder) -> None:
+        """Refuse a model that the loss is not for, one of another width included."""
+        super().check_model(module)
+        weights = self.squared_weights
+        if weights is not None and len(weights) != module.decoder.dictionary.shape[1]:
+            raise ValueError(
+                f"{type(self).__name__}: feature_weights are {len(weights)}, but the model has "
+                f"{module.decoder.dictionary.shape[1]} features; give one for each."
+            )
 
     def divide_by(self, unit: float) -> None:
         """Give alpha the weight beside the error that it has in the data's own unit."""
@@ -196,6 +260,22 @@ class ReconstructionLoss(Loss):
         weighted = self.weigh(decoded)
         scale = ((weighted * centered).sum() / (weighted * decoded).sum()).item()
         return scale if 0 < scale < float("inf") else 1.0
+
+
+def _is_row(values: Any) -> bool:
+    return isinstance(values, Tensor) and values.is_floating_point() and values.ndim == 1
+
+
+def check_offered(part: Any, offered: frozenset[str]) -> None:
+    """Refuse a loss or a callback that requires what a model and its loss do not offer."""
+    required: frozenset[str] = getattr(part, "requires", frozenset())
+    missing = required - offered
+    if missing:
+        raise ValueError(
+            f"{type(part).__name__} requires {' and '.join(sorted(missing))} of the model and its "
+            f"loss, which offer {', '.join(sorted(offered)) or 'nothing'}; choose another encoder, "
+            "activation or loss, or leave it out."
+        )
 
 
 def _outcome(terms: dict[str, Tensor], codes: Tensor) -> Outcome:

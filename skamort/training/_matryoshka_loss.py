@@ -17,8 +17,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .._validation import check_integer
 from ..modules import RaggedCodes, Workspace, add_gradient
-from ._loss import Outcome
+from ._loss import Outcome, refuse_call
 from ._sparse_coding_loss import SparseCodingLoss
 
 
@@ -39,17 +40,35 @@ class MatryoshkaLoss(SparseCodingLoss):
     """
 
     capturable = True
+    requires = frozenset({"ragged_codes"})
+    forward = refuse_call  # type: ignore[assignment]
 
     prefix_sizes: Tensor
 
     def __init__(self, prefix_sizes: Sequence[int], feature_weights: Tensor | None = None):
         super().__init__(feature_weights=feature_weights)
+        steps = [check_integer(size, "MatryoshkaLoss: a prefix size", 1) for size in prefix_sizes]
+        if not steps or steps != sorted(set(steps)):
+            raise ValueError(
+                f"MatryoshkaLoss: prefix_sizes must be integers that rise, got {prefix_sizes}."
+            )
         self.names = [f"error_{size}" for size in prefix_sizes]
         self.register_buffer("prefix_sizes", torch.tensor(prefix_sizes))
+
+    def check_model(self, module):
+        """Refuse a model that the loss is not for, one with more latents or fewer included."""
+        super().check_model(module)
+        n_components = len(module.decoder.dictionary)
+        if self.names[-1] != f"error_{n_components}":
+            raise ValueError(
+                f"MatryoshkaLoss: the last prefix must hold all {n_components} latents of the "
+                f"model, got {', '.join(self.names)}; let prefix_sizes end with {n_components}."
+            )
 
     @torch.no_grad()
     def backward(self, module, X, *target, workspace=None):  # noqa: ARG002
         """Compute the gradients by hand, with sparse products alone but for the encoder's."""
+        self.check(module, X)
         workspace = Workspace() if workspace is None else workspace
         dictionary, intercept = module.decoder.dictionary, module.decoder.intercept
         centered, preactivations, codes = self._find_codes(
@@ -76,6 +95,7 @@ class MatryoshkaLoss(SparseCodingLoss):
     @torch.no_grad()
     def evaluate(self, module, X, *target):  # noqa: ARG002
         """Return the loss of a batch and its codes."""
+        self.check(module, X)
         centered, _, codes = self._find_codes(module, X, Workspace(), activate=module.select)
         residuals = self._reconstruct(module.decoder.dictionary, codes, centered)[1]
         return self._outcome(residuals, codes)

@@ -19,7 +19,7 @@ from ._adam import FusedAdam
 from ._callbacks import TrainingConverged
 from ._data import TrainingData
 from ._data_parallel import OneProcess
-from ._loss import Loss
+from ._loss import Loss, check_offered
 from ._products import products_in
 from ._rules import mean_of_batches
 from ._states import load_states, progress_of, restore_progress, states_of
@@ -194,15 +194,9 @@ class SparseNet(Packed, NeuralNet):
             group["eps"] = self._eps(group["params"][0])
 
     def _check_parts(self, loss):
-        offered = self.module_.offers | loss.offers
-        for part in [loss, *(callback for _, callback in self.callbacks_)]:
-            missing = getattr(part, "requires", frozenset()) - offered
-            if missing:
-                raise ValueError(
-                    f"{type(part).__name__} requires {' and '.join(sorted(missing))} of the model "
-                    f"and its loss, which offer {', '.join(sorted(offered)) or 'nothing'}; choose "
-                    "another encoder, activation or loss, or leave it out."
-                )
+        loss.check_model(self.module_)
+        for _, callback in self.callbacks_:
+            check_offered(callback, self.module_.offers | loss.offers)
 
     def initialize_optimizer(self, *args: Any, **kwargs: Any) -> SparseNet:  # noqa: ARG002
         """Give Adam the parameters that are to be learned."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._given import described
 from ..modules import (
     DenseCodes,
     RaggedCodes,
@@ -24,7 +25,7 @@ from ..modules import (
     add_gradient_sum,
     compact,
 )
-from ._loss import Outcome
+from ._loss import Outcome, refuse_call
 from ._sparse_coding_loss import SparseCodingLoss
 
 
@@ -53,6 +54,8 @@ class PursuitLoss(SparseCodingLoss):
     through.
     """
 
+    forward = refuse_call  # type: ignore[assignment]
+
     def __init__(
         self,
         solver: Any,
@@ -61,6 +64,11 @@ class PursuitLoss(SparseCodingLoss):
         multi_topk: bool = False,
     ):
         super().__init__(feature_weights=feature_weights, multi_topk=multi_topk)
+        if getattr(solver, "n_nonzero_coefs", None) is None:
+            raise TypeError(
+                f"PursuitLoss: solver must be a k-sparse solver with n_nonzero_coefs, got "
+                f"{described(solver)}; pass one such as skamort.solvers.GOMP(n_nonzero_coefs=k)."
+            )
         self.solver = solver
         self.positive = positive
 

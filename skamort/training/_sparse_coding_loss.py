@@ -70,10 +70,15 @@ class SparseCodingLoss(ReconstructionLoss):
         super().__init__(alpha, feature_weights)
         self.multi_topk = multi_topk
         if multi_topk:
-            self.requires = frozenset({"n_kept", "partial_gradients"})
+            self.requires = self.requires | {"n_kept", "partial_gradients"}
 
     def forward(self, residual: Tensor, codes: Tensor) -> Tensor:
         """Return the loss, a scalar tensor; `codes` are non-negative."""
+        if residual.ndim != 2 or codes.ndim != 2 or len(residual) != len(codes):
+            raise ValueError(
+                f"{type(self).__name__}: residual and codes must be matrices with a row for each "
+                f"sample, got shapes {tuple(residual.shape)} and {tuple(codes.shape)}."
+            )
         return self._value(_dot(residual, self.weigh(residual)), DenseCodes(codes), len(residual))
 
     @torch.no_grad()
@@ -89,6 +94,7 @@ class SparseCodingLoss(ReconstructionLoss):
         The encoder carries dL/dA on, a linear one in three products. Where few codes are active
         these come in the sparse layout, and of all products only A stays dense, if it is needed.
         """
+        self.check(module, X)
         dictionary = module.decoder.dictionary
         workspace = Workspace() if workspace is None else workspace
         centered, preactivations, codes, more = self._encode(module, X, workspace)
@@ -193,6 +199,7 @@ class SparseCodingLoss(ReconstructionLoss):
     @torch.no_grad()
     def evaluate(self, module: SparseAutoencoder, X: Tensor, *target: Tensor) -> Outcome:  # noqa: ARG002
         """Return the loss of a batch and its codes."""
+        self.check(module, X)
         codes = module.encode_compactly(X)
         residual = codes.residual(module.decoder.dictionary, module.center(X))
         error = _dot(residual, self.weigh(residual))
