@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import known_alpha, limits_number_to_given
+from .._decoder import center_of, known_alpha, limits_number_to_given
 from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
@@ -27,9 +27,11 @@ from ._centered_rows import CenteredRows
 from ._declared import parameter
 from ._fitting import fitting
 from ._grad_sparse_coder import GradSparseCoder
+from ._interrupts import noting_interrupts
 from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
 from ._parameters import COUNT, NON_NEGATIVE
+from ._split_sign import joined
 from ._tasks import FitTask
 from ._topk import TopKSAE
 
@@ -51,15 +53,17 @@ class AmortizedCoder(BaseSparseCoder):
     n_components : int
         Number of atoms. None: that of `dictionary` or the teacher's own.
     teacher : object
-        Estimator with codes >= 0 and `components_`, of skamort or of scikit-learn. If it is fitted
-        it is used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is
-        fitted. Values of a grid search are cloned by themselves and fitted again, but in a
+        Estimator with `components_`, of skamort or of scikit-learn. Its codes are >= 0, but for an
+        encoder that learns either sign, ``TopKSAE(positive_code=False)``. If it is fitted it is
+        used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is fitted.
+        Values of a grid search are cloned by themselves and fitted again, but in a
         `FrozenEstimator`. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
         A clone of it learns the teacher's codes, from new weights even where it is fitted; the
         `alpha` of a `LISTAEncoder` says where it starts, "auto" with the teacher's. Where the
         teacher goes by `n_nonzero_coefs`, a `k` of None is as many as its codes have. None: a
-        `LISTAEncoder` with ``tol=1e-2``, or a `TopKSAE` with it for such a teacher.
+        `LISTAEncoder` with ``tol=1e-2``, or for such a teacher a `TopKSAE` with it, whose codes
+        have either sign where the teacher's do.
     code_loss : {"cosine", "squared_error"}
         What the encoder minimizes: the squared error of its codes, or minus the cosine similarity
         of each latent with the teacher's, averaged over latents, and their scale in the end.
@@ -160,7 +164,13 @@ class AmortizedCoder(BaseSparseCoder):
         Raises
         ------
         ValueError
-            If the data or the parameters break a rule, or the teacher gives negative codes.
+            If the data or the parameters break a rule, or the teacher gives negative codes to an
+            encoder that has none.
+        KeyboardInterrupt
+            If the user stops the fit of the teacher: there is no encoder yet, and the coder is not
+            fitted. What the teacher has learned is `teacher_`, with which ``AmortizedCoder(teacher=
+            coder.teacher_)`` goes on. Where the fit of the encoder is stopped, what it has learned
+            is kept, and the coder is fitted.
         """
         task = FitTask(self, X, y, sample_weight, 1 if has_learned(self.teacher) else 2)
         resolve_device(self.device, self)
@@ -172,7 +182,7 @@ class AmortizedCoder(BaseSparseCoder):
         weights = scaled_to_mean_one(weights)
         if self.encoder is not None:
             self._rehearse(rows, weights)
-        teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
+        self.teacher_ = teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
         self._take_dictionary(teacher, rows[:1])
         self.alpha_ = None if limits_number_to_given(teacher) else known_alpha(teacher)
         codes = self._teach(teacher, rows)
@@ -188,7 +198,6 @@ class AmortizedCoder(BaseSparseCoder):
         taught = {"codes": codes, "code_loss": self.code_loss}
         with task.part(encoder):
             self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
-        self.teacher_ = teacher
         task.end()
         return self
 
@@ -198,7 +207,8 @@ class AmortizedCoder(BaseSparseCoder):
         """Return the encoder that is to learn codes, as sparse as the teacher's where it does not
         say itself how sparse."""
         k_sparse = limits_number_to_given(teacher)
-        encoder = self.encoder or (TopKSAE(tol=1e-2) if k_sparse else LISTAEncoder(tol=1e-2))
+        default = _default_student(k_sparse, is_signed=codes.min() < 0)
+        encoder = default if self.encoder is None else self.encoder
         encoder = configured(encoder, **self._shared(rng))
         encoder.set_params(dictionary=self.components_, fit_intercept=False)
         if isinstance(encoder, L1Encoder) and encoder.alpha == "auto":
@@ -241,7 +251,15 @@ class AmortizedCoder(BaseSparseCoder):
             )
         if given:
             teacher = clone(teacher).set_params(**given)
-        return fitted(teacher, X, y, weights, within=within, **self._shared(rng))
+        with noting_interrupts() as noted:
+            teacher = fitted(teacher, X, y, weights, within=within, **self._shared(rng))
+        if noted:
+            self.teacher_ = teacher
+            raise KeyboardInterrupt(
+                f"{noted[-1]}, and AmortizedCoder has no encoder yet; go on with "
+                "AmortizedCoder(teacher=coder.teacher_)."
+            )
+        return teacher
 
     def _shared(self, rng):
         """Return the parameters that the whole shares with its parts."""
@@ -262,7 +280,7 @@ class AmortizedCoder(BaseSparseCoder):
                 f"AmortizedCoder: n_components={self.n_components} but teacher={name} has "
                 f"{len(atoms)} atoms; leave n_components=None."
             )
-        intercept = getattr(teacher, "intercept_", None)
+        intercept = center_of(teacher)
         self.components_ = atoms.numpy().copy()
         dtype = self.components_.dtype
         self.intercept_ = None if intercept is None else np.asarray(intercept, dtype=dtype)
@@ -275,16 +293,23 @@ class AmortizedCoder(BaseSparseCoder):
         return sparse.csr_array(sparse.vstack(codes, format="csr"))
 
     def _teach_block(self, teacher, X):
-        codes = transform_unnamed(teacher, X)
+        codes = joined(teacher, transform_unnamed(teacher, X))
         codes = sparse.csr_array(codes if sparse.issparse(codes) else np.asarray(codes))
         codes = codes.astype(X.dtype, copy=False)
-        if codes.min() < 0:
+        if codes.min() < 0 and not self._learns_signs(teacher):
+            student = type(self.encoder or LISTAEncoder()).__name__
             raise ValueError(
                 f"AmortizedCoder: teacher={type(teacher).__name__} gives negative codes, down to "
-                f"{codes.min():.3g}, and encoders are taught codes >= 0 alone; set its "
-                f"positive_code=True."
+                f"{codes.min():.3g}, and encoder={student} has codes >= 0; set the teacher's "
+                "positive_code=True, or encoder=TopKSAE(positive_code=False), which learns signs."
             )
         return codes
+
+    def _learns_signs(self, teacher):
+        """Return whether the encoder can have codes below zero."""
+        if self.encoder is None:
+            return limits_number_to_given(teacher)
+        return not getattr(self.encoder, "positive_code", True)
 
     def _augment(self, X, codes, weights, rng):
         """Return samples with the supports of rows of X and other magnitudes."""
@@ -295,10 +320,10 @@ class AmortizedCoder(BaseSparseCoder):
         found = codes[rows].toarray()
         drawn, pools = found.copy(), codes.tocsc()
         for index, values in enumerate(drawn.T):
-            active = values > 0
+            active = values != 0
             if active.any():
                 pool = pools.data[pools.indptr[index] : pools.indptr[index + 1]]
-                values[active] = rng.choice(pool[pool > 0], active.sum())
+                values[active] = rng.choice(pool[pool != 0], active.sum())
         return X[rows].numpy() + (drawn - found) @ self.components_
 
     def _center_samples(self, samples):
@@ -358,3 +383,10 @@ class AmortizedCoder(BaseSparseCoder):
 
 def _is_auto(value):
     return isinstance(value, str) and value == "auto"
+
+
+def _default_student(k_sparse, is_signed):
+    """Return the encoder that learns a teacher's codes where none is given."""
+    if k_sparse:
+        return TopKSAE(tol=1e-2, positive_code=not is_signed)
+    return LISTAEncoder(tol=1e-2)

@@ -363,16 +363,6 @@ class BaseSparseCoder(
         return tags
 
 
-def warn_interrupted(owner, moment):
-    """Say that the user stopped the fit of the estimator `owner`."""
-    warnings.warn(
-        f"{type(owner).__name__}: the fit was interrupted in {moment}; what was learned so far is "
-        "kept.",
-        UserWarning,
-        stacklevel=4,
-    )
-
-
 def _squared_error(X, X_hat):
     """Return the mean squared error of each row over what is observed, all that is not NaN."""
     squares = np.square(X.astype(np.float64) - X_hat)

@@ -33,7 +33,7 @@ from ..training import (
     UnitNormAtoms,
 )
 from ._auto import resolve, tell
-from ._base import BaseSparseCoder, warn_interrupted
+from ._base import BaseSparseCoder
 from ._changes import changed_since, parameters_of
 from ._checks import check_callbacks, check_can_split, check_code_loss
 from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_components
@@ -41,6 +41,7 @@ from ._feature_weights import relative_scores, to_weights
 from ._first_look import first_look
 from ._fitting import fitting
 from ._identity import identity_of
+from ._interrupts import warn_interrupted
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask

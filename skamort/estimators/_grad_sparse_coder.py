@@ -21,7 +21,7 @@ from .._validation import as_tensor
 from ..training import TrainingConverged
 from ._alpha import resolve_alpha
 from ._auto import tell
-from ._base import BaseSparseCoder, warn_interrupted
+from ._base import BaseSparseCoder
 from ._center import initial_intercept, moved_center, resolve_fit_intercept
 from ._changes import changed_since, parameters_of
 from ._declared import parameter
@@ -32,6 +32,7 @@ from ._dictionary import (
     resolve_n_components,
 )
 from ._fitting import fitting
+from ._interrupts import warn_interrupted
 from ._known_codes import check_reachable
 from ._learned_dictionary import LearnedDictionary
 from ._learners import MAX_ITER, blocks_of, make_learner, pass_online
