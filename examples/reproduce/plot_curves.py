@@ -53,16 +53,13 @@ cases = {
 cases[LONG] = cases["neither"]
 
 # %%
-# The published method, at its settings: five runs; of 40,000 steps and fewer two of the wide
-# perceptrons, one of the widest.
+# The published method, at its settings: five runs, side by side.
 # With ``--paper`` every curve is kept in a file as soon as it is there, and none is made twice.
 
 
 def train(scenario, name):
     """Return the curve of an encoder by the published method."""
-    case, n_steps = cases[scenario], N_STEPS[scenario]
-    few = {} if scenario == LONG else {"MLP-256": 2, "MLP-1024": 1}
-    n_runs = few.get(name, 5) if PAPER else 1
+    case, n_steps, n_runs = cases[scenario], N_STEPS[scenario], 5 if PAPER else 1
     if name == "sparse coding":
         return train_sparse_coding(case, n_steps=n_steps, n_runs=n_runs, n_looks=9 if PAPER else 5)
     if name == "ITO":
@@ -127,7 +124,7 @@ for n_iter in (1, 2, 4, 8, 16, 32, 64, 128) if PAPER else (1, 4, 16, 64):
     curve["flops"].append(cost)
     curve["latent MCC"].append(case.latent_mcc(coder.transform(case.X_test)))
     curve["dictionary MCC"].append(dictionary_mcc(case.dictionary, coder.components_))
-ours["neither"] = {"skamort, one start": curve}
+ours["neither"] = ours[LONG] = {"skamort, one start": curve}
 
 # %%
 # Published dotted, the same training here drawn through with a band of a standard deviation, ours
@@ -148,14 +145,17 @@ TITLES = {
     "codes": "codes known",
     "dictionary": "dictionary known",
     "neither": "neither known",
+    LONG: "neither known, 100,000 steps",
 }
 COSTS = {"step": "steps", "flops": "operations", "seconds": "seconds of the processor"}
 
 
 def draw(ax, cost, curve, **style):
-    """Draw latent MCC against a cost from the first step on."""
+    """Draw latent MCC against what a run costs from the first step on."""
     values = np.array(curve["latent MCC"], dtype=float).reshape(len(curve["step"]), -1)
     costs, begun = np.array(curve[cost], dtype=float), np.array(curve["step"]) > 0
+    if cost == "seconds":
+        costs /= values.shape[1]  # of all runs, side by side
     mean, std = values.mean(1)[begun], values.std(1)[begun]
     ax.plot(costs[begun], mean, **style)
     if values.shape[1] > 1:
@@ -164,8 +164,10 @@ def draw(ax, cost, curve, **style):
         )
 
 
-figure, axes = plt.subplots(3, 3, figsize=(10.8, 10), layout="constrained", sharey="row")
-for row, scenario in zip(axes, SCENARIOS, strict=True):
+figure, axes = plt.subplots(
+    len(TRAINED), 3, figsize=(10.8, 3.3 * len(TRAINED)), layout="constrained", sharey="row"
+)
+for row, scenario in zip(axes, TRAINED, strict=True):
     for ax, (cost, label) in zip(row, COSTS.items(), strict=True):
         for name, published in PUBLISHED_CURVES[scenario].items():
             style = {"color": COLORS[name]}
@@ -180,7 +182,8 @@ for row, scenario in zip(axes, SCENARIOS, strict=True):
         ax.set(xscale="log", xlabel=label, ylim=(0, 1.02))
         ax.grid(color="0.9")
     row[0].set(ylabel=f"{TITLES[scenario]}\nlatent MCC on test data")
-    row[2].legend(*row[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="lower right")
+    style = {"fontsize": 8, "frameon": False, "loc": "lower right", "ncols": 2}
+    row[2].legend(*row[0].get_legend_handles_labels(), **style)
 figure.savefig(RESULTS / "curves.png", dpi=120)
 
 # %%
@@ -201,8 +204,8 @@ for scenario in (*SCENARIOS, LONG):
         name: with_flops(scenario, name, curve)
         for name, curve in PUBLISHED_CURVES[scenario].items()
     }
-    prefix = f"{scenario}, "
-    mine = {k.removeprefix(prefix): v for k, v in reproduced.items() if k.startswith(prefix)}
+    mine = {name: reproduced.get(f"{scenario}, {name}") for name in published}
+    mine = {name: curve for name, curve in mine.items() if curve}
     for source, curves in {"published": published, "reproduced": mine}.items():
         for name, curve in curves.items():
             values = np.array(curve["latent MCC"], dtype=float).reshape(len(curve["step"]), -1)
