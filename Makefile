@@ -88,7 +88,7 @@ bench:
 	$(call report,bench,run-bench,figures above)
 
 gpu:
-	$(call report,gpu,run-gpu,the table above is for doc/gpu.rst)
+	$(call report,gpu,run-gpu,the figures above are for doc/gpu.rst)
 
 doc:
 	$(call report,doc,run-doc,open doc/_build/html/index.html)
@@ -148,9 +148,7 @@ run-gpu: $(TOOLS)
 	@$(VENV)/bin/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" || \
 		{ echo "torch sees no GPU here; nothing ran"; exit 1; }
 	$(VENV)/bin/pytest tests/gpu
-	$(VENV)/bin/python benchmarks/bench_gpu.py
-	$(VENV)/bin/python benchmarks/table_solvers.py --device cuda
-	$(VENV)/bin/python benchmarks/table_layouts.py --device cuda
+	$(VENV)/bin/python benchmarks/bench_card.py
 
 run-doc: $(DOC_TOOLS)
 	$(VENV)/bin/sphinx-build -q -W --keep-going -b html doc doc/_build/html

@@ -7,15 +7,11 @@ components, and prints milliseconds a step, those of the processor on a CPU. Whe
 is what `skamort.modules._codes` holds for the device.
 """
 
-import argparse
 import time
-import warnings
-from pathlib import Path
 from unittest import mock
 
 import torch
-from _list_table import to_rst
-from sklearn.exceptions import ConvergenceWarning
+from _list_table import measure_device
 
 from skamort import TopKSAE
 from skamort.modules import _autoencoder
@@ -27,6 +23,7 @@ SIZES = {
     "cpu": ((64, 1024, 256, 20), (256, 4096, 256, 6)),
 }
 QUICK = ((16, 512, 64, 3),)
+HEAD = ("sizes", "products", "components a code", "k", "dense, ms", "sparse, ms")
 
 
 def milliseconds(X, n_components, k, n_steps, precision):
@@ -68,21 +65,5 @@ def measure(sizes, device):
                 yield f"{n_features} x {n_components}", precision, str(ratio), str(k), *told
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=tuple(SIZES), default="cpu")
-    parser.add_argument("--output", type=Path, help="write the table there as reStructuredText")
-    parser.add_argument("--quick", action="store_true", help="one small size, three steps")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    rows = []
-    for row in measure(QUICK if arguments.quick else SIZES[arguments.device], arguments.device):
-        print(*row, sep="\t", flush=True)
-        rows.append(row)
-    if arguments.output:
-        head = ("sizes", "products", "components a code", "k", "dense, ms", "sparse, ms")
-        arguments.output.write_text(to_rst("table_layouts.py", head, rows), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    measure_device("table_layouts.py", __doc__, HEAD, measure, SIZES, QUICK)

@@ -8,16 +8,12 @@ compiles; of 32 rows the gap is computed again on the CPU in float64, and must b
 solver told. Pursuits count all rows. On a GPU solvers run with Triton's kernels and without.
 """
 
-import argparse
 import time
-import warnings
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
-from _list_table import to_rst
-from sklearn.exceptions import ConvergenceWarning
+from _list_table import measure_device
 
 from skamort import _triton
 from skamort.solvers import SOLVERS, duality_gap
@@ -34,6 +30,7 @@ SIZES = {
     "cpu": ((64, 256, 2000, 8, 0.4),),
 }
 QUICK = ((16, 48, 20, 2, 0.4),)
+HEAD = ("features x atoms", "solver", "kernels", "non-zeros", "rows a second")
 LASSO = "cd", "fista"
 PURSUITS = "omp", "ormp", "gomp"
 
@@ -94,22 +91,5 @@ def measure(sizes, device):
                 yield *told, kernels, f"{active:.0f}", f"{speed * share:,.0f}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--device", choices=tuple(SIZES), default="cpu")
-    parser.add_argument("--output", type=Path, help="write the table there as reStructuredText")
-    parser.add_argument("--quick", action="store_true", help="one small size")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    rows = []
-    for row in measure(QUICK if arguments.quick else SIZES[arguments.device], arguments.device):
-        print(*row, sep="\t", flush=True)
-        rows.append(row)
-        if arguments.output:
-            head = ("features x atoms", "solver", "kernels", "non-zeros", "rows a second")
-            table = to_rst("table_solvers.py", head, rows)
-            arguments.output.write_text(table, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    measure_device("table_solvers.py", __doc__, HEAD, measure, SIZES, QUICK)
