@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from ..training import Job, ResampleDead, TargetL0, TeachDead
 
+# What to do about too many codes, and too few: for a price that is to be filled in.
+ALPHA = "raise alpha to about {:.2g}", "lower alpha to about {:.2g}"
+
 
 def remedies_of_useless(job: Job) -> str:
-    """Return what to do about a fit that explains less than the mean."""
+    """Return what to do about a fit that explains hardly more than the mean."""
     is_centered = job.net.module_.decoder.intercept is not None
     centering = ["set fit_intercept=True, or center X, where the mean is far from 0"]
     return _listed([*centering * (not is_centered), "lower learning_rate", *_more_codes(job)])
@@ -34,7 +37,7 @@ def remedies_of_codes(job: Job) -> tuple[str, str]:
     """Return what to do about too many codes, and about too few, where they have a price."""
     if has_target(job):
         return "lower target_l0", "raise target_l0"
-    return "raise alpha", "lower alpha"
+    return ALPHA
 
 
 def has_target(job: Job) -> bool:
@@ -46,7 +49,7 @@ def _more_codes(job: Job) -> list[str]:
     """Return what makes codes cheaper, where they have a price, and training longer, where it has
     not come to its end."""
     price = getattr(job.net.criterion_, "alpha", 0) or has_target(job)
-    cheaper = [remedies_of_codes(job)[1]] if price else []
+    cheaper = [remedies_of_codes(job)[1].partition(" to ")[0]] if price else []
     return cheaper + ["raise max_iter"] * (not job.net.converged_)
 
 

@@ -4,6 +4,7 @@ its latents live.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,18 +19,20 @@ from .._validation import as_tensor
 from ..solvers import alpha_max
 from ..training import Job
 from ._far_rows import far_rows, looked_at
-from ._remedies import remedies_of_codes, remedies_of_dead, remedies_of_useless
+from ._remedies import ALPHA, remedies_of_codes, remedies_of_dead, remedies_of_useless
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
 _ROWS = {True: 256, False: 32}
 # Share of the latents that may be dead without a word.
 _DEAD = 0.1
-# Codes of zero and the mean as intercept explain nothing either, up to what training moves it.
-_TOLERANCE = 1e-3
+# A fit explains this share of the variance of its rows at least, or hardly anything.
+_HARDLY = 0.01
 # Rows whose codes are sought again to be counted: a few.
 _COUNTED = 64
 # Share of the codes from which on they are not sparse.
 _DENSE = 0.5
+# Of the largest size of a code, what leaves some.
+_SOME = 0.3
 # A share of the length of rows that is rounding.
 _ROUNDING = 1e-6
 
@@ -77,20 +80,23 @@ def _rows_of(job: Job) -> tuple[Any, Tensor | None]:
 
 
 def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
-    """Warn of fits that reconstruct their own rows worse than the mean of these does."""
+    """Warn of fits that reconstruct their own rows hardly better than the mean of these does."""
     looks = [(job, *_look(job)) for job in jobs if job.error is None]
     complaints = [complaint for *_, complaint in looks if complaint]
     if complaints:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
         warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
-    useless = [job for job, is_useless, complaint in looks if is_useless and not complaint]
+    useless = {
+        job: explained for job, explained, told in looks if not (told or explained >= _HARDLY)
+    }
     if not useless:
         return
     n_jobs = f"{len(useless)} of {len(jobs)}"
     which = "the fit explains" if len(jobs) == 1 else f"{n_jobs} models explain"
+    worst, explained = min(useless.items(), key=lambda each: each[1])
     warnings.warn(
-        f"{owner}: {which} less of X than its mean does, score < 0; "
-        f"{remedies_of_useless(useless[0])}.",
+        f"{owner}: {which} less of X than {_HARDLY:.0%} of its variance beside the mean, score "
+        f"{explained:.2g}; {remedies_of_useless(worst)}.",
         ConvergenceWarning,
         stacklevel=4,
     )
@@ -148,9 +154,9 @@ def _complaint(
     positive: bool,
     power: int = 1,
     unit: float = 1.0,
-    remedies: tuple[str, str] = ("raise alpha", "lower alpha"),
+    remedies: tuple[str, str] = ALPHA,
 ) -> str:
-    """Say what is wrong with a share of active codes of centered rows, if anything.
+    """Say what is wrong with a share of active codes of centered rows, if the penalty is to blame.
 
     A code is worth its price where this power of it, by the power, is above alpha. Rows and alpha
     are those of data that were divided by the unit. Of the remedies the first is for codes that are
@@ -158,21 +164,25 @@ def _complaint(
     """
     if 0 < active <= _DENSE:
         return ""
-    largest = float(alpha_max(X, atoms, positive=positive).max())
-    if not largest > _ROUNDING * float(X.abs().max()):
+    sizes = alpha_max(X, atoms, positive=positive)
+    if not sizes.max() > _ROUNDING * X.abs().max():
         return ""  # there is nothing to code
-    alpha, largest = (price * unit**power for price in (alpha, largest**power / power))
+    prices = [float(size) ** power / power for size in (sizes.max(), sizes.median())]
+    alpha, largest, typical = (price * unit**power for price in (alpha, *prices))
+    if not active and alpha < typical / 2:
+        return ""  # something else keeps rows from codes
     told = f"at alpha={alpha:.3g}, where alpha_max, from which on none is left, is {largest:.3g}"
-    some = f"codes of {len(X)} rows looked at are"
+    some, low = f"codes of {len(X)} rows looked at are", _SOME**power * largest
     if active:
-        return f"{active:.0%} of the {some} not zero {told}; {remedies[0]} for sparse codes."
-    return f"all {some} zero {told}; {remedies[1]}."
+        remedy = remedies[0].format(max(low, math.sqrt(alpha * largest)))
+        return f"{active:.0%} of the {some} not zero {told}; {remedy} for sparse codes."
+    return f"all {some} zero {told}; {remedies[1].format(low)}."
 
 
 @torch.no_grad()
-def _look(job: Job) -> tuple[bool, str]:
-    """Tell whether a trained net reconstructs rows of its data worse than their mean does, and what
-    is wrong with the share of codes that are not zero."""
+def _look(job: Job) -> tuple[float, str]:
+    """Return the share of the variance of rows of its data that a trained net explains, 1 where
+    there is none, and what is wrong with the share of codes that are not zero."""
     module = job.net.module_
     dictionary = module.decoder.dictionary
     X, weights = _some_rows(job)
@@ -181,17 +191,17 @@ def _look(job: Job) -> tuple[bool, str]:
     parts = residual, X - mean_of_rows(X, weights)
     sums = [mean_of_rows(part.square(), weights).sum() for part in parts]
     unexplained, total = torch.stack(sums).tolist()
-    is_useless = total > 0 and not unexplained <= (1 + _TOLERANCE) * total  # NaN is of no use
+    explained = 1 - unexplained / total if total else 1.0
     loss, alpha = job.net.criterion_, getattr(job.net.criterion_, "alpha", 0.0)
     power = loss.degree - getattr(loss, "penalty_degree", 1) if alpha else 0
     if power < 1:
-        return is_useless, ""
+        return explained, ""
     active = float(codes.firing_counts().sum()) / (len(X) * len(dictionary))
     if active and not job.net.converged_:
-        return is_useless, ""  # half of the codes are active where training begins
+        return explained, ""  # half of the codes are active where training begins
     unit = job.net.unit
     remedies = remedies_of_codes(job)
-    return is_useless, _complaint(active, alpha, centered, dictionary, True, power, unit, remedies)
+    return explained, _complaint(active, alpha, centered, dictionary, True, power, unit, remedies)
 
 
 def _some_rows(job: Job) -> tuple[Tensor, Tensor | None]:

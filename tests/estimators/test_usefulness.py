@@ -1,12 +1,24 @@
 """A penalty that leaves no codes, or most of them, is told of."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
+from discovery import public_estimators
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import GradSparseCoder, ITOCoder, JumpReLUSAE, LISTAEncoder, SAEEncoder, TopKSAE
+from skamort import (
+    GradSparseCoder,
+    ITOCoder,
+    JumpReLUSAE,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+)
+from skamort.estimators import BaseTrainedEncoder
 from skamort.inspection import compare_encoders
 from skamort.solvers import alpha_max
 
@@ -21,12 +33,20 @@ CODERS = [
 ]
 
 
-def complaints(coder, X):
+def all_complaints(coder, X):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         coder.fit(X)
     assert all(issubclass(w.category, ConvergenceWarning) for w in caught)
-    return [str(w.message) for w in caught if "alpha_max" in str(w.message)]
+    return [str(w.message) for w in caught if "still falling" not in str(w.message)]
+
+
+def complaints(coder, X):
+    return [told for told in all_complaints(coder, X) if "alpha_max" in told]
+
+
+def advised_alpha(told):
+    return float(re.search(r"(?:raise|lower) alpha to about (\S*\d)", told)[1])
 
 
 @pytest.mark.parametrize("coder", CODERS, ids=lambda coder: type(coder).__name__)
@@ -37,6 +57,8 @@ def test_no_code_at_all_is_told_with_the_alpha_from_which_on_there_is_none(coder
     told = complaints(coder, np.float32(unit) * X)
     assert len(told) == 1
     assert told[0].startswith(f"{type(coder).__name__}: all codes of ")
+    coder.set_params(alpha=advised_alpha(told[0]))
+    assert not complaints(coder, np.float32(unit) * X)
     if isinstance(coder, ITOCoder):
         largest = unit * alpha_max(X, np.eye(6, dtype="f4")).max()
         assert f"alpha_max, from which on none is left, is {largest:.3g};" in told[0]
@@ -48,8 +70,10 @@ def test_the_default_is_not_complained_of(coder):
 
 
 def test_dense_codes_are_told():
-    told = complaints(GradSparseCoder(6, alpha=1e-4, max_iter=2, random_state=0), np.abs(X))
+    coder = GradSparseCoder(6, alpha=1e-4, max_iter=2, random_state=0)
+    told = complaints(coder, np.abs(X))
     assert "% of the codes of 64 rows looked at are not zero at alpha=0.0001" in told[0]
+    assert not complaints(coder.set_params(alpha=advised_alpha(told[0])), np.abs(X))
 
 
 def test_what_cannot_be_coded_and_codes_without_a_penalty_are_not_told():
@@ -75,3 +99,43 @@ def test_rows_that_are_all_alike_are_explained_and_no_penalty_and_no_latent_is_t
         warnings.simplefilter("always")
         assert cls(6, max_iter=20, random_state=0).fit(alike).score(alike) == 1
     assert not [w for w in caught if "alpha_max" in str(w.message) or "dead" in str(w.message)]
+
+
+N51 = 5 + np.random.default_rng(0).standard_normal((300, 16))
+FAULTS = [{"fit_intercept": False, "dict_init": None}, {"learning_rate": 1.0}, {"alpha": 1e3}]
+TRAINED = [cls for cls in public_estimators() if issubclass(cls, BaseTrainedEncoder)]
+
+
+def ways_out(coder, told):
+    """The settings that a complaint names, each for itself."""
+    for name, value in re.findall(r"set (\w+)=(\w+)", told.replace('"', "")):
+        yield {name: value if name == "dead_latents" else True}
+    if "lower learning_rate" in told:
+        yield {"learning_rate": 1e-3}
+    if "lower alpha" in told and coder.alpha != "auto":
+        yield {"alpha": 1e-4 * coder.alpha}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("cls", TRAINED, ids=lambda cls: cls.__name__)
+def test_what_is_advised_silences_the_complaint(cls, fault):
+    coder = cls(24, max_iter=40, random_state=0)
+    coder.set_params(**{name: value for name, value in fault.items() if hasattr(coder, name)})
+    for told in all_complaints(coder, N51):
+        changes = [clone(coder).set_params(**change) for change in ways_out(coder, told)]
+        assert any(not all_complaints(changed, N51) for changed in changes), told
+
+
+def test_a_silent_encoder_is_not_blamed_on_a_small_penalty():
+    silent = MLPEncoder(64, fit_intercept=False, max_iter=60, random_state=0)
+    told = all_complaints(silent, N51)
+    assert not silent.transform(N51).any()
+    assert told
+    assert all("set fit_intercept=True" in each for each in told)
+
+
+def test_next_to_nothing_explained_is_told():
+    weak = TopKSAE(2, k=1, learning_rate=1e-7, dict_init=None, max_iter=2, random_state=0)
+    rows = np.random.default_rng(0).standard_normal((300, 400))
+    assert "less of X than 1% of its variance beside the mean" in all_complaints(weak, rows)[0]
+    assert 0 < weak.score(rows) < 0.01
