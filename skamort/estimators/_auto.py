@@ -87,7 +87,7 @@ def resolve(
     max_iter = _given(estimator, "max_iter", auto_max_iter(n_samples, batch_size))
     own = _has_own_schedule(estimator)
     schedule = None if own else auto_schedule(n_samples, batch_size, max_iter)
-    center = before.get("fit_intercept_", not is_known)
+    center = before.get("fit_intercept_", not (is_known or estimator.positive_dict))
     center = _given(estimator, "fit_intercept", center)
     dead = None
     if center and not is_known and (is_chunk or n_samples >= _FEW_ROWS):

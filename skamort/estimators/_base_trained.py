@@ -44,6 +44,7 @@ from ._identity import identity_of
 from ._interrupts import warn_interrupted
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
 from ._parameters import TrainingParameters
+from ._positive_dict import NonNegativeAtoms
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_not_converged, warn_of_fits
 
@@ -279,7 +280,8 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             tell(self)
         dictionary = initial_dictionary(self, look.centered, generator, weights)
         if codes is not None and self.dictionary is None:
-            dictionary = dictionary_from_codes(self._passes(data, len(dictionary)), dictionary)
+            passes = self._passes(data, len(dictionary))
+            dictionary = dictionary_from_codes(passes, dictionary, positive=self.positive_dict)
         trainable = self.dictionary is None and not data.codes_known
         decoder = Decoder(dictionary, look.intercept, trainable=trainable)
         module = self._make_module(look, decoder, generator)
@@ -347,6 +349,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         callbacks = [UnitNormAtoms()] if module.decoder.dictionary.requires_grad else []
         callbacks += [ClearDenormals(), BestWeights(), ("activity", activity)]
         callbacks += self._make_dead_latents(module)
+        callbacks += [NonNegativeAtoms()] if self.positive_dict else []
         if self.max_grad_norm is not None:
             callbacks.append(ClipGradient(self.max_grad_norm))
         callbacks += check_callbacks(self)

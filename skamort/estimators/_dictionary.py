@@ -78,7 +78,30 @@ def resolve_n_components(estimator):
     return next(iter(given.values()), estimator.n_features_in_)
 
 
+def check_non_negative(estimator):
+    """Refuse a known dictionary with negative entries where there are to be none."""
+    if estimator.positive_dict and estimator.dictionary is not None:
+        least = np.min(estimator.dictionary)
+        if least < 0:
+            raise ValueError(
+                f"{type(estimator).__name__}: positive_dict=True asks for atoms >= 0, but the "
+                f"dictionary has negative entries, down to {least:.3g}; set positive_dict=False or "
+                "change it."
+            )
+
+
 def initial_dictionary(estimator, X, generator, sample_weight=None, auto="auto"):
+    """Return unit-norm atoms to begin with, those >= 0 that are nearest where they are to be so.
+
+    See `_initial_directions`.
+    """
+    check_non_negative(estimator)
+    atoms = _initial_directions(estimator, X, generator, sample_weight, auto)
+    is_free = estimator.dictionary is None
+    return non_negative(atoms) if estimator.positive_dict and is_free else atoms
+
+
+def _initial_directions(estimator, X, generator, sample_weight, auto):
     """Return unit-norm atoms: the known ones, the given start, or what `dict_init` names.
 
     Random choices are made on the CPU and in float64, so that a seed gives the same atoms on every

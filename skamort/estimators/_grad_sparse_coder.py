@@ -26,9 +26,9 @@ from ._center import initial_intercept, moved_center, resolve_fit_intercept
 from ._changes import changed_since, parameters_of
 from ._declared import parameter
 from ._dictionary import (
+    check_non_negative,
     dictionary_from_codes,
     initial_dictionary,
-    non_negative,
     resolve_n_components,
 )
 from ._fitting import fitting
@@ -108,9 +108,6 @@ class GradSparseCoder(
         is the published joint gradient descent on codes ``exp(u)`` and dictionary; it is slow and
         here for comparison. With `n_nonzero_coefs` the solver that finds the codes, "omp", "ormp"
         or another k-sparse one of `skamort.solvers.SOLVERS`; "auto" takes "ormp".
-    positive_dict : bool
-        Whether entries of the atoms are >= 0: parts of what is non-negative, such as counts and
-        images. A start is projected; not with ``algorithm="adam"``.
     batch_size : int, "auto" or None
         Samples of a mini-batch in the online pass that `fit` begins with, and in `partial_fit`.
         "auto": the larger of 256 and `n_components`, but no online pass in `fit` over fewer than
@@ -200,7 +197,6 @@ class GradSparseCoder(
     )
     n_nonzero_coefs: int | None = parameter(COUNT, None, default=None, may_change="warm")
     algorithm: str = parameter(StrOptions({"auto", *MAX_ITER}), default="auto", may_change="warm")
-    positive_dict: bool = parameter("boolean", default=False)
     batch_size: int | str | None = parameter(
         COUNT, StrOptions({"auto"}), None, default="auto", may_change="warm"
     )
@@ -338,8 +334,7 @@ class GradSparseCoder(
                 "GradSparseCoder: algorithm='adam' finds codes exp(u) > 0, got "
                 "positive_code=False; choose another algorithm for signed codes."
             )
-        if self.positive_dict:
-            self._check_non_negative()
+        self._check_non_negative()
         if not fresh:
             changed_since(self._made_with, self)
         if self.missing_values is not None:
@@ -371,12 +366,11 @@ class GradSparseCoder(
 
     def _check_non_negative(self):
         """Refuse what cannot have non-negative atoms."""
-        known = self.dictionary is not None and np.min(self.dictionary) < 0
-        if known or self.algorithm == "adam":
-            given = "the dictionary has negative entries" if known else "got algorithm='adam'"
+        check_non_negative(self)
+        if self.positive_dict and self.algorithm == "adam":
             raise ValueError(
-                f"GradSparseCoder: positive_dict=True asks for atoms >= 0, but {given}; set "
-                "positive_dict=False or change it."
+                "GradSparseCoder: positive_dict=True asks for atoms >= 0, but got "
+                "algorithm='adam'; set positive_dict=False or choose another algorithm."
             )
 
     def _standardize(self, X, codes, weights, fresh):
@@ -459,9 +453,7 @@ class GradSparseCoder(
         if again:
             return self._fitted_atoms(X)
         auto = None if self.n_nonzero_coefs is None else "auto"
-        atoms = initial_dictionary(self, X, generator, weights, auto)
-        known = self.dictionary is not None
-        return non_negative(atoms) if self.positive_dict and not known else atoms
+        return initial_dictionary(self, X, generator, weights, auto)
 
     def _run(self, learner, X, learned):
         """Run one start; return whether the user let it end."""

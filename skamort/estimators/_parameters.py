@@ -73,6 +73,11 @@ class DictionaryParameters(Declared):
         norm; an array of shape (n_components, n_features); a fitted estimator, for its
         `components_`: `clone` keeps it as it is, but for those among the values of a grid search,
         which need a `FrozenEstimator`. None: at random directions.
+    positive_dict : bool
+        Whether entries of the atoms are >= 0: parts of what is non-negative, such as counts and
+        images. A start is projected, and what is learned in every step; X has no center then by
+        default. Not with ``algorithm="adam"`` where there is one, and trained one by one in
+        `fit_many`.
     """
 
     dictionary: ArrayLike | None = parameter("array-like", None, default=None)
@@ -83,6 +88,7 @@ class DictionaryParameters(Declared):
         None,
         default=None,
     )
+    positive_dict: bool = parameter("boolean", default=False)
 
 
 class L1Parameters(Declared):
@@ -202,7 +208,8 @@ class TrainingParameters(DictionaryParameters):
         Whether to learn a center c of the data (the pre-bias of the literature). It starts at the
         mean of the data (True or "mean"), or at the point whose distances to the data have the
         smallest sum, which outliers do not move. "auto": True, or "geometric_median" where a few
-        rows would rule the mean; False where codes or dictionary are known.
+        rows would rule the mean; False where codes or dictionary are known, or atoms are to be
+        >= 0, which explain X as it is.
     feature_weights : {"variance", "consistency"}, array-like, callable or None
         How faithfully each feature is to be reconstructed, a score >= 0; its error is multiplied by
         the score, scaled so that the squares have mean 1. "variance": the feature's variance.
