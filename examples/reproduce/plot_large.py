@@ -165,5 +165,8 @@ report("large", rows, figure)
 
 curves_figure = display.plot().figure_
 curves_figure.set_size_inches(10.8, 3.6)
+top = max(np.max(curve["latent MCC"]) for curve in curves.values())
+for ax in curves_figure.axes:
+    ax.set_ylim(top - 0.15, top + 0.01)  # where they pass each other
 curves_figure.savefig(RESULTS / "large_curves.png", dpi=120)
 plt.show()
