@@ -25,6 +25,12 @@ def described(value: Any) -> str:
     return short_repr(value)
 
 
+def check_given(is_right: Any, value: Any, name: str, what: str) -> None:
+    """Refuse a value that is not right, by what it must be."""
+    if not is_right:
+        raise TypeError(f"{name} must be {what}, got {described(value)}.")
+
+
 def check_numbers_given(values: Any, name: str) -> None:
     """Refuse what holds no numbers in whatever form, such as an estimator where its atoms belong.
 

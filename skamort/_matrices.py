@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import sparse
 
+from ._given import described
 from ._numbers import check_array_given
 
 Codes: TypeAlias = np.ndarray | sparse.csr_array | sparse.csr_matrix
@@ -20,6 +21,26 @@ def check_matrix(values: Any, name: str) -> np.ndarray:
 def check_dense_or_csr(values: Any, name: str = "codes") -> Codes:
     """A finite float32 or float64 matrix, dense or, where it was sparse, in CSR form."""
     return check_array_given(values, name, accept_sparse="csr")
+
+
+def check_squares_held(squares: Any, owner: str) -> None:
+    """Refuse sums of squares of data, or of codes, that are not finite."""
+    if not np.isfinite(squares).all():
+        raise ValueError(
+            f"{owner}: X, or its reconstruction, is of a size the squares of which no float64 "
+            "holds; divide X, the codes and alpha by its size."
+        )
+
+
+def check_labels(values: Any, name: str) -> np.ndarray:
+    """One label a row, numbers or texts, none of them NaN."""
+    labels = np.asarray(values)
+    labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+    if labels.ndim != 1:
+        raise ValueError(f"{name} must hold one label a row, got {described(values)}.")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError(f"{name} contains NaN; leave out the rows that have no label.")
+    return labels
 
 
 def as_dense(rows: Codes) -> np.ndarray:

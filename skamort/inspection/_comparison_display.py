@@ -9,6 +9,7 @@ import numpy as np
 
 from ._compare import compare_encoders
 from ._matplotlib import find_panels, import_pyplot, on_one_line
+from ._table import check_table
 
 _INK, _ACCENT = "#4c6a8c", "#e08a3c"
 
@@ -144,6 +145,7 @@ class ComparisonDisplay:
         ValueError
             A column that the table does not have, or a wrong number of axes.
         """
+        check_table(self.table, "ComparisonDisplay")
         columns = self._check_columns(columns)
         names = [on_one_line(name) for name in self.table.index]
         longest = max(map(len, names))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil, isqrt, prod
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .._decoder import dictionary_of
 from .._fitted import check_estimator_given
+from .._given import check_given
 from .._matrices import check_dense_or_csr
 from .._pipeline import as_one_coder, atoms_of
 from .._validation import check_integer
-from ._matplotlib import import_pyplot, on_one_line
+from ._matplotlib import check_axes, import_pyplot, on_one_line
 
 
 class DictionaryDisplay:
@@ -175,6 +178,7 @@ class DictionaryDisplay:
         atoms = dictionary[: check_integer(n_atoms, "n_atoms", 1)]
         if ax is None:
             _, ax = plt.subplots(figsize=(5, 5.2), layout="constrained")
+        check_axes("DictionaryDisplay", ax)
         self.ax_, self.figure_ = ax, ax.figure
         colours = plt.get_cmap(cmap).with_extremes(bad="white")
         mosaic = _mosaic(atoms.reshape(-1, *shape))
@@ -197,8 +201,11 @@ def _check_image_shape(image_shape: Any, n_features: int) -> tuple[int, ...]:
                 "image_shape=(height, width), or (height, width, 3) in colour."
             )
         return side, side
-    shape = tuple(image_shape)
-    if shape[2:] not in ((), (3,)) or len(shape) < 2 or prod(shape) != n_features:
+    shape = tuple(image_shape) if isinstance(image_shape, Iterable) else (image_shape,)
+    is_shape = all(isinstance(size, Integral) for size in shape)
+    check_given(is_shape, image_shape, "DictionaryDisplay: image_shape", "a tuple of ints")
+    is_image = len(shape) >= 2 and min(shape) > 0 and shape[2:] in ((), (3,))
+    if not is_image or prod(shape) != n_features:
         raise ValueError(
             f"DictionaryDisplay: image_shape={image_shape!r} does not hold {n_features} features; "
             "choose (height, width), or (height, width, 3) in colour, whose product is n_features."

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
 
 from .._decoder import linear_decoder
+from .._matrices import check_labels
 from .._validation import check_integer
 from ._activity import N_SAMPLED, Activity, find_activity, quantile_bins
 from ._coded_rows import CodedRows
@@ -144,7 +144,7 @@ def _atoms(estimator: Any, n_latents: int) -> np.ndarray | None:
 def _labels(labels: Any, n_rows: int) -> np.ndarray | None:
     if labels is None:
         return None
-    labels = column_or_1d(labels)
+    labels = check_labels(labels, "FeatureReport: labels")
     if len(labels) != n_rows:
         raise ValueError(
             f"FeatureReport: labels must have one class for each of the {n_rows} rows, got "

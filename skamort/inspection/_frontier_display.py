@@ -9,7 +9,7 @@ import numpy as np
 from ._compare import compare_encoders
 from ._labels import label_points
 from ._matplotlib import find_panels, import_pyplot, on_one_line
-from ._table import make_table
+from ._table import check_table, make_table
 
 _INK, _FRONTIER = "#4c6a8c", "#e08a3c"
 _LABELS = {
@@ -158,6 +158,7 @@ class ComputeFrontierDisplay:
         ValueError
             A table without cost or quality, or a wrong number of axes.
         """
+        check_table(self.table, "ComputeFrontierDisplay")
         _check_column(self.table, self.quality)
         costs = [cost for cost in ("flops", "seconds") if cost in self.table]
         if not costs:

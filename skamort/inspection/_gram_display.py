@@ -10,7 +10,7 @@ from .._coherence import coherence_of
 from .._decoder import dictionary_of
 from .._matrices import check_matrix
 from .._pipeline import as_one_coder, atoms_of
-from ._matplotlib import import_pyplot, on_one_line
+from ._matplotlib import check_axes, import_pyplot, on_one_line
 
 
 class GramDisplay:
@@ -136,6 +136,7 @@ class GramDisplay:
             )
         if ax is None:
             _, ax = plt.subplots(figsize=(5, 4.4), layout="constrained")
+        check_axes("GramDisplay", ax)
         self.ax_, self.figure_ = ax, ax.figure
         limit = np.abs(gram).max() or 1.0
         self.im_ = ax.imshow(gram, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest")

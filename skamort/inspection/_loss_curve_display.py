@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._given import check_given
 from .._pipeline import last_step
 from ._matplotlib import find_panels, on_one_line
 from ._named import named_estimators
@@ -100,6 +101,8 @@ class LossCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
+        is_mapping = isinstance(self.curves, Mapping) and self.curves
+        check_given(is_mapping, self.curves, "LossCurveDisplay: curves", "losses by name")
         (self.ax_,) = find_panels("LossCurveDisplay", ax, "display", 1, (5.2, 3.6))
         self.figure_ = self.ax_.figure
         for i, (name, losses) in enumerate(self.curves.items()):

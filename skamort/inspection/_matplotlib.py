@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .._given import check_given
+
 _LONGEST_NAME = 60
 
 
@@ -27,6 +29,11 @@ def on_one_line(name: Any) -> str:
     return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
 
 
+def check_axes(caller: str, ax: Any) -> None:
+    """Refuse what cannot be drawn on."""
+    check_given(hasattr(ax, "imshow"), ax, f"{caller}: ax", "matplotlib Axes, or None")
+
+
 def find_panels(
     caller: str, ax: Any, one: str, n_panels: int, figsize: tuple[float, float], **options: Any
 ) -> np.ndarray:
@@ -35,6 +42,8 @@ def find_panels(
         plt = import_pyplot(caller)
         _, ax = plt.subplots(1, n_panels, figsize=figsize, layout="constrained", **options)
     axes = np.atleast_1d(ax).ravel()
+    for each in axes:
+        check_axes(caller, each)
     if len(axes) != n_panels:
         raise ValueError(
             f"{caller}: {n_panels} {one}s need as many axes, got {len(axes)}; pass one a {one}, or "

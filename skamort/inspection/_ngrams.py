@@ -8,11 +8,12 @@ at a position of a new text the longest one that matches predicts the code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from .._given import check_given
 from .._validation import check_integer
 
 Tokens = Sequence[int]
@@ -172,6 +173,9 @@ def explain_by_ngrams(
     check_integer(max_length, "max_length", 1)
     if not 0 < keep <= 1:
         raise ValueError(f"explain_by_ngrams: keep must be above 0 and at most 1, got {keep!r}.")
+    is_texts = isinstance(contexts, Iterable) and not isinstance(contexts, str)
+    check_given(is_texts, contexts, "explain_by_ngrams: contexts", "a list of lists of tokens")
+    check_given(callable(activate), activate, "explain_by_ngrams: activate", "callable")
     ends = [_numbers(context)[-max_length:] for context in contexts]
     if not ends or not all(ends):
         raise ValueError("explain_by_ngrams: contexts must be lists of one token at least.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
+
+from .._given import check_given
 
 
 class Places:
@@ -29,6 +31,8 @@ class Places:
     """
 
     def __init__(self, tokens: Sequence[Sequence[str]], text: Any, position: Any, owner: str):
+        is_texts = isinstance(tokens, Sized) and not isinstance(tokens, str)
+        check_given(is_texts, tokens, f"{owner}: tokens", "a list of the tokens of each text")
         self.tokens = tokens
         self.text, self.position = np.asarray(text), np.asarray(position)
         self._check(owner)
@@ -64,6 +68,9 @@ class Places:
                 f"{owner}: each row needs a text and a position, got shapes {self.text.shape} and "
                 f"{self.position.shape}."
             )
+        for name, numbers in (("text", self.text), ("position", self.position)):
+            is_whole = numbers.dtype.kind in "iu" or not numbers.size
+            check_given(is_whole, numbers, f"{owner}: {name}", f"integers, not {numbers.dtype}")
         self._check_tokens(owner)
 
     def _check_tokens(self, owner: str) -> None:

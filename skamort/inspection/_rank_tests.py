@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import kruskal, norm, rankdata
 
+from .._given import check_given
 from ._table import make_table
 
 
@@ -50,6 +51,7 @@ def dunn_test(scores: Mapping[str, Any]) -> Any:
     >>> round(float(table["z"]["SAE - MLP"]), 3)
     -2.309
     """
+    check_given(isinstance(scores, Mapping), scores, "dunn_test: scores", "scores by group, a dict")
     groups = {name: _known(values) for name, values in scores.items()}
     if len(groups) < 2 or not all(map(len, groups.values())):
         raise ValueError("dunn_test: scores must hold two groups or more, each with a number.")

@@ -16,6 +16,7 @@ from ._comparison_display import ComparisonDisplay
 from ._matplotlib import import_pyplot
 from ._page import make_page, versions
 from ._parameters import parameters_of, seeds_of
+from ._table import check_table
 from ._written import write_text
 
 _COLUMNS = {
@@ -175,7 +176,7 @@ class ComparisonReport:
         write_text(as_path(path, "ComparisonReport.save: path"), page)
 
     def _page(self) -> str:
-        _check_table(self.table)
+        check_table(self.table, "ComparisonReport")
         sections = [
             _measures(self.table),
             _certificate(self.table),
@@ -257,11 +258,3 @@ def _definitions(title: str, items: Mapping[str, Any]) -> str:
 def _shape(data: Any) -> str:
     n_samples, n_features = np.shape(data)
     return f"{n_samples:,} samples of {n_features:,} features"
-
-
-def _check_table(table: Any) -> None:
-    if not hasattr(table, "index") or not hasattr(table, "keys"):
-        raise TypeError(
-            f"ComparisonReport: table must be what compare_encoders returns, got a "
-            f"{type(table).__name__}; pass a DataFrame with one row an encoder."
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Sized
 from numbers import Real
 from typing import Any
 
@@ -12,11 +12,12 @@ from sklearn.base import clone
 from .._decoder import decoder_of
 from .._explained_variance import fraction_unexplained
 from .._fitted import check_estimator_given
+from .._given import check_given
 from .._matrices import check_dense_or_csr
 from .._pipeline import as_one_coder, seed_name
 from ..metrics import dead_fraction, mean_l0, stability
 from ._matplotlib import find_panels, import_pyplot
-from ._table import make_table
+from ._table import check_table, make_table
 
 _LABELS = {
     "fvu": "fraction of variance unexplained",
@@ -131,6 +132,12 @@ class SweepDisplay:
         import_pyplot(cls.__name__)  # what is missing is said before any fit
         check_estimator_given(estimator, cls.__name__, ("fit", "transform"), fitted=False)
         check_dense_or_csr(X_test, "X_test")
+        check_given(isinstance(param_name, str), param_name, "SweepDisplay: param_name", "a str")
+        is_range = isinstance(param_range, Iterable) and not isinstance(param_range, str)
+        check_given(is_range, param_range, "SweepDisplay: param_range", "a list of values")
+        seeds = random_states
+        is_seeds = seeds is None or isinstance(seeds, Sized)
+        check_given(is_seeds, seeds, "SweepDisplay: random_states", "a list of seeds or None")
         values = list(param_range)
         if len(values) < 2:
             raise ValueError(f"SweepDisplay: a sweep needs two values or more, got {values}.")
@@ -171,6 +178,7 @@ class SweepDisplay:
         ValueError
             A wrong number of axes.
         """
+        check_table(self.table, "SweepDisplay")
         measures = [name for name in _LABELS if name in self.table]
         size = (3.6 * len(measures), 3.4)
         self.ax_ = find_panels("SweepDisplay", ax, "measure", len(measures), size)

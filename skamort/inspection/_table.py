@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .._given import check_given
+
 Rows: TypeAlias = Mapping[Any, Mapping[str, float | str]]
 
 
@@ -45,6 +47,12 @@ class Table(dict):
 
 def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, Real) else str(value)
+
+
+def check_table(table: Any, owner: str) -> None:
+    """Refuse what is no table with a row an encoder or a value."""
+    is_table = hasattr(table, "index") and hasattr(table, "keys") and len(table.index)
+    check_given(is_table, table, f"{owner}: table", "a DataFrame with named rows, one or more")
 
 
 def make_table(rows: Rows) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._given import check_given
 from .._validation import check_integer
 from ._coded_rows import CodedRows
 from ._places import Places
@@ -51,6 +52,9 @@ class TokenContexts:
     def __init__(
         self, tokens: Sequence[Sequence[str]], activations: Any, *, window: int = 12
     ) -> None:
+        is_placed = hasattr(activations, "text") and hasattr(activations, "position")
+        what = "what skamort.hooks.collect_activations returns"
+        check_given(is_placed, activations, "TokenContexts: activations", what)
         self._window = check_integer(window, "window", 0)
         self._places = Places(tokens, activations.text, activations.position, "TokenContexts")
 

@@ -105,6 +105,8 @@ def check_latents(latents: Any, n_latents: int) -> np.ndarray:
     if latents is None:
         return np.arange(n_latents)
     numbers = np.asarray(latents).reshape(-1)
+    if not numbers.size:
+        raise ValueError("latents are none, got []; pass one at least, or None for all.")
     if numbers.dtype.kind not in "iu":
         raise TypeError(f"latents must be integers, got {latents!r}.")
     outside = numbers[(numbers < 0) | (numbers >= n_latents)]

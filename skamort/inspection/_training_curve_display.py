@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._given import check_given
 from .._pipeline import last_step
 from ._matplotlib import find_panels, on_one_line
 from ._named import named_estimators
@@ -197,8 +198,8 @@ class TrainingCurveDisplay:
 
     def _find_score(self) -> str:
         """Name of the score to draw, which every curve has."""
-        if not self.curves:
-            raise ValueError("TrainingCurveDisplay: there are no curves, got {}; give one or more.")
+        is_mapping = isinstance(self.curves, Mapping) and self.curves
+        check_given(is_mapping, self.curves, "TrainingCurveDisplay: curves", "curves by name")
         common = [n for n in next(iter(self.curves.values())) if self._all_have(n)]
         scores = [name for name in common if name not in _COSTS]
         name = self.score_name or next(iter(scores), "score")

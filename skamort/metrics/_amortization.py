@@ -20,7 +20,7 @@ from .._decoder import alpha_of, decoder_of, limits_number, positive_of
 from .._device import blocks_larger_by, holding_uploads
 from .._explained_variance import row_blocks
 from .._fitted import check_estimator_given
-from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit
+from .._matrices import Codes, as_dense, check_dense_or_csr, check_shapes_fit, check_squares_held
 from .._pipeline import as_one_coder
 from .._progress import progress_bar
 from .._validation import as_tensor, check_dictionary, check_integer, check_real
@@ -169,7 +169,9 @@ def amortization_gap(
             return ksparse_gap(blocks, positive, limit, max_iter, half_variance(data))
         solver = CoordinateDescent(max_iter=max_iter, tol=tol)
         samples = [_gap_of_block(solver, *block, alpha, positive) for block in blocks]
-    return AmortizationGap(alpha, positive, *np.concatenate(samples, axis=1))
+    found = np.concatenate(samples, axis=1)
+    check_squares_held(found, "amortization_gap")
+    return AmortizationGap(alpha, positive, *found)
 
 
 def _shown_rows(n_samples: int, width: int, verbose: bool) -> Iterator[slice]:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.validation import column_or_1d
 
 from .._compat import Interval, validate_params
 from .._explained_variance import row_blocks
-from .._matrices import check_dense_or_csr, check_same_length
+from .._matrices import check_dense_or_csr, check_labels, check_same_length
 
 
 @validate_params(
@@ -60,7 +59,7 @@ def semantic_consistency(codes: Any, y: Any, *, n_top: int = 50) -> np.ndarray:
     array([1. , 0.5])
     """
     codes = check_dense_or_csr(codes)
-    labels, y = np.unique(column_or_1d(y), return_inverse=True)
+    labels, y = np.unique(check_labels(y, "y"), return_inverse=True)
     check_same_length(codes, y, "codes and y")
     if not sparse.issparse(codes):
         return _consistency(codes, y, len(labels), n_top)
@@ -146,7 +145,7 @@ def sources_per_latent(
     array([1, 1, 0])
     """
     codes = check_dense_or_csr(codes)
-    labels, sources = np.unique(column_or_1d(sources), return_inverse=True)
+    labels, sources = np.unique(check_labels(sources, "sources"), return_inverse=True)
     check_same_length(codes, sources, "codes and sources")
     n_samples, shape = len(sources), (len(labels), len(sources))
     weights = np.ones(n_samples, dtype=codes.dtype)

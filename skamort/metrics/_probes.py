@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
-from .._matrices import as_dense, check_dense_or_csr, check_same_length
+from .._matrices import as_dense, check_dense_or_csr, check_labels, check_same_length
 from .._validation import check_real
 
 _STEPS = 25
@@ -170,7 +170,7 @@ def _sums(codes: Any) -> np.ndarray:
 
 
 def _checked(codes: Any, y: Any) -> tuple[Any, np.ndarray]:
-    codes, y = check_dense_or_csr(codes), np.asarray(y).ravel()
+    codes, y = check_dense_or_csr(codes), check_labels(y, "y")
     check_same_length(codes, y, "codes and y")
     classes = np.unique(y)
     if type_of_target(y) != "binary" or len(classes) != 2:

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from .._explained_variance import fraction_unexplained, row_blocks
-from .._matrices import Codes, as_dense, check_dense_or_csr, check_matrix, check_shapes_fit
+from .._matrices import (
+    Codes,
+    as_dense,
+    check_dense_or_csr,
+    check_matrix,
+    check_shapes_fit,
+    check_squares_held,
+)
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._validation import check_real
 
@@ -67,6 +74,7 @@ def sparse_coding_objective(X: Any, codes: Any, dictionary: Any, alpha: float) -
         objective_samples(as_dense(X[rows]), codes[rows], dictionary, alpha).sum()
         for rows in row_blocks(*X.shape)
     )
+    check_squares_held(total, "sparse_coding_objective")
     return float(total / X.shape[0])
 
 

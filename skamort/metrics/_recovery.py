@@ -6,7 +6,7 @@ MCC  = mean of C over the best one-to-one matching of columns
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -193,7 +193,8 @@ def stability(dictionaries: Any) -> float:
 
     Parameters
     ----------
-    dictionaries : sequence of estimator or of array-like of shape (n_components, n_features)
+    dictionaries : sequence, or dict by name, of estimator or of array-like of shape \
+            (n_components, n_features)
         Two or more; of an estimator its `components_` counts.
 
     Returns
@@ -229,6 +230,8 @@ def stability(dictionaries: Any) -> float:
             f"stability needs two dictionaries or estimators, got {described(dictionaries)}; pass "
             "a list of them."
         )
+    if isinstance(dictionaries, Mapping):
+        dictionaries = dictionaries.values()
     atoms = [atoms_of(each, "dictionary") for each in dictionaries]
     if len(atoms) < 2:
         raise ValueError(f"stability: needs two dictionaries at least, got {len(atoms)}.")

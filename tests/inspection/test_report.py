@@ -114,7 +114,7 @@ def test_from_estimators(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(TypeError, match="table must be what compare_encoders returns, got a list"):
+    with pytest.raises(TypeError, match=r"table must be a DataFrame with named rows.*got"):
         ComparisonReport([1]).save(tmp_path / "report.html")
     report = ComparisonReport(Table(ROWS), figures={"bars": "bars.png"})
     with pytest.raises(TypeError, match="the figure 'bars' is a str; pass a matplotlib figure"):

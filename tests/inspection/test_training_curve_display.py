@@ -61,7 +61,7 @@ def test_curves_that_do_not_go_together():
         TrainingCurveDisplay(curves).plot()
     with pytest.raises(ValueError, match="the score 'loss', they share"):
         TrainingCurveDisplay({"a": curves["a"]}, score_name="loss").plot()
-    with pytest.raises(ValueError, match="there are no curves"):
+    with pytest.raises(TypeError, match=r"must be curves by name, got \{\}"):
         TrainingCurveDisplay({}).plot()
     display = TrainingCurveDisplay({"a": curves["a"]})
     with pytest.raises(ValueError, match="cost='flops' is not in both curves; choose one of"):

@@ -76,6 +76,13 @@ def test_bad_input(problem, measure):
         measure(codes, np.ones(200))
     with pytest.raises(ValueError, match="labels of two classes, got 200"):
         measure(codes, np.arange(200))
+    for wrong, told in (
+        (None, "y must hold one label a row, got None"),
+        (np.ones((200, 2)), r"y must hold one label a row, got ndarray of shape \(200, 2\)"),
+        (np.where(np.arange(200) % 2, 1.0, np.nan), "y contains NaN; leave out the rows"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            measure(codes, wrong)
     with pytest.raises(ValueError, match="same number of rows, got 200 and 3"):
         measure(codes, y[:3])
     codes[3, 2] = np.nan

@@ -4,11 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.decomposition import dict_learning
+from sklearn.decomposition import SparseCoder, dict_learning
 from sklearn.metrics import r2_score
 
 from skamort import _explained_variance
-from skamort.metrics import fraction_variance_unexplained, sparse_coding_objective
+from skamort.metrics import (
+    amortization_gap,
+    fraction_variance_unexplained,
+    sparse_coding_objective,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -132,3 +136,12 @@ def test_sparse_data_are_judged_as_dense_ones(kind, weights, monkeypatch):
     )
     assert fraction_variance_unexplained(kind((2, 3)), np.zeros((2, 3))) == 0
     assert fraction_variance_unexplained(kind((2, 3)), np.ones((2, 3))) == 1
+
+
+def test_an_objective_that_no_float_holds_is_refused():
+    X, codes, atoms = np.full((3, 2), 1e200), np.ones((3, 4)), np.ones((4, 2))
+    with pytest.raises(ValueError, match=r"sparse_coding_objective: .* no float64 holds; divide X"):
+        sparse_coding_objective(X, codes, atoms, 0.1)
+    coder = SparseCoder(atoms / np.sqrt(2), transform_algorithm="threshold", transform_alpha=0.1)
+    with pytest.raises(ValueError, match=r"amortization_gap: .* no float64 holds; divide X"):
+        amortization_gap(coder, X, 0.1)

@@ -167,6 +167,7 @@ def test_stability_is_the_mean_over_pairs():
     first, second, third = rng.normal(size=(3, 5, 8))
     pairs = [dictionary_mcc(*pair) for pair in ((first, second), (first, third), (second, third))]
     assert stability([first, second, third]) == pytest.approx(np.mean(pairs))
+    assert stability({"a": first, "b": second, "c": third}) == stability([first, second, third])
     shuffled = [first, first[::-1], -first[[2, 0, 1, 4, 3]]]
     assert stability(shuffled) == pytest.approx(1)
 
