@@ -1,6 +1,7 @@
 """What is learned on one device goes on on another."""
 
 import pickle
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from device import emulated_cuda
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 
-from skamort import GradSparseCoder, SAEEncoder, TopKSAE
+from skamort import GradSparseCoder, SAEEncoder, TopKSAE, load
 from skamort.training import TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -34,6 +35,12 @@ def by_pickle(model, there):
     return pickle.loads(pickle.dumps(model)).set_params(device=there)
 
 
+def by_folder(model, there):
+    with TemporaryDirectory() as folder:
+        model.save(f"{folder}/model")
+        return load(f"{folder}/model").set_params(device=there)
+
+
 def go_on(model, X, how):
     if how == "partial_fit":
         return model.partial_fit(X)
@@ -41,7 +48,7 @@ def go_on(model, X, how):
 
 
 @both_ways
-@pytest.mark.parametrize("carry", [by_set_params, by_pickle])
+@pytest.mark.parametrize("carry", [by_set_params, by_pickle, by_folder])
 @pytest.mark.parametrize("how", ["transform", "partial_fit", "warm_start"])
 def test_a_fit_goes_on_elsewhere(model, X, here, there, carry, how):
     stayed = go_on(clone(model).set_params(device=here).fit(X), X, how)

@@ -100,23 +100,41 @@ def test_the_start_of_a_model_more(counts):
     assert operators <= 61
 
 
-# Waits an iteration, or a non-zero of a pursuit.
-SOLVERS = {"fista": 0.3, "lca": 0.5, "adam": 0.1, "omp": 1, "ormp": 1, "mp": 0}
+# Waits an iteration, of signed codes; or a non-zero of a k-sparse solver, of codes >= 0 too.
+ITERATIONS = {"adam": 0, "cd": 0.3, "fista": 0.3, "iht": 5, "lca": 0.3}
+NONZEROS = {
+    "exchange": (4.5, 7), "gomp": (1, 2.5), "gradient_pursuit": (0, 0), "mp": (0, 0),
+    "omp": (1, 5), "ormp": (1, 4.5), "topk_refined": (0, 1.5),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("algorithm", "most"), SOLVERS.items(), ids=SOLVERS)
-def test_waits_of_a_solver(counts, algorithm, most):
+@pytest.fixture
+def solve(counts):
+    """Return the waits of one more iteration, or non-zero."""
     X = torch.tensor(np.random.default_rng(0).standard_normal((30, 16))).cuda()
     dictionary = np.random.default_rng(1).standard_normal((24, 16))
 
-    def solve(length):
-        asked = {"alpha": 0.1, "tol": 0, "max_iter": length}
-        if algorithm in ("omp", "ormp", "mp"):
-            asked = {"n_nonzero_coefs": length}
-        sparse_encode(X, dictionary, algorithm=algorithm, **asked)
+    def of(algorithm, name, lengths, **asked):
+        def run(length):
+            sparse_encode(X, dictionary, algorithm=algorithm, **asked, **{name: length})
 
-    short, long = (2, 10) if algorithm in ("omp", "ormp", "mp") else (40, 80)
-    assert per_unit(counts, solve, short, long)[0] <= most
+        return per_unit(counts, run, *lengths)[0]
+
+    return of
+
+
+@pytest.mark.parametrize(("algorithm", "most"), ITERATIONS.items(), ids=ITERATIONS)
+def test_waits_of_an_iteration(solve, algorithm, most):
+    lengths, asked = (40, 80), {"alpha": 0.1}
+    if algorithm == "iht":  # which comes to its end soon
+        lengths, asked = (2, 10), {"n_nonzero_coefs": 4}
+    assert solve(algorithm, "max_iter", lengths, tol=0, **asked) <= most
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(("algorithm", "most"), NONZEROS.items(), ids=NONZEROS)
+def test_waits_of_a_nonzero(solve, algorithm, most, positive):
+    assert solve(algorithm, "n_nonzero_coefs", (2, 10), positive=positive) <= most[positive]
 
 
 def test_launches_of_a_dictionary_update(counts):
