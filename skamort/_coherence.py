@@ -10,8 +10,8 @@ from ._explained_variance import row_blocks
 
 
 def coherence_of(squares: np.ndarray, gram: Callable[[slice], np.ndarray]) -> float:
-    """Largest absolute cosine between two different atoms, of which the squared norms are given,
-    and what gives some rows of their inner products."""
+    """Largest absolute cosine between two different atoms, from their squared norms and a function
+    that gives some rows of their Gram matrix."""
     norms = np.where(squares > 0, np.sqrt(squares), 1)
     largest = 0.0
     for rows in row_blocks(len(norms), len(norms)):

@@ -42,8 +42,8 @@ def check_numbers_given(values: Any, name: str) -> None:
     first = values
     while isinstance(first, list | tuple) and first:
         first = first[0]
-    is_text = values is None or isinstance(values, str | bytes)
-    if is_text or callable(first) or is_estimator(first) or isinstance(first, _NO_ARRAYS):
+    is_scalar = values is None or isinstance(values, str | bytes)
+    if is_scalar or callable(first) or is_estimator(first) or isinstance(first, _NO_ARRAYS):
         remedy = "components_, or transform(X)" if is_estimator(first) else "an array"
         raise TypeError(
             f"{name} must hold numbers, got {described(first)}; pass {'its ' * is_estimator(first)}"

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import torch
-from device_graph import EmulatedGraph
+from device_graph import EmulatedGraph, recording
 from device_tensor import (
     STATE,
     Counts,
@@ -341,6 +341,7 @@ def emulated_cuda(n_devices=1, memory=64 << 30, capability=0):
             "torch.cuda.current_device": lambda: 0,
             "torch.cuda.is_current_stream_capturing": lambda: STATE.recording is not None,
             "torch.cuda.CUDAGraph": EmulatedGraph,
+            "torch.cuda.graph": recording,
             "torch.cuda.get_device_properties": lambda _: SimpleNamespace(
                 total_memory=memory, major=capability
             ),

@@ -4,6 +4,8 @@ As on a GPU, a replay reads and writes the memory that the tensors had when it w
 takes numbers of Python as they were then; to wait or to upload while recording is refused.
 """
 
+from contextlib import contextmanager
+
 import torch
 from device_tensor import STATE, place_of, tensors_in
 
@@ -46,6 +48,14 @@ class EmulatedGraph:
         with torch.no_grad(), torch._C.DisableTorchFunction():
             for func, args, kwargs, outcome in self.calls:
                 _put(func(*args, **kwargs), outcome)
+
+
+@contextmanager
+def recording(graph):
+    """Stand in for `torch.cuda.graph`."""
+    graph.capture_begin()
+    yield
+    graph.capture_end()
 
 
 def _put(values, places):

@@ -2,10 +2,12 @@
 
 import importlib.util
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
+from device import emulated_cuda
 
 from skamort._rows import Rows
 from skamort.datasets import make_published_signal
@@ -110,14 +112,17 @@ def test_sizes_that_the_compiled_gradients_do_not_have(monkeypatch):
         published.PublishedAutoencoders((8, 12), n_runs=1).fit(X, n_steps=1)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("batch_size", [None, 16])
 def test_a_gpu_replays_the_steps_that_a_cpu_takes(batch_size):
     found = []
-    for device in ("cpu", "cuda"):
-        runs = published.PublishedAutoencoders((8, 16), n_runs=2, device=device)
-        runs.fit(X.to(device), learning_rate=1e-2, n_steps=60, batch_size=batch_size)
-        found.append(runs.encode(X.to(device)).cpu())
+    with nullcontext() if torch.cuda.is_available() else emulated_cuda() as counts:
+        for device in ("cpu", "cuda"):
+            runs = published.PublishedAutoencoders((8, 16), n_runs=2, device=device)
+            runs.fit(X.to(device), learning_rate=1e-2, n_steps=60, batch_size=batch_size)
+            found.append(runs.encode(X.to(device)).detach().cpu())
+    if counts is not None:
+        replays = (n for (name, _), n in counts.operators.items() if name == "replay")
+        assert sum(replays) == 40
     torch.testing.assert_close(*found, rtol=1e-2, atol=1e-3)
 
 

@@ -94,8 +94,7 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
         return JumpReLU(resolve_n_components(self), math.sqrt(2 * self.alpha_), self.bandwidth)
 
     def _scale_codes(self, module, loss, rows):
-        if self.target_l0 is not None:
-            self._start_at(module, loss, rows)
+        if self.target_l0 is not None and self._start_at(module, loss, rows):
             return
         # Thresholds stay where they are, so the codes that pass change with the scale: small steps.
         for _ in range(_SCALING_STEPS):
@@ -103,15 +102,20 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     @torch.no_grad()
     def _start_at(self, module, loss, rows):
-        """Let as many codes be active as are wanted, and one at its threshold pay for itself."""
+        """Let as many codes be active as are wanted, and one at its threshold pay for itself.
+
+        Returns False where no threshold >= 0 leaves so many.
+        """
         activation = module.activation
         thresholds = self._starting_thresholds(module, rows, loss.sample_weight).relu()
         start = thresholds.mean()
-        if start > 0:
-            activation.start.fill_(start)
-            activation.log_threshold.copy_(thresholds.clamp(min=_LEAST * start).log())
-            module.rescale(loss.best_scale(module, rows))
-            self.alpha_ = self._price_of(activation.start.item() * self._unit)
+        if not start > 0:
+            return False
+        activation.start.fill_(start)
+        activation.log_threshold.copy_(thresholds.clamp(min=_LEAST * start).log())
+        module.rescale(loss.best_scale(module, rows))
+        self.alpha_ = self._price_of(activation.start.item() * self._unit)
+        return True
 
     @torch.no_grad()
     def _settle_at(self, data, n_active):

@@ -105,9 +105,10 @@ class Activation(nn.Module):
                 f"choose k <= {n_components}."
             )
         for parameter in self._parameters.values():
-            if parameter is not None and len(parameter) != n_components:
+            shape = () if parameter is None else parameter.shape  # of a number for all: ()
+            if shape and shape[0] != n_components:
                 raise ValueError(
-                    f"{name}: it has parameters of {len(parameter)} latents, but there are "
+                    f"{name}: it has parameters of {shape[0]} latents, but there are "
                     f"{n_components}; make it with n_components={n_components}."
                 )
 

@@ -138,11 +138,16 @@ def test_the_window_is_as_wide_as_the_bandwidth_says(bandwidth):
     assert activation.log_threshold.grad.item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_thresholds_start_where_a_code_pays_for_itself_and_codes_reconstruct_best(signal):
+@pytest.mark.parametrize("target_l0", [None, 3, 15])  # no threshold >= 0 leaves 15 of 16
+def test_thresholds_start_where_a_code_pays_for_itself_and_codes_reconstruct_best(
+    signal, target_l0
+):
     X = 5 * signal[0] + 100
-    sae = JumpReLUSAE(16, alpha=0.5, fit_intercept=True, max_iter=1, learning_rate=1e-12)
+    wanted = {"alpha": 0.5} if target_l0 is None else {"target_l0": target_l0}
+    sae = JumpReLUSAE(16, fit_intercept=True, max_iter=1, learning_rate=1e-12, **wanted)
     activation = sae.fit(X).net_.module_.activation
-    assert_allclose(activation.log_threshold.exp().detach(), 1.0, rtol=1e-5)
+    if target_l0 is None:
+        assert_allclose(activation.log_threshold.exp().detach(), 1.0, rtol=1e-5)
     codes = sae.transform(X)
     assert (codes > 0).any(axis=0).sum() > 8
     decoded, centered = codes @ sae.components_, X - sae.intercept_

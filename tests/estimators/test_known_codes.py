@@ -6,7 +6,7 @@ from on_disk import OnDisk
 from scipy import sparse
 from sklearn.base import clone
 
-from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE
+from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE, _rows
 from skamort.training import Schedule, TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -42,9 +42,11 @@ def test_a_penalty_to_warm_up_is_refused_beside_known_codes():
     sae.set_params(schedule=Schedule(warmup=0.5)).fit(X, codes=codes)
 
 
-@pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array, OnDisk])
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_known_codes_that_no_encoder_reaches_are_refused(method, as_codes):
+def test_known_codes_that_no_encoder_reaches_are_refused(method, as_codes, monkeypatch):
+    if as_codes is OnDisk:
+        monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 40)  # else it is read at once
     rng = np.random.default_rng(0)
     X, codes = rng.standard_normal((2, 30, 4))
     learn = getattr(SAEEncoder(4, max_iter=1), method)

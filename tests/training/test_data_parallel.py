@@ -23,9 +23,10 @@ from skorch.callbacks import Callback
 from skamort import MLPEncoder, SAEEncoder, TopKSAE
 from device import emulated_cuda
 from skamort import _rows
-from skamort.training import Checkpoint, DataParallel, ResampleDead, TeachDead
+from skamort.training import _data_parallel, Checkpoint, DataParallel, ResampleDead, TeachDead
 
 torch.set_num_threads(1)
+_data_parallel._BUCKET = 100  # matrices go by themselves, biases together
 warnings.simplefilter("ignore")
 folder = sys.argv[1]
 X = np.random.default_rng(0).standard_normal((101, 6))  # the last batch is a single row

@@ -121,6 +121,25 @@ def test_an_activation_refuses_what_is_no_matrix_of_its_width(part):
             SparseAutoencoder(LinearEncoder(M, 1), activation, decoder)
 
 
+class Shared(Activation):
+    """A slope that all latents share."""
+
+    is_masked = False
+
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, preactivations):
+        return self.slope * preactivations.relu()
+
+
+@pytest.mark.parametrize("n_components", [1, N])
+def test_a_number_that_all_latents_share_fits_any_width(n_components):
+    A = torch.randn(3, n_components, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(Shared()(A), 2 * A.relu())
+
+
 def test_blocks_divide_the_latents():
     with pytest.raises(ValueError, match="GroupTopK: k=3 blocks do not divide 8 latents"):
         model_of(modules.GroupTopK(3))
