@@ -53,10 +53,10 @@ class AmortizedCoder(BaseSparseCoder):
     n_components : int
         Number of atoms. None: that of `dictionary` or the teacher's own.
     teacher : object
-        Estimator with `components_`, of skamort or of scikit-learn. Its codes are >= 0, but for an
-        encoder that learns either sign, ``TopKSAE(positive_code=False)``. If it is fitted it is
-        used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is fitted.
-        Values of a grid search are cloned by themselves and fitted again, but in a
+        Estimator with `components_` or `dictionary`, of skamort or of scikit-learn. Its codes are
+        >= 0, but for an encoder that learns either sign, ``TopKSAE(positive_code=False)``. If it is
+        fitted it is used as it is, after `clone` too, as in `cross_val_score`; otherwise a clone is
+        fitted. Values of a grid search are cloned by themselves and fitted again, but in a
         `FrozenEstimator`. None: a `GradSparseCoder`.
     encoder : SAEEncoder, MLPEncoder, LISTAEncoder or another trained one
         A clone of it learns the teacher's codes, from new weights even where it is fitted; the
@@ -269,12 +269,13 @@ class AmortizedCoder(BaseSparseCoder):
     def _take_dictionary(self, teacher, like):
         """Set the teacher's dictionary and center, of the type of the tensor `like`."""
         name = type(teacher).__name__
-        if not hasattr(teacher, "components_"):
+        atoms = getattr(teacher, "components_", getattr(teacher, "dictionary", None))
+        if atoms is None:
             raise TypeError(
                 f"AmortizedCoder: teacher={name} has no components_; pass an estimator that learns "
                 "a dictionary."
             )
-        atoms = check_dictionary(teacher.components_, like)
+        atoms = check_dictionary(atoms, like)
         if self.n_components not in (None, len(atoms)):
             raise ValueError(
                 f"AmortizedCoder: n_components={self.n_components} but teacher={name} has "

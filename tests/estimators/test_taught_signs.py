@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.decomposition import PCA, DictionaryLearning
+from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback
@@ -26,6 +26,7 @@ SIGNED = {
     "in transform": lambda: GradSparseCoder(
         dictionary=ATOMS, transform_n_nonzero_coefs=2, positive_code=False
     ),
+    "of scikit-learn": lambda: SparseCoder(ATOMS, transform_n_nonzero_coefs=2),
     "halves": lambda: ITOCoder(dictionary=ATOMS, n_nonzero_coefs=2, split_sign=True),
 }
 

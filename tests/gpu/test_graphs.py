@@ -41,6 +41,7 @@ class Change(Callback):
 
 
 ENCODERS = {
+    "positive_dict": SAEEncoder(12, positive_dict=True, dead_latents=ResampleDead(window=40)),
     "changing": SAEEncoder(12, callbacks=[Change()]),
     "dense": TopKSAE(12, k=2, dead_latents=ResampleDead(window=40)),
     "sparse": TopKSAE(96, k=2, dead_latents=TeachDead(window=150)),
