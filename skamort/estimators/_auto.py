@@ -30,11 +30,10 @@ def auto_batch_size(n_samples: int) -> int:
     return 2 ** min(12, max(8, power))
 
 
-def auto_learning_rate(n_features: int, batch_size: int, n_latents: int = 1) -> float:
+def auto_learning_rate(n_features: int, batch_size: int, most: float = 4e-3) -> float:
     """Return 2e-3 for 256 rows of 600 features, in proportion to the root of both; at most 4e-3,
-    and no more than 0.16 over the root of the number of latents that shorten steps."""
-    rate = 2e-3 * math.sqrt(batch_size / 256 * 600 / n_features)
-    return min(4e-3, rate, 0.16 / math.sqrt(n_latents))
+    or what else is the most."""
+    return min(4e-3, most, 2e-3 * math.sqrt(batch_size / 256 * 600 / n_features))
 
 
 def auto_max_iter(n_samples: int, batch_size: int) -> int:
@@ -82,8 +81,8 @@ def resolve(
     is_known = codes_known or estimator.dictionary is not None
     batch_size = before.get("batch_size_") or auto_batch_size(n_samples)
     batch_size = _given(estimator, "batch_size", batch_size)
-    n_latents = n_components if estimator._shortens_steps else 1
-    rate = auto_learning_rate(estimator.n_features_in_, batch_size, n_latents)
+    most = estimator._longest_step / math.sqrt(n_components)
+    rate = auto_learning_rate(estimator.n_features_in_, batch_size, most)
     max_iter = _given(estimator, "max_iter", auto_max_iter(n_samples, batch_size))
     own = _has_own_schedule(estimator)
     schedule = None if own else auto_schedule(n_samples, batch_size, max_iter)

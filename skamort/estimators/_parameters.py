@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
@@ -219,8 +220,8 @@ class TrainingParameters(DictionaryParameters):
         others see the rows whose weight is not 0.
     learning_rate : float or "auto"
         Step size of Adam. "auto": 2e-3 for batches of 256 rows of 600 features, in proportion to
-        the root of ``batch_size / n_features``, at most 4e-3, for `TopKSAE` and its kin and ProLU
-        also ``0.16 / sqrt(n_components)``; for `LISTAEncoder` a quarter of it.
+        the root of ``batch_size / n_features``, at most 4e-3, for `TopKSAE` and its kin also
+        ``0.16 / sqrt(n_components)``, for ProLU half of that; for `LISTAEncoder` a quarter of it.
     schedule : Schedule, "auto" or None
         A `skamort.training.Schedule` of the step size (warm-up and decay) and of the penalty
         (warm-up) over the `max_iter` epochs of `fit`; `partial_fit` goes without. None: both are
@@ -297,9 +298,10 @@ class TrainingParameters(DictionaryParameters):
     learning_rate: float | str = parameter(AUTO, POSITIVE, default="auto", may_change="warm")
     # Share of the step size that "auto" comes to that suits the encoder.
     _step_share = 1.0
-    # Whether steps are shorter the more atoms there are: where latents compete, as an atom more
-    # leaves the others fewer codes, and where large codes have gradients larger than their own.
-    _shortens_steps = False
+    # The most that it comes to, times the root of the number of atoms: it is finite where latents
+    # compete, as an atom more leaves the others fewer codes, and where large codes have gradients
+    # larger than their own.
+    _longest_step = math.inf
     schedule: Schedule | str | None = parameter(
         AUTO, Schedule, None, default="auto", may_change="warm"
     )

@@ -1,5 +1,7 @@
 """SAEEncoder: the sparse autoencoder with an L1 penalty."""
 
+import math
+
 import torch
 
 from .._compat import StrOptions
@@ -52,8 +54,8 @@ class SAEEncoder(L1Encoder, BaseSAE):
     activation: str = parameter(StrOptions({"relu", "prolu"}), default="relu")
 
     @property
-    def _shortens_steps(self):
-        return self.activation == "prolu"
+    def _longest_step(self):
+        return 0.08 if self.activation == "prolu" else math.inf
 
     def _has_bias(self):
         return self.encoder_bias and self.activation == "relu"
