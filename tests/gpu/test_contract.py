@@ -36,6 +36,8 @@ def test_fit(estimator, X):
     assert_same(estimator.fit(X), theirs, X)
     assert estimator._torch_dtype_and_device()[1].type == "cuda"
     assert estimator.score(X) == pytest.approx(theirs.score(X), abs=1e-6)
+    if hasattr(estimator, "loss_curve_"):
+        assert estimator.loss_curve_ == pytest.approx(theirs.loss_curve_, rel=1e-4)
     codes = estimator.set_params(sparse_output=True).transform(X)
     assert sparse.issparse(codes)
     assert_allclose(codes.toarray(), theirs.transform(X), atol=1e-6)
