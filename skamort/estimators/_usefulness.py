@@ -95,7 +95,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     which = "the fit explains" if len(jobs) == 1 else f"{n_jobs} models explain"
     worst, explained = min(useless.items(), key=lambda each: each[1])
     warnings.warn(
-        f"{owner}: {which} less of X than {_HARDLY:.0%} of its variance beside the mean, score "
+        f"{owner}: {which} less than {_HARDLY:.0%} of the variance of X about its mean, score "
         f"{explained:.2g}; {remedies_of_useless(worst)}.",
         ConvergenceWarning,
         stacklevel=4,

@@ -175,7 +175,7 @@ FAR = np.random.RandomState(0).randn(80, 6).astype("f4") + 20
 def test_a_fit_worse_than_the_mean_of_its_rows_warns():
     far = {"fit_intercept": False, "dict_init": None, "learning_rate": 1e-3}
     sae = TopKSAE(4, k=1, max_iter=500, tol=0.5, random_state=0, **far)
-    with pytest.warns(ConvergenceWarning, match="TopKSAE: the fit explains less of X than"):
+    with pytest.warns(ConvergenceWarning, match="TopKSAE: the fit explains less than 1%"):
         assert sae.fit(FAR).score(FAR) < 0
     with pytest.warns(ConvergenceWarning, match="fit_many: 2 of 2 models explain less"):
         fit_many(sae, FAR, {}, random_states=range(2))

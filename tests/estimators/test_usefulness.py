@@ -101,7 +101,7 @@ def test_rows_that_are_all_alike_are_explained_and_no_penalty_and_no_latent_is_t
     assert not [w for w in caught if "alpha_max" in str(w.message) or "dead" in str(w.message)]
 
 
-N51 = 5 + np.random.default_rng(0).standard_normal((300, 16))
+OFF_CENTER = 5 + np.random.default_rng(0).standard_normal((300, 16))
 FAULTS = [{"fit_intercept": False, "dict_init": None}, {"learning_rate": 1.0}, {"alpha": 1e3}]
 TRAINED = [cls for cls in public_estimators() if issubclass(cls, BaseTrainedEncoder)]
 
@@ -121,15 +121,15 @@ def ways_out(coder, told):
 def test_what_is_advised_silences_the_complaint(cls, fault):
     coder = cls(24, max_iter=40, random_state=0)
     coder.set_params(**{name: value for name, value in fault.items() if hasattr(coder, name)})
-    for told in all_complaints(coder, N51):
+    for told in all_complaints(coder, OFF_CENTER):
         changes = [clone(coder).set_params(**change) for change in ways_out(coder, told)]
-        assert any(not all_complaints(changed, N51) for changed in changes), told
+        assert any(not all_complaints(changed, OFF_CENTER) for changed in changes), told
 
 
 def test_a_silent_encoder_is_not_blamed_on_a_small_penalty():
     silent = MLPEncoder(64, fit_intercept=False, max_iter=60, random_state=0)
-    told = all_complaints(silent, N51)
-    assert not silent.transform(N51).any()
+    told = all_complaints(silent, OFF_CENTER)
+    assert not silent.transform(OFF_CENTER).any()
     assert told
     assert all("set fit_intercept=True" in each for each in told)
 
@@ -137,5 +137,5 @@ def test_a_silent_encoder_is_not_blamed_on_a_small_penalty():
 def test_next_to_nothing_explained_is_told():
     weak = TopKSAE(2, k=1, learning_rate=1e-7, dict_init=None, max_iter=2, random_state=0)
     rows = np.random.default_rng(0).standard_normal((300, 400))
-    assert "less of X than 1% of its variance beside the mean" in all_complaints(weak, rows)[0]
+    assert "less than 1% of the variance of X about its mean" in all_complaints(weak, rows)[0]
     assert 0 < weak.score(rows) < 0.01
