@@ -57,12 +57,12 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
     return njit(**shared | options, cache=True, nogil=True)(function)
 
 
-# A kernel that allocates nothing and that other kernels call. It counts no references to its
-# arrays, which takes longer than the work on short ones.
-leaf = partial(kernel, _nrt=False)
-# One that becomes part of the kernels that call it. Called, there would be two of it in the process
+# A kernel that becomes part of those that call it. Called, there would be two of it in the process
 # that compiles, and the one that runs would round otherwise than the one in the cache.
-part = partial(leaf, forceinline=True)
+part = partial(kernel, forceinline=True)
+# One that allocates nothing either. It counts no references to its arrays, which takes longer than
+# the work on short ones.
+leaf = partial(part, _nrt=False)
 
 
 @contextmanager

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from engines import needs_numba
 
+import skamort
 from skamort import _numba
 
 LEAF = """
@@ -116,13 +118,14 @@ def test_without_numba_nothing_is_compiled(monkeypatch):
 
 
 @needs_numba
-def test_what_the_pursuit_calls_becomes_part_of_it():
+@pytest.mark.parametrize("file", sorted(Path(skamort.__file__).parent.glob("solvers/*_numba.py")))
+def test_what_a_kernel_calls_becomes_part_of_it(file):
     """Or its last bits in the process that compiles would be others than from the cache."""
     from numba.core.dispatcher import Dispatcher
 
-    from skamort.solvers import _omp_numba
-
-    own = [k for k in vars(_omp_numba).values() if isinstance(k, Dispatcher)]
-    called = [k for k in own if k.__module__ == _omp_numba.__name__ and k is not _omp_numba.pursue]
-    assert len(called) > 5
-    assert all(kernel.targetoptions["forceinline"] for kernel in called)
+    module = import_module(f"skamort.solvers.{file.stem}")
+    own = [k.py_func for k in vars(module).values() if isinstance(k, Dispatcher)]
+    names = {name for function in own for name in function.__code__.co_names}
+    called = [vars(module)[name] for name in names & vars(module).keys()]
+    options = [kernel.targetoptions for kernel in called if isinstance(kernel, Dispatcher)]
+    assert all(taken.get("forceinline") or taken.get("inline") for taken in options)

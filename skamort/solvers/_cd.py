@@ -39,7 +39,9 @@ class CoordinateDescent(Compiled, LassoSolver):
     sample costs one product with the dictionary, then a few passes (n_nonzero, n_components) over
     rows of the Gram matrix. Where that matrix would not pay, for more than 16,384 atoms or few
     samples, each of 3 to 5 rounds costs a product with the dictionary instead. Accuracy costs
-    little: the last digits come from the linear solve.
+    little: the last digits come from the linear solve. Codes have the same bits whether kernels are
+    compiled or found on disk, and with zeros to start from as without; in other blocks, of which
+    libraries round matrix products otherwise, a sample has the same codes to rounding.
 
     Parameters
     ----------

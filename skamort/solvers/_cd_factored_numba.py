@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel
+from .._numba import kernel, part
 from ._certificate_numba import SEGMENT, certify
 from ._numba_tools import hide, product, squared_norm, subtract_rows
 from ._pivoting_numba import make_room, pivot
@@ -88,7 +88,7 @@ def advance(
             n_iter[i] += 1
 
 
-@kernel
+@part
 def _extend_block(block, dictionary, seen, atoms, known, size, atom):
     """Fill in the rows and columns of the working set's Gram block from ``known`` on."""
     for p in range(known, size):
@@ -98,7 +98,7 @@ def _extend_block(block, dictionary, seen, atoms, known, size, atom):
             block[p, q] = block[q, p] = product(atom, dictionary[atoms[q]])
 
 
-@kernel
+@part
 def _correlate(dictionary, residual, atoms, z, block, before, size, is_rough, u, b):
     """Entries of b, and of c again where they are rough; only ``z[:before]`` are not 0."""
     for p in range(size):

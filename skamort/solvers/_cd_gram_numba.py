@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, leaf
+from .._numba import kernel, leaf, part
 from ._certificate_numba import SEGMENT, certify, nonzeros
 from ._numba_tools import largest, product, squared_norm, subtract_rows
 from ._working_set_numba import (
@@ -119,7 +119,7 @@ def _mend(x, dictionary, cov, working, start, size, u):
         cov[j] = exact
 
 
-@kernel
+@part
 def _refresh(c, cov, gram, z, working, size, weights, atoms):
     """c = cov - z G, from the rows of G that are in use."""
     c[:] = cov
@@ -136,7 +136,7 @@ def _extend_block(block, gram, working, grown, size):
             block[p, q] = block[q, p] = row[working[q]]
 
 
-@kernel
+@part
 def _take_start(codes, working, z, keep):
     """Move the start out of a row of codes into the working set, which is empty unless keep;
     its size."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, leaf
+from .._numba import leaf, part
 from ._numba_tools import hide, subtract_rows
 
 # Atoms whose largest correlation is kept, so that picking one does not look at all others.
@@ -17,7 +17,7 @@ SEGMENT = 64
 _ROUNDINGS = 16
 
 
-@kernel
+@part
 def certify(
     x, seen, dictionary, c, error, tops, z, working, size, alpha, positive, peak, residual, exact,
     atoms,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, part
+from .._numba import kernel, leaf
 from ._numba_tools import aligned_rows, argmax
 
 _TILE = np.uint64(256)
@@ -22,7 +22,7 @@ _TILE = np.uint64(256)
 _DEPENDENT = 64
 
 
-@part
+@leaf
 def _leave(i, inverse, support):
     """Let the atom in place i go."""
     k, pivot = len(inverse), inverse[i, i]
@@ -36,7 +36,7 @@ def _leave(i, inverse, support):
     support[i] = -1
 
 
-@part
+@leaf
 def _join(i, j, gram, inverse, support, products, column):
     """Let atom j take place i, which is free; what the others leave of its squared length, 0 where
     that is rounding.
@@ -63,7 +63,7 @@ def _join(i, j, gram, inverse, support, products, column):
     return left
 
 
-@part
+@leaf
 def _solve(cov, inverse, support, z):
     """Least squares on the support; what it explains of ||x||^2."""
     k, explained = len(z), 0.0
@@ -77,7 +77,7 @@ def _solve(cov, inverse, support, z):
     return explained
 
 
-@part
+@leaf
 def _solve_from(old, cov, positive, inverse, support, z):
     """Least squares on the support, on the way to which atoms leave that would get codes below 0,
     as in the inner loop of Lawson and Hanson's NNLS; what it explains."""
@@ -99,7 +99,7 @@ def _solve_from(old, cov, positive, inverse, support, z):
     return explained
 
 
-@part
+@leaf
 def _begin(cov, codes, gram, positive, inverse, support, old, z, products, column):
     """Least squares on the atoms of the codes; what it explains."""
     n_found = 0
@@ -111,7 +111,7 @@ def _begin(cov, codes, gram, positive, inverse, support, old, z, products, colum
     return _solve_from(old, cov, positive, inverse, support, z)
 
 
-@part
+@leaf
 def _add_rows(out, weights, rows, order, n_rows, start, stop):
     """out += sum of weights[i] rows[order[i]] over i < n_rows, four rows at a time."""
     done = n_rows - n_rows % 4
@@ -126,7 +126,7 @@ def _add_rows(out, weights, rows, order, n_rows, start, stop):
             out[m] += a * rows[i0, m]
 
 
-@part
+@leaf
 def _weigh(values, sign, support, weights):
     """The values of places that are taken, one after the other."""
     n_found = 0
@@ -136,7 +136,7 @@ def _weigh(values, sign, support, weights):
             n_found += 1
 
 
-@part
+@leaf
 def _correlate(cov, gram, norms, inverse, support, z, order, weights, dual, c, left):
     """Fill what has the size of the dictionary, from what has that of the support."""
     n_found, size = 0, np.uint64(len(gram))
@@ -161,7 +161,7 @@ def _correlate(cov, gram, norms, inverse, support, z, order, weights, dual, c, l
                     left[m] -= row[m] * gram[j, m]
 
 
-@part
+@leaf
 def _score(i, positive, least_left, inverse, support, z, gram, dual, c, left, gains):
     """What exchanges with place i win, into ``gains``: 0 where nothing; the best atom, or -1."""
     zero = c.dtype.type(0)
@@ -181,7 +181,7 @@ def _score(i, positive, least_left, inverse, support, z, gram, dual, c, left, ga
     return argmax(gains, True)
 
 
-@part
+@leaf
 def _take(i, j, share, products, column, step, code, rest, gram, own, dual, c, left, fresh):
     """Put atom j in the place of what stood in place i, in all that has the dictionary's size.
 
@@ -210,7 +210,7 @@ def _take(i, j, share, products, column, step, code, rest, gram, own, dual, c, l
         old[m] = inverse * fresh[m]
 
 
-@part
+@leaf
 def _copy(inverse, support, z, to_inverse, to_support, to_z):
     """Copy what has the size of the support."""
     for a in range(len(z)):
@@ -219,7 +219,7 @@ def _copy(inverse, support, z, to_inverse, to_support, to_z):
             to_inverse[a, b] = inverse[a, b]
 
 
-@part
+@leaf
 def _most_promising(gains, places, least):
     """The place of the support whose exchange wins most, if more than ``least``; else -1."""
     best, most = -1, least
@@ -229,7 +229,7 @@ def _most_promising(gains, places, least):
     return best
 
 
-@part
+@leaf
 def _try(
     gains, places, tries, least, explained, cov, gram, positive, inverse, support, z, trial, moved,
     old, new, products, column,
@@ -256,7 +256,7 @@ def _try(
     return -1, 0.0, explained
 
 
-@part
+@leaf
 def _follow(
     i, j, inverse, support, z, moved, code, rest, products, column, gram, dual, c, left, fresh,
     share,

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, part
+from .._numba import kernel, leaf
 from ._least_squares_numba import fit_support, gradient_noise
 from ._numba_tools import argmax, largest, squared_norm, subtract_rows
 
 
-@part
+@leaf
 def _join(scores, positive, floor, norms, support, n, size):
     """Let the atoms with the largest scores join, up to ``size`` in all; how many there are."""
     while n < size:
@@ -28,7 +28,7 @@ def _join(scores, positive, floor, norms, support, n, size):
     return n
 
 
-@part
+@leaf
 def _look_up(gram, c, support, n, products, target):
     """Scalar products of the atoms of a support with each other and with the sample."""
     for i in range(n):
@@ -37,7 +37,7 @@ def _look_up(gram, c, support, n, products, target):
             products[i, j] = products[j, i] = gram[support[j], support[i]]
 
 
-@part
+@leaf
 def _keep_used(support, z, active, n):
     """Close the gaps of the atoms that are not used; how many are left."""
     left = 0
@@ -49,7 +49,7 @@ def _keep_used(support, z, active, n):
     return left
 
 
-@part
+@leaf
 def _correlate(c, gram, z, support, n, scores):
     """What correlates with the residual, 0 for the atoms in use."""
     for j in range(len(c)):
@@ -59,7 +59,7 @@ def _correlate(c, gram, z, support, n, scores):
         scores[support[i]] = 0
 
 
-@part
+@leaf
 def _left(x, dictionary, z, support, n, exact, residual):
     """||x - z D||^2, in float64; ``exact`` receives z."""
     for f in range(len(x)):

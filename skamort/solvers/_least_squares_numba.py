@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, part
+from .._numba import kernel, leaf
 from ._numba_tools import aligned_rows, hide, product, squared_norm, subtract_rows
 
 
-@part
+@leaf
 def _take(dictionary, support, size, seen, atoms):
     """The atoms of a support, next to each other, where the sample is observed."""
     for i in range(size):
@@ -17,7 +17,7 @@ def _take(dictionary, support, size, seen, atoms):
         hide(atoms[i], seen)
 
 
-@part
+@leaf
 def _multiply(atoms, x, size, gram, target):
     """Scalar products of the atoms with each other, below the diagonal too, and with x."""
     width = np.uint64(len(x))
@@ -40,7 +40,7 @@ def _multiply(atoms, x, size, gram, target):
             gram[j, i] = gram[i, j]
 
 
-@part
+@leaf
 def _solve(gram, target, chosen, n, tolerance, factor, z):
     """Least squares on the ``n`` atoms that are chosen, into ``z`` by their number; False where
     they are so close to dependent that half of the digits are lost."""
@@ -61,7 +61,7 @@ def _solve(gram, target, chosen, n, tolerance, factor, z):
     return True
 
 
-@part
+@leaf
 def _are_positive(values, n):
     least = values.dtype.type(1)
     for p in range(n):
@@ -69,7 +69,7 @@ def _are_positive(values, n):
     return least > 0
 
 
-@part
+@leaf
 def _advance(old, new, chosen, n):
     """Go from old towards new coefficients, as far as none is negative, and drop those that vanish;
     how many are left."""
@@ -90,7 +90,7 @@ def _advance(old, new, chosen, n):
     return left
 
 
-@part
+@leaf
 def _steepest(gram, target, z, active, size, noise):
     """The idle atom with the largest gradient above rounding; -1 if there is none."""
     best, where = z.dtype.type(0), -1
@@ -102,13 +102,13 @@ def _steepest(gram, target, z, active, size, noise):
     return where
 
 
-@part
+@leaf
 def gradient_noise(x):
     """What a gradient must exceed for an atom to come back."""
     return x.dtype.type(100 * np.finfo(x.dtype).eps * np.sqrt(squared_norm(x)))
 
 
-@part
+@leaf
 def fit_support(gram, target, size, positive, noise, z, active, chosen, factor, new):
     """Lawson and Hanson from ``z`` and ``active``: the times an atom came back, and 1; 0 where
     `_solve` fails."""

@@ -12,7 +12,7 @@ import numpy as np
 from numba import config, types
 from numba.extending import intrinsic
 
-from .._numba import kernel, leaf
+from .._numba import leaf, part
 
 # Unsigned: compilers that must provide for indices < 0 do not vectorize.
 _CHUNK = np.uint64(256)
@@ -96,7 +96,7 @@ def argmax(values, positive):
     return index
 
 
-@kernel
+@part
 def aligned_rows(n_rows, n_columns, dtype):
     """Zeros in rows that start where a cache line does: vectors across two lines take twice as
     long.

@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, part
+from .._numba import kernel, leaf
 from ._numba_tools import aligned_rows, argmax, hide, squared_norm, subtract_rows
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(4096)
 
 
-@part
+@leaf
 def _start(s, cov, norms, c, left):
     """Correlations of sample s, and what an empty support leaves of every atom: all."""
     for m in range(len(norms)):
         c[m], left[m] = cov[s, m], norms[m]
 
 
-@part
+@leaf
 def _where(seen, features):
     """The features that a sample is observed in, into ``features``; how many they are."""
     n_seen = 0
@@ -41,7 +41,7 @@ def _where(seen, features):
     return n_seen
 
 
-@part
+@leaf
 def _products(j, dictionary, table, features, n_seen, weights, fresh):
     """Scalar products of atom j with all atoms, where a sample is observed.
 
@@ -58,7 +58,7 @@ def _products(j, dictionary, table, features, n_seen, weights, fresh):
     subtract_rows(fresh[: len(dictionary)], weights, table, features, n_seen)
 
 
-@part
+@leaf
 def _best_atom(c, left, least, positive, by_norm, score):
     """The atom that is added next, by what is ``left`` of it where atoms are not of one norm, as in
     ORMP and under a mask; -1 if no correlation is left."""
@@ -70,7 +70,7 @@ def _best_atom(c, left, least, positive, by_norm, score):
     return argmax(score, True)
 
 
-@part
+@leaf
 def _orthogonalize(fresh, weights, k, rows, start, stop):
     """fresh -= sum of weights[k, i] rows[i] over i < k, four rows at a time."""
     done = k - k % 4
@@ -86,7 +86,7 @@ def _orthogonalize(fresh, weights, k, rows, start, stop):
             fresh[m] -= a * rows[i, m]
 
 
-@part
+@leaf
 def _join(j, k, norms, least, c, rows, factor, y, support):
     """Let atom j join as the k-th of the support; False if it depends on the others."""
     length = norms[j]
@@ -101,7 +101,7 @@ def _join(j, k, norms, least, c, rows, factor, y, support):
     return True
 
 
-@part
+@leaf
 def _update(
     k, dictionary, table, features, n_seen, weights, c, left, fresh, rows, factor, y, support,
     recursive,
@@ -125,7 +125,7 @@ def _update(
         c[support[i]] = 0
 
 
-@part
+@leaf
 def _solve(factor, y, k, z):
     """Coefficients from the triangular system."""
     for i in range(k):
@@ -136,7 +136,7 @@ def _solve(factor, y, k, z):
             z[m] -= factor[i, m] * z[i]
 
 
-@part
+@leaf
 def _drop_negative(old, new, support, k):
     """Go from old to new coefficients until the first vanish, and drop those; how many are left."""
     length, blocking = old.dtype.type(1), -1
@@ -152,7 +152,7 @@ def _drop_negative(old, new, support, k):
     return left
 
 
-@part
+@leaf
 def _residual(X, seen, s, dictionary, z, support, k, exact, residual):
     """||x - z D||^2 of sample s in float64, where it is observed; ``exact`` receives z."""
     for f in range(len(residual)):
@@ -164,7 +164,7 @@ def _residual(X, seen, s, dictionary, z, support, k, exact, residual):
     return squared_norm(residual)
 
 
-@part
+@leaf
 def _suffices(X, seen, s, dictionary, energy, factor, y, z, support, k, enough, exact, residual):
     """Whether the support leaves at most ``enough`` of sample s.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, leaf
+from .._numba import leaf, part
 from ._numba_tools import largest, subtract_rows
 from ._working_set_numba import cheap_gap
 
@@ -25,7 +25,7 @@ _STEPS_PER_ATOM = 8
 _DEPENDENT = 100
 
 
-@kernel
+@part
 def make_room(width, dtype):
     """Arrays for `pivot` on a working set of up to ``width`` atoms, a multiple of `WHOLE`."""
     # Rows of one array would not be known to be contiguous, and take four times as long.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._numba import kernel, part
+from .._numba import kernel, leaf
 from ._numba_tools import aligned_rows
 
 _ROUNDING = 64 * np.finfo(np.float64).eps
@@ -21,7 +21,7 @@ _ROUNDING = 64 * np.finfo(np.float64).eps
 _LEAST_TO_COME = 3
 
 
-@part
+@leaf
 def _orthogonalize(j, depth, gram, rows, out, start):
     """Products of all atoms from ``start`` on with what ``depth`` orthonormal vectors leave of
     atom j, whose squared length there is returned."""
@@ -36,7 +36,7 @@ def _orthogonalize(j, depth, gram, rows, out, start):
     return rest
 
 
-@part
+@leaf
 def _join(t, depth, gram, rows, c, left, factor, y):
     """Let the t-th atom join as the ``depth``-th; False if it depends on the others."""
     rest = _orthogonalize(t, depth, gram, rows, rows[depth], t)
@@ -55,7 +55,7 @@ def _join(t, depth, gram, rows, c, left, factor, y):
     return True
 
 
-@part
+@leaf
 def _is_positive(j, depth, c, left, rows, factor, y, z):
     """Whether all codes of the support with atom j are above 0."""
     code = c[depth, j] / left[depth, j]
@@ -71,7 +71,7 @@ def _is_positive(j, depth, c, left, rows, factor, y, z):
     return True
 
 
-@part
+@leaf
 def _extend(start, depth, explained, most, positive, gram, c, left, rows, factor, y, z):
     """The atom from ``start`` on with which the support explains more than ``most``, and most; -1
     for none. And what it explains."""
@@ -87,7 +87,7 @@ def _extend(start, depth, explained, most, positive, gram, c, left, rows, factor
     return best, most
 
 
-@part
+@leaf
 def _find_tails(start, depth, energy, explained, gram, cov, rows, y, tails, basis, shares):
     """What the support and all atoms from the t-th on leave, from below, for t >= start."""
     n, rest, n_found = len(gram), energy - explained, 0
@@ -117,7 +117,7 @@ def _find_tails(start, depth, energy, explained, gram, cov, rows, y, tails, basi
         tails[t] = max(rest, 0.0)
 
 
-@part
+@leaf
 def _arrange(cov, gram, order, sorted_cov, sorted_gram):
     """Products of the atoms in ``order``."""
     for a in range(len(order)):
@@ -126,7 +126,7 @@ def _arrange(cov, gram, order, sorted_cov, sorted_gram):
             sorted_gram[a, b] = gram[order[a], order[b]]
 
 
-@part
+@leaf
 def _search(
     energy, most, k, positive, node_limit, gram, c, left, rows, factor, y, z, tails, basis, shares,
     explained, chosen, next_atom, best,
