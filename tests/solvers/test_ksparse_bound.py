@@ -78,7 +78,8 @@ def test_height_is_the_least_of_all_levels(seed, k, share, positive):
     # No allowed codes reach higher, and some come near.
     z = rng.standard_normal((2000, 6, k)) ** 2 * top.numpy()
     z *= np.minimum(
-        l1.numpy() / z.sum(axis=2), l2.numpy() / np.maximum(np.linalg.norm(z, axis=2), 1e-300)
+        l1.numpy() / np.maximum(z.sum(axis=2), 1e-300),
+        l2.numpy() / np.maximum(np.linalg.norm(z, axis=2), 1e-300),
     )[:, :, None]
     reached = (z * top.numpy()).sum(axis=2)
     assert (reached <= found.numpy() + 1e-9).all()

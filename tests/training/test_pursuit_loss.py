@@ -103,3 +103,13 @@ def test_half_precision_leaves_the_pursuit_alone():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         PursuitLoss(Solver(2, n_stages=2)).backward(module, X)
     assert seen == [False]
+
+
+@pytest.mark.parametrize(("k", "n_stages"), [(3, 3), (4, 4), (4, 2)])
+def test_operations_are_those_of_the_stages(k, n_stages):
+    module, _ = make_problem(activation=TopK(k))
+    n_atoms, n_features = module.decoder.dictionary.shape
+    gram = sum(n * n for n in range(k // n_stages, k + 1, k // n_stages))  # of each support
+    products = (n_stages - 1) * n_atoms + gram + 2 * k
+    more = PursuitLoss(GOMP(k, n_stages=n_stages)).flops(module) - SparseCodingLoss().flops(module)
+    assert more == 2 * products * n_features
