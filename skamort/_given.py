@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from os import PathLike
 from reprlib import repr as short_repr
 from typing import Any
 
-_NO_ARRAYS = (Mapping, Set, Iterator)
+_NO_ARRAYS = (Mapping, Set, Iterator, PathLike)
 
 
 def is_estimator(value: Any) -> bool:

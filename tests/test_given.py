@@ -5,6 +5,7 @@ import importlib
 import inspect
 import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ WRONG = {
 NO_MATRICES = {
     "none": None, "class": PCA, "fitted": PCA().fit(X), "unfitted": PCA(), "dict": {"a": X},
     "list of estimators": [PCA()], "text": "sae", "row": X[0], "empty": X[:0],
+    "path": Path("X.npy"),
 }  # fmt: skip
 RAW = ("has no attribute", "float() argument", "missing 1 required", "Cannot clone", "not iterable")
 

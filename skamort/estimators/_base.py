@@ -333,9 +333,13 @@ class BaseSparseCoder(
             codes = check_array(codes, accept_sparse="csr", ensure_all_finite=False, **like)
             rows = rows_of(codes, name, "codes")
         if rows.shape != (n_samples, n_components):
+            fits = rows.shape[1] == n_components
+            remedy = (
+                "give one row of codes a row of X" if fits else "set n_components to their width"
+            )
             raise ValueError(
                 f"{name}: codes must have shape (n_samples, n_components) = "
-                f"{(n_samples, n_components)}, got {rows.shape}; set n_components to their width."
+                f"{(n_samples, n_components)}, got {rows.shape}; {remedy}."
             )
         return rows
 

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 
 from .._fitted import check_estimator_given
+from .._given import check_given
 from .._pipeline import seed_name
 from ..training import Job
 from ..training.batched import train
@@ -124,7 +125,13 @@ def _make_models(
 ) -> list[Any]:
     """Clone an estimator for every combination of parameters and every seed."""
     name = seed_name(estimator)
-    seeds = [{}] if random_states is None else [{name: seed} for seed in random_states]
+    seeds: list[dict[str, Any]] = [{}]
+    if random_states is not None:
+        is_some = isinstance(random_states, Iterable)
+        check_given(is_some, random_states, "fit_many: random_states", "seeds, such as range(3)")
+        seeds = [{name: seed} for seed in random_states]
+    if not seeds:
+        raise ValueError("fit_many: random_states is empty; pass at least one seed, or None.")
     return [
         clone(estimator).set_params(**parameters, **seed)
         for parameters in ParameterGrid(param_grid)

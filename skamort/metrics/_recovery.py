@@ -46,7 +46,8 @@ def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
     -------
     mcc : float
         From 0 to 1, or from -1 to 1 if `matched`. A latent whose variance is below 1e-12
-        correlates with nothing: 0.
+        correlates with nothing: 0. Codes of which none reaches 1/2 are first brought up to it by a
+        power of two.
 
     Raises
     ------
@@ -77,6 +78,7 @@ def latent_mcc(codes_true: Any, codes: Any, *, matched: bool = False) -> float:
         check_dense_or_csr(codes, "codes"),
     )
     check_same_length(codes_true, codes, "codes_true and codes")
+    codes_true, codes = _brought_up(codes_true), _brought_up(codes)
     if not matched:
         return _mean_of_best_matching(_absolute_correlations(codes_true, codes))
     if codes_true.shape[1] != codes.shape[1]:
@@ -131,7 +133,24 @@ def dictionary_mcc(dictionary_true: Any, dictionary: Any) -> float:
             f"dictionary_mcc: the atoms of dictionary_true have {len(true_atoms)} features, those "
             f"of dictionary {len(atoms)}; atoms are rows, of the same width."
         )
-    return _mean_of_best_matching(_absolute_correlations(true_atoms, atoms))
+    correlations = _absolute_correlations(*(a * _to_one(a) for a in (true_atoms, atoms)))
+    return _mean_of_best_matching(correlations)
+
+
+def _brought_up(codes: Codes) -> Codes:
+    """Codes of which one is 1/2 or more, as by their size it is told which are constant."""
+    most = max(codes.max(), -codes.min())
+    return codes if most >= 0.5 else codes.astype(np.float64) * _power(most)
+
+
+def _to_one(columns: np.ndarray) -> np.ndarray:
+    """Powers of two that bring columns near one."""
+    return _power(np.abs(columns).max(axis=0))
+
+
+def _power(sizes: Any) -> Any:
+    """Powers of two that bring sizes to between 1/2 and 1, 1 for 0."""
+    return np.ldexp(1.0, (-np.frexp(np.float64(sizes))[1]).clip(-1000, 1000))
 
 
 def _absolute_correlations(first: Codes, second: Codes) -> np.ndarray:
@@ -181,7 +200,7 @@ def _with_squares(values: Codes) -> Codes:
     peaks = peaks if isinstance(peaks, np.ndarray) else peaks.toarray().ravel()
     if peaks.max(initial=0) < _LARGE:
         return values
-    factors = np.where(peaks < _LARGE, 1.0, np.ldexp(1.0, -np.frexp(peaks)[1]))
+    factors = np.where(peaks < _LARGE, 1.0, _power(peaks))
     return values * factors if isinstance(values, np.ndarray) else values.multiply(factors).tocsr()
 
 

@@ -42,6 +42,11 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
             f"sparse_encode: algorithm={options['algorithm']!r} is scikit-learn's and takes no "
             f"mask; choose one of {sorted(SOLVERS)}."
         )
+    if options["positive"] and options["algorithm"] == "lars":
+        raise ValueError(
+            "sparse_encode: Positive constraint not supported for 'lars' coding method; pass "
+            "positive=False, to an estimator positive_code=False, or choose 'lasso_lars'."
+        )
     options = {name: _as_array(value) for name, value in options.items()}
     checks = options["check_input"]
     data, atoms = (_matrix(_as_array(a), checks) for a in (X, dictionary))

@@ -133,8 +133,9 @@ def test_regressed_codes_have_the_scale_of_their_targets(Estimator, signal):
 
 def test_codes_of_the_wrong_shape_are_refused(encoder, signal):
     X, _, Z = signal
-    for codes in (Z[:-1], Z[:, :-1]):
-        with pytest.raises(ValueError, match=r"codes must have shape .* = \(500, 16\), got"):
+    for codes, remedy in ((Z[:-1], "give one row"), (Z[:, :-1], "set n_components")):
+        message = rf"codes must have shape .* = \(500, 16\), got .*; {remedy}"
+        with pytest.raises(ValueError, match=message):
             encoder.fit(X, codes=codes)
     with pytest.raises(ValueError, match="NaN"):
         encoder.fit(X, codes=np.full(Z.shape, np.nan))

@@ -293,3 +293,9 @@ def test_names_of_parameters_are_read_from_a_signature_once(monkeypatch):
         patch.setattr("inspect.signature", None)
         assert clone(model).get_params()["alpha"] == 0.1
     assert "alpha" not in TopKSAE().get_params()
+
+
+@pytest.mark.parametrize("seeds", [3, []])
+def test_seeds_that_are_none(seeds, X):
+    with pytest.raises((TypeError, ValueError), match="fit_many: random_states"):
+        fit_many(SAEEncoder(4), X, {}, seeds)

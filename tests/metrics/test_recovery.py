@@ -186,3 +186,22 @@ def test_squares_that_no_float_holds_are_not_needed(layout, size):
     assert latent_mcc(layout(truth * factors), layout(codes)) == pytest.approx(
         latent_mcc(truth, codes), abs=1e-12
     )
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("size", [1e-30, 3e-9, 0.02])
+@pytest.mark.parametrize("matched", [False, True])
+def test_small_codes_as_large_ones(layout, size, matched):
+    rng = np.random.default_rng(3)
+    truth = rng.standard_normal((40, 5)) * (rng.random((40, 5)) < 0.5)
+    codes = truth + rng.standard_normal(truth.shape)
+    expected = latent_mcc(truth, codes, matched=matched)
+    assert_allclose(latent_mcc(truth, layout(size * codes), matched=matched), expected, rtol=1e-12)
+    assert latent_mcc(0 * truth, layout(size * codes), matched=matched) == 0
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-8, 1e200])
+def test_atoms_of_any_norm(size):
+    atoms, others = np.random.default_rng(1).standard_normal((2, 4, 9))
+    sizes = np.array([[1.0], [size], [1.0], [0.1 * size]])
+    assert_allclose(dictionary_mcc(sizes * atoms, others), dictionary_mcc(atoms, others))

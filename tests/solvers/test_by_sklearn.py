@@ -91,3 +91,8 @@ def test_estimators_have_them_at_any_scale(algorithm, unit):
     learned = GradSparseCoder(dictionary=D, positive_code=False, **transform).fit(unit * X)
     for coder in (ito, learned):
         np.testing.assert_allclose(coder.transform(unit * X) / unit, expected, atol=1e-9)
+
+
+def test_lars_has_no_sign():
+    with pytest.raises(ValueError, match=r"Positive constraint .* positive_code=False"):
+        sparse_encode(np.eye(3), np.eye(3), algorithm="lars", positive=True)
