@@ -39,8 +39,8 @@ for setting in settings:
     start = clock()
     if solver == "lasso":
         codes = spams.lassoMask(X, dictionary, mask, lambda1=float(value), mode=2, numThreads=1)
-    else:
-        codes = spams.ompMask(X, dictionary, mask, L=int(value), numThreads=1)
+    else:  # without eps it ends where it likes
+        codes = spams.ompMask(X, dictionary, mask, L=int(value), eps=0.0, numThreads=1)
     seconds = clock() - start
     np.savez(f"{folder}/{setting}.npz", codes=codes.T.toarray(), seconds=seconds)
 """
