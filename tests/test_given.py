@@ -64,7 +64,7 @@ RAW = ("has no attribute", "float() argument", "missing 1 required", "Cannot clo
 def public_calls():
     """Every public function, alternative constructor and report that takes one of them, by name."""
     for room in map(importlib.import_module, [f"skamort.{name}" for name in ROOMS]):
-        for name in set(room.__all__) - {"assembled"}:  # which is for who knows its parts
+        for name in sorted({*room.__all__} - {"assembled"}):  # which is for who knows its parts
             thing = getattr(room, name)
             if inspect.isfunction(thing):
                 yield name, thing
