@@ -12,7 +12,7 @@ import torch
 
 # Multiplications of a step's largest product: from the first number on torch takes threads for it,
 # from the second on they gain time on idle cores (benchmarks/bench_threads.py).
-_TAKES_THREADS, _WORTH_THREADS = 1 << 14, 1 << 27
+_TAKES_THREADS, _WORTH_THREADS = 1 << 10, 1 << 27
 
 
 def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) -> None:

@@ -39,8 +39,9 @@ def in_a_new_thread(call):
 @pytest.mark.parametrize(
     ("size", "device", "expected"),
     [
-        (1 << 10, "cpu", 3),
-        (1 << 14, "cpu", 1),
+        ((1 << 10) - 1, "cpu", 3),
+        (200 * 8 * 8, "cpu", 1),
+        (1 << 10, "cpu", 1),
         (SMALL, "cpu", 1),
         (1 << 40, "cpu", 3),
         (SMALL, "cuda", 3),
