@@ -84,9 +84,9 @@ for name, rows in table.items():
 
 # %%
 # Those that pay for the size of codes lie below a relative size of 1: what they explain they make
-# too small, autoencoders of one product most. Gates that pay for their own size shrink less. Those
-# that pay for the number of codes, or are given it, lie near 1, and their slope is what they
-# explain.
+# too small, after so few epochs `LISTAEncoder` most. Gates that pay for their own size shrink less.
+# Those that pay for the number of codes, or are given it, lie near 1, and their slope is about what
+# they explain.
 
 figure, axis = plt.subplots(figsize=(9, 5.6), layout="constrained")
 rows = np.arange(len(table))[::-1]

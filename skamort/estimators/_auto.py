@@ -81,7 +81,7 @@ def resolve(
     is_known = codes_known or estimator.dictionary is not None
     batch_size = before.get("batch_size_") or auto_batch_size(n_samples)
     batch_size = _given(estimator, "batch_size", batch_size)
-    most = estimator._longest_step / math.sqrt(n_components)
+    most = estimator._max_rate_coefficient / math.sqrt(n_components)
     rate = auto_learning_rate(estimator.n_features_in_, batch_size, most)
     max_iter = _given(estimator, "max_iter", auto_max_iter(n_samples, batch_size))
     own = _has_own_schedule(estimator)

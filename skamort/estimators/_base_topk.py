@@ -39,7 +39,7 @@ class BaseTopK(BaseSAE):
     """
 
     _penalizes_size = False  # but limits their number
-    _longest_step = 0.16
+    _max_rate_coefficient = 0.16
     k: int | None = parameter(COUNT, None, default=None, may_change="warm")
     transform_threshold: float | None = parameter(
         NON_NEGATIVE, None, default=None, may_change="always"

@@ -26,6 +26,7 @@ from ..training import (
     CodeRegressionLoss,
     Job,
     LatentActivity,
+    NonNegativeAtoms,
     Progress,
     SparseNet,
     StopOnPlateau,
@@ -44,7 +45,6 @@ from ._identity import identity_of
 from ._interrupts import warn_interrupted
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
 from ._parameters import TrainingParameters
-from ._positive_dict import NonNegativeAtoms
 from ._tasks import EpochTasks, FitTask
 from ._usefulness import warn_not_converged, warn_of_fits
 

@@ -12,6 +12,7 @@ from .._fitted import is_fitted
 from .._rows import few_rows, rows_within
 from .._validation import as_tensor, check_dictionary
 from ..solvers import update_dictionary
+from ..training import non_negative
 from ._missing import fill_in
 
 # Draws depend on their dtype. None, the data's, is what the published figures were made with.
@@ -269,14 +270,6 @@ def drawn_distinct_rows(X, shares, n_drawn, generator, sample_weight=None):
     totals = torch.zeros(len(numbers), dtype=torch.float64)
     totals.index_add_(0, places, shares.cpu()[rows].double())
     return rows[numbers[drawn_rows(totals, n_drawn, generator)]]
-
-
-def non_negative(atoms):
-    """Return the nearest atoms of unit norm with entries >= 0; of one without an entry > 0, its
-    absolute values."""
-    kept = atoms.clamp(min=0)
-    is_lost = (kept == 0).all(dim=1, keepdim=True)
-    return nn.functional.normalize(torch.where(is_lost, atoms.abs(), kept), dim=1)
 
 
 def dictionary_from_codes(blocks, dictionary, max_iter=100, tol=1e-6, positive=False):

@@ -298,10 +298,10 @@ class TrainingParameters(DictionaryParameters):
     learning_rate: float | str = parameter(AUTO, POSITIVE, default="auto", may_change="warm")
     # Share of the step size that "auto" comes to that suits the encoder.
     _step_share = 1.0
-    # The most that it comes to, times the root of the number of atoms: it is finite where latents
+    # Over the root of the number of atoms it is the most that "auto" comes to. Finite where latents
     # compete, as an atom more leaves the others fewer codes, and where large codes have gradients
     # larger than their own.
-    _longest_step = math.inf
+    _max_rate_coefficient = math.inf
     schedule: Schedule | str | None = parameter(
         AUTO, Schedule, None, default="auto", may_change="warm"
     )

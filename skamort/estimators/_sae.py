@@ -54,7 +54,7 @@ class SAEEncoder(L1Encoder, BaseSAE):
     activation: str = parameter(StrOptions({"relu", "prolu"}), default="relu")
 
     @property
-    def _longest_step(self):
+    def _max_rate_coefficient(self):
         return 0.08 if self.activation == "prolu" else math.inf
 
     def _has_bias(self):

@@ -101,6 +101,19 @@ def threshold_of_rows(
         Weights of the rows; None: all weigh 1.
     numbers : Tensor of int of shape (n_rows,), optional
         Which rows count; None: all.
+
+    Returns
+    -------
+    threshold : Tensor of shape ()
+        The largest value that is not active; 0 where fewer than so many are positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skamort.modules import threshold_of_rows
+    >>> A = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> threshold_of_rows(lambda rows: rows, A, n_active=2, n_components=3)
+    tensor(2.)
     """
     if numbers is None:
         numbers = torch.arange(len(X), device=X.device)
@@ -122,8 +135,7 @@ def threshold_of_rows(
 
 @torch.no_grad()
 def thresholds_of_latents(A: Tensor, share: float, sample_weight: Tensor | None = None) -> Tensor:
-    """Return above which threshold each latent is active on a share of the rows, and on one at
-    least where they differ, shape (n_components,).
+    """Return above which threshold each latent is active on a share of the rows.
 
     Parameters
     ----------
@@ -133,6 +145,20 @@ def thresholds_of_latents(A: Tensor, share: float, sample_weight: Tensor | None 
         Share of the rows, in (0, 1].
     sample_weight : Tensor of shape (n_samples,), optional
         Weights of the rows; None: all weigh 1.
+
+    Returns
+    -------
+    thresholds : Tensor of shape (n_components,)
+        Each latent's largest value that is not active. A latent is active on one row at least,
+        that of its largest value, unless all its values are equal.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skamort.modules import thresholds_of_latents
+    >>> A = torch.tensor([[1.0, 40.0], [2.0, 30.0], [3.0, 20.0], [4.0, 10.0]])
+    >>> thresholds_of_latents(A, share=0.5)
+    tensor([ 2., 20.])
     """
     weights = A.new_ones(len(A)) if sample_weight is None else sample_weight
     values, order = A[weights > 0].sort(dim=0, descending=True)

@@ -27,6 +27,7 @@ from ._jumprelu_loss import JumpReLULoss
 from ._loss import Loss, Outcome, ReconstructionLoss
 from ._matryoshka_loss import MatryoshkaLoss
 from ._net import SparseNet
+from ._non_negative import NonNegativeAtoms, non_negative
 from ._plateau import Plateau
 from ._pursuit_loss import PursuitLoss
 from ._schedule import Schedule, ramp
@@ -53,6 +54,7 @@ __all__ = [
     "LatentActivity",
     "Loss",
     "MatryoshkaLoss",
+    "NonNegativeAtoms",
     "Outcome",
     "Plateau",
     "Progress",
@@ -72,5 +74,6 @@ __all__ = [
     "TrainingConverged",
     "TrainingData",
     "UnitNormAtoms",
+    "non_negative",
     "ramp",
 ]

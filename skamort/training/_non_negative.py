@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 from skorch.callbacks import Callback
-
-from ._dictionary import non_negative
+from torch import Tensor, nn
 
 
 class NonNegativeAtoms(Callback):
@@ -20,3 +19,11 @@ class NonNegativeAtoms(Callback):
         dictionary = net.module_.decoder.dictionary
         if training and dictionary.requires_grad:
             dictionary.copy_(non_negative(dictionary))
+
+
+def non_negative(atoms: Tensor) -> Tensor:
+    """Return the nearest atoms of unit norm with entries >= 0; of one without an entry > 0, its
+    absolute values."""
+    kept = atoms.clamp(min=0)
+    is_lost = (kept == 0).all(dim=1, keepdim=True)
+    return nn.functional.normalize(torch.where(is_lost, atoms.abs(), kept), dim=1)
