@@ -93,6 +93,14 @@ def test_a_pickle_of_a_device_that_is_not_there(model, X, n_devices):
             loaded.partial_fit(X)
 
 
+def test_a_net_is_loaded_where_it_was(model, X):
+    net = model.set_params(device="cuda").fit(X).net_
+    loaded = pickle.loads(pickle.dumps(net))
+    moments = [m for state in loaded.optimizer_.state.values() for m in state.values()]
+    kept = [*loaded.module_.state_dict().values(), *moments, loaded.callback("activity").silence_]
+    assert {str(tensor.device) for tensor in kept} == {loaded.device} == {"cuda:0"}
+
+
 def test_auto_follows_what_is_there(X):
     if torch.version.cuda:
         pytest.skip("the devices are real here")

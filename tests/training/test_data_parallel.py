@@ -26,7 +26,7 @@ from skamort import _rows
 from skamort.training import _data_parallel, Checkpoint, DataParallel, ResampleDead, TeachDead
 
 torch.set_num_threads(1)
-_data_parallel._BUCKET = 100  # matrices go by themselves, biases together
+_data_parallel._BUCKET = 40 * 6  # numbers of most matrices, which just so go by themselves
 warnings.simplefilter("ignore")
 folder = sys.argv[1]
 X = np.random.default_rng(0).standard_normal((101, 6))  # the last batch is a single row
