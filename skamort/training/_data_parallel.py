@@ -86,8 +86,7 @@ class ManyProcesses(OneProcess):
         return part
 
     def begin(self, parameter):
-        if parameter.grad is not None:
-            self._begun[parameter] = self._begin(parameter.grad)
+        self._begun[parameter] = self._begin(parameter.grad)
 
     def average(self, loss, module=None):
         parameters = [] if module is None else module.parameters()

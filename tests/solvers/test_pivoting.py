@@ -57,3 +57,11 @@ def test_pivots_alone_find_the_best_codes(seed, n_features, size, share, positiv
     again = pivoted(x, atoms.astype(dtype), alpha, positive, 2e-6, z)
     assert again[2]
     np.testing.assert_allclose(again[0], z, atol=1e3 * np.finfo(dtype).eps)
+
+
+def test_an_atom_whose_square_is_zero_in_the_dtype_stays_out():
+    """Its code could grow for ever, and would not change the correlation."""
+    x, atoms = np.float32([1e24, 1]), np.float32([[1e-25, 0], [0, 1]])
+    z, _, reached = pivoted(x, atoms, 0.01, False, 1e-6)
+    assert not reached
+    np.testing.assert_allclose(z, [0, 0.99], rtol=1e-6)
