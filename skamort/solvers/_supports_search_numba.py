@@ -77,12 +77,10 @@ def _extend(start, depth, explained, most, positive, gram, c, left, rows, factor
     for none. And what it explains."""
     best = -1
     for j in range(start, len(gram)):
+        if left[depth, j] <= _ROUNDING * gram[j, j]:
+            continue
         value = explained + c[depth, j] * c[depth, j] / left[depth, j]
-        if (
-            value > most
-            and left[depth, j] > _ROUNDING * gram[j, j]
-            and (not positive or _is_positive(j, depth, c, left, rows, factor, y, z))
-        ):
+        if value > most and (not positive or _is_positive(j, depth, c, left, rows, factor, y, z)):
             best, most = j, value
     return best, most
 

@@ -103,6 +103,18 @@ def test_bounds_cut_off_supports(positive):
     assert info.n_iter.mean() < 0.2 * sum_of_binomials(14, 5)
 
 
+def test_an_atom_of_which_nothing_is_left_makes_no_nan():
+    """Compiled code takes numbers not to be NaN."""
+    pytest.importorskip("numba")
+    from skamort.solvers._supports_search_numba import _extend
+
+    as_written = getattr(_extend, "py_func", _extend)
+    gram, c, left = np.ones((1, 1)), np.zeros((1, 1)), np.zeros((1, 1))
+    with np.errstate(invalid="raise"):
+        found = as_written(0, 0, 0.0, 0.0, False, gram, c, left, None, None, None, None)
+    assert found == (-1, 0.0)
+
+
 @each_engine
 def test_codes_that_leave_nothing_end_the_search(engine):
     dictionary = np.random.default_rng(0).standard_normal((20, 6))
