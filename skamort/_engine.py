@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ._numba import has_numba
+from ._threads import kernel_threads
 
 ENGINES = ("auto", "numba", "torch")
 
@@ -34,7 +34,7 @@ def resolve_n_jobs(n_jobs: int | None) -> int:
     """Threads for compiled kernels: as many as torch uses where None, -1 for as many, or a
     number."""
     if n_jobs is None or n_jobs == -1:
-        return torch.get_num_threads()
+        return kernel_threads()
     if n_jobs < -1 or n_jobs == 0:
         raise ValueError(f"n_jobs must be None, -1 or a positive integer, got {n_jobs!r}.")
     return n_jobs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from threading import Thread
 
@@ -13,6 +14,14 @@ import torch
 # Multiplications of a step's largest product: from the first number on torch takes threads for it,
 # from the second on they gain time on idle cores (benchmarks/bench_threads.py).
 _TAKES_THREADS, _WORTH_THREADS = 1 << 10, 1 << 27
+
+_kernel_threads: ContextVar[int] = ContextVar("_kernel_threads")
+
+
+def kernel_threads() -> int:
+    """As many threads as torch may take, also where `threads_worth` leaves torch one: threads of
+    kernels do not wait for each other."""
+    return _kernel_threads.get(torch.get_num_threads())
 
 
 def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) -> None:
@@ -46,6 +55,7 @@ def threads_worth(n_multiplications: int, device: torch.device) -> Iterator[None
     if n_threads == 1 or not small or device.type != "cpu":
         yield
         return
+    token = _kernel_threads.set(n_threads)
     torch.set_num_threads(1)
     # What was set last, in whichever thread, is what threads begin with that are new to torch.
     setter = Thread(target=torch.set_num_threads, args=(n_threads,))
@@ -55,3 +65,4 @@ def threads_worth(n_multiplications: int, device: torch.device) -> Iterator[None
         yield
     finally:
         torch.set_num_threads(n_threads)
+        _kernel_threads.reset(token)

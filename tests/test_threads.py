@@ -8,9 +8,11 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from skamort import SAEEncoder, _threads
+from skamort import GradSparseCoder, SAEEncoder, _threads
+from skamort._engine import resolve_n_jobs
 from skamort._threads import threads_worth
-from skamort.estimators import fit_many
+from skamort.estimators import _dictionary, _dictionary_learning, fit_many
+from skamort.solvers import FISTA, update_dictionary
 from skamort.training.batched import _loop
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -128,3 +130,48 @@ def test_transform_takes_what_its_blocks_are_worth(monkeypatch, sparse_output, n
     )
     sae.transform(X[:n_rows])
     assert set(seen) == {expected}
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_kernels_keep_the_threads_that_torch_leaves():
+    with threads_worth(SMALL, CPU), threads_worth(SMALL, CPU):
+        assert torch.get_num_threads() == 1
+        assert resolve_n_jobs(None) == 3
+    torch.set_num_threads(2)
+    assert resolve_n_jobs(None) == 2
+    torch.set_num_threads(3)
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(("n_rows", "expected"), [(20, 1), (40, 3)])
+def test_a_solver_takes_what_its_products_are_worth(monkeypatch, n_rows, expected):
+    monkeypatch.setattr(_threads, "_WORTH_THREADS", 40 * 4 * 8)
+    monkeypatch.setattr(_threads, "_TAKES_THREADS", 20 * 4 * 8)
+    seen = []
+
+    class Watched(FISTA):
+        def _solve_scaled(self, *given):
+            seen.append(torch.get_num_threads())
+            return super()._solve_scaled(*given)
+
+    X, D = torch.eye(40, 4), torch.eye(8, 4)
+    Watched().solve(X[:n_rows], D, positive=False, alpha=0.1)
+    assert seen == [expected]
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_dictionary_learns_in_what_its_products_are_worth(monkeypatch, known, method):
+    seen = []
+
+    def watched(*given, **settings):
+        seen.append(torch.get_num_threads())
+        return update_dictionary(*given, **settings)
+
+    for module in _dictionary_learning, _dictionary:
+        monkeypatch.setattr(module, "update_dictionary", watched)
+    X = np.random.default_rng(0).standard_normal((40, 4))
+    codes = np.abs(np.random.default_rng(1).standard_normal((40, 8))) if known else None
+    getattr(GradSparseCoder(8, max_iter=2), method)(X, codes=codes)
+    assert set(seen) == {1}

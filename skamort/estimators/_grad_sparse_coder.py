@@ -16,6 +16,7 @@ from .._device import as_held, resolve_device
 from .._progress import advance, progress_bar
 from .._rows import few_rows
 from .._sample_weight import check_sample_weight, count_of, weights_to
+from .._threads import threads_worth
 from .._unit import unit_of
 from .._validation import as_tensor
 from ..training import TrainingConverged
@@ -318,7 +319,8 @@ class GradSparseCoder(
         start = self._start(X, weights, not fresh, generator)
         learned = LearnedDictionary(start, None if fresh else self._statistics_like(start))
         if self.dictionary is None:
-            pass_online(self, X, codes, weights, learned, generator)
+            with threads_worth(len(X) * start.numel(), start.device):
+                pass_online(self, X, codes, weights, learned, generator)
         previous = 0 if fresh else self.n_iter_all_starts_
         self.n_iter_all_starts_ = previous + len(learned.loss_curve)
         self._keep(learned, [] if fresh else self.loss_curve_, generator)
@@ -427,7 +429,8 @@ class GradSparseCoder(
             return LearnedDictionary(start, converged=True)
         if codes is not None:
             blocks, positive = blocks_of(X, codes, weights), self.positive_dict
-            atoms = dictionary_from_codes(blocks, start, positive=positive)
+            with threads_worth(len(X) * start.numel(), start.device):
+                atoms = dictionary_from_codes(blocks, start, positive=positive)
             return LearnedDictionary(atoms, converged=True)
         one_start = again or not (self.dict_init is None or isinstance(self.dict_init, str))
         n_init = 1 if one_start else self.n_init
@@ -458,7 +461,8 @@ class GradSparseCoder(
     def _run(self, learner, X, learned):
         """Run one start; return whether the user let it end."""
         try:
-            learner.learn(X, learned)
+            with threads_worth(len(X) * learned.atoms.numel(), learned.atoms.device):
+                learner.learn(X, learned)
         except KeyboardInterrupt as reason:
             learned.converged = True  # the user's verdict: no second warning
             if not isinstance(reason, TrainingConverged):  # for which a callback asks

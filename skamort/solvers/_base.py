@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from .._engine import resolve_engine, resolve_n_jobs
+from .._threads import threads_worth
 from ._blocks import row_blocks
 from ._mask import fill_missing, solve_masked
 from ._scale import check_range, magnitude, power_of_four, times_ratio
@@ -204,10 +205,11 @@ class Solver(ABC):
         if not isinstance(alpha, Tensor):  # a number that is filled in is no upload
             alpha = torch.full((), alpha, dtype=torch.float64, device=X.device)
         alpha = alpha.to(dtype=torch.float64, device=X.device).expand(len(X))
-        if mask is None or mask.all():
-            return self._solve_together(X, dictionary, alpha, positive, init, gram=gram)
-        X = fill_missing(X, mask)
-        return solve_masked(self, X, dictionary, alpha, positive, init, mask)
+        with threads_worth(max(X.shape[0], len(dictionary)) * dictionary.numel(), X.device):
+            if mask is None or mask.all():
+                return self._solve_together(X, dictionary, alpha, positive, init, gram=gram)
+            X = fill_missing(X, mask)
+            return solve_masked(self, X, dictionary, alpha, positive, init, mask)
 
     def _solve_together(
         self,
