@@ -17,6 +17,7 @@ from .._rows import Rows, is_lazy, rows_on_gpu
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
 from ..modules import DenseCodes
+from ._known_codes import check_size
 from ._parameters import CoderParameters
 from ._saving import save
 
@@ -319,8 +320,8 @@ class BaseSparseCoder(
                 "names."
             )
 
-    def _check_codes(self, codes, n_samples, n_components):
-        """Validate known codes; return their rows. A sparse matrix stays one."""
+    def _check_codes(self, codes, X, n_components):
+        """Validate known codes of rows; return theirs. A sparse matrix stays one."""
         name = type(self).__name__
         if is_on_gpu(codes):
             rows = rows_on_gpu(codes, name, "codes")
@@ -332,15 +333,16 @@ class BaseSparseCoder(
                 codes = as_numbers(codes, name, "codes")
             codes = check_array(codes, accept_sparse="csr", ensure_all_finite=False, **like)
             rows = rows_of(codes, name, "codes")
-        if rows.shape != (n_samples, n_components):
+        if rows.shape != (len(X), n_components):
             fits = rows.shape[1] == n_components
             remedy = (
                 "give one row of codes a row of X" if fits else "set n_components to their width"
             )
             raise ValueError(
                 f"{name}: codes must have shape (n_samples, n_components) = "
-                f"{(n_samples, n_components)}, got {rows.shape}; {remedy}."
+                f"{(len(X), n_components)}, got {rows.shape}; {remedy}."
             )
+        check_size(self, rows, X)
         return rows
 
     def __setstate__(self, state):

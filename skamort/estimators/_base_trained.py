@@ -76,11 +76,12 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
             integers stand for as many equal rows: up to rounding where one batch holds all rows and
             nothing is drawn from them, else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-            Known codes, in memory or not, >= 0 where the encoder's are. The encoder then regresses
-            on them by `code_loss`, and an unknown dictionary becomes the unit-norm atoms that best
-            reconstruct X from them. What belongs to the reconstruction of X, a penalty,
-            `feature_weights` and `prefix_sizes`, plays no part; what is set to learn from it is
-            refused: `multi_topk`, `n_stages`, `TeachDead` ("auxk"), a schedule's `alpha_warmup`.
+            Known codes, in memory or not, about the size of X, >= 0 where the encoder's are. The
+            encoder then regresses on them by `code_loss`, and an unknown dictionary becomes the
+            unit-norm atoms that best reconstruct X from them. What belongs to the reconstruction of
+            X, a penalty, `feature_weights` and `prefix_sizes`, plays no part; what is set to learn
+            from it is refused: `multi_topk`, `n_stages`, `TeachDead` ("auxk"), a schedule's
+            `alpha_warmup`.
         code_loss : {"cosine", "squared_error"}, default="cosine"
             What to minimize where codes are known: minus the cosine similarity of each latent with
             its target, averaged over latents, or the squared error.
@@ -218,7 +219,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         if codes is not None:
             check_learns_codes_alone(self)
             n_components = resolve_n_components(self) if reset else self._n_features_out
-            codes = self._check_codes(codes, len(rows), n_components).to(**like).hold()
+            codes = self._check_codes(codes, rows, n_components).to(**like).hold()
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights) if scale_weights else weights
         return TrainingData.of(rows, codes, weights_to(weights, **like))

@@ -228,8 +228,8 @@ class GradSparseCoder(
             many equal rows: up to rounding where all rows are one batch and no atom starts as a row
             (with "adam" up to its epsilon); else in expectation. None: all rows weigh 1.
         codes : {array-like, sparse matrix} of shape (n_samples, n_components), default=None
-            Known codes, in memory or not, >= 0 where `positive_code`: the dictionary becomes the
-            unit-norm atoms that best reconstruct X from them.
+            Known codes, in memory or not, about the size of X, >= 0 where `positive_code`: the
+            dictionary becomes the unit-norm atoms that best reconstruct X from them.
 
         Returns
         -------
@@ -348,7 +348,7 @@ class GradSparseCoder(
         check_learned_sparsity(self, n_components)
         check_sparsity(self, n_components, "transform_")
         if codes is not None:
-            codes = self._check_codes(codes, len(X), n_components).to(dtype=dtype, device=device)
+            codes = self._check_codes(codes, X, n_components).to(dtype=dtype, device=device)
             check_reachable(self, not self.positive_code, codes)
         weights = check_sample_weight(sample_weight, len(X), type(self).__name__)
         return X, codes, weights_to(weights, dtype=dtype, device=device)

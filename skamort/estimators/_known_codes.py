@@ -47,8 +47,29 @@ def check_reachable(estimator: Any, is_signed: bool, codes: Rows | None) -> None
     """Refuse known codes below zero where those of the estimator have no sign; of what is not in
     memory some rows are looked at."""
     if codes is not None and not is_signed:
-        held = codes.source if codes.in_memory else codes[few_rows(codes)]
-        _refuse_below_zero(estimator, float(held.min()))
+        _refuse_below_zero(estimator, float(_held(codes).min()))
+
+
+def check_size(estimator: Any, codes: Rows, X: Rows) -> None:
+    """Refuse known codes so much larger or smaller than X that sums of their squares leave the
+    numbers of its dtype, or X is lost beside them."""
+    most, size = _largest(codes), _largest(X)
+    limit = torch.finfo(X.dtype).eps ** -2
+    if most and size and (most / size > limit or size / most > limit):
+        raise ValueError(
+            f"{type(estimator).__name__}: atoms have norm 1, which gives codes the size of X, got "
+            f"codes up to {most:.3g} where X goes up to {size:.3g}; scale the codes to X."
+        )
+
+
+def _largest(rows: Rows) -> float:
+    held = _held(rows)
+    return max(float(held.max()), -float(held.min()))
+
+
+def _held(rows: Rows) -> Any:
+    """Return all rows that are in memory, and some of those that are not."""
+    return rows.source if rows.in_memory else rows[few_rows(rows)]
 
 
 def check_learnable(estimator: Any, module: SparseAutoencoder, data: TrainingData) -> None:

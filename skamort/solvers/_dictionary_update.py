@@ -142,8 +142,18 @@ def _update(
         atoms = dictionary[block]
         targets = cross[block] - gram_codes[block] @ dictionary
         targets.addcmul_(usage[block, None], atoms)
-        update_block(atoms, targets, gram_codes[block, block], usage[block], positive)
+        scale = _scale(targets, gram_codes[block, block])
+        gram = gram_codes[block, block] * scale
+        update_block(atoms, targets.mul_(scale), gram, gram.diagonal(), positive)
     return (usage <= 0).nonzero().flatten()
+
+
+def _scale(targets: Tensor, gram: Tensor) -> Tensor:
+    """Powers of two that bring all rows to one size, of which no square leaves the numbers of their
+    dtype; no bit of an atom changes, for it has the direction of its row."""
+    largest = torch.cat([targets, gram], dim=1).abs_().amax(1, keepdim=True)
+    largest.clamp_(min=torch.finfo(gram.dtype).tiny)
+    return torch.frexp(largest).mantissa / largest
 
 
 def _update_block(

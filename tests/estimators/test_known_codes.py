@@ -1,5 +1,7 @@
 """Codes that are known are codes that the encoder can have."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from on_disk import OnDisk
@@ -7,6 +9,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE, _rows
+from skamort.estimators import fit_many
 from skamort.training import Schedule, TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -68,6 +71,37 @@ def test_known_codes_that_no_optimum_reaches_are_refused(method, as_codes):
         getattr(coder, method)(X, codes=as_codes(codes))
     coder.set_params(positive_code=False)
     assert getattr(coder, method)(X, codes=as_codes(codes)).components_.shape == (4, 4)
+
+
+@pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array, OnDisk])
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(np.float32, 1e-25), (np.float32, 1e25), (np.float64, 1e200)]
+)
+@pytest.mark.parametrize("factor", [1, 1e-12])  # of X too
+def test_known_codes_far_from_the_size_of_the_data_are_refused(as_codes, dtype, size, factor):
+    rng = np.random.default_rng(0)
+    X, codes = (factor * rng.exponential(size=(2, 30, 4))).astype(dtype)
+    far = as_codes((codes.astype(float) * size).astype(dtype))
+    message = r"atoms have norm 1, .* codes up to .*e[-+]\d+ where X goes up to .*; scale the codes"
+    sae, coder = SAEEncoder(4, max_iter=1, random_state=0), GradSparseCoder(4)
+    many = partial(fit_many, sae, param_grid={})
+    for learn in (sae.fit, sae.partial_fit, coder.fit, coder.partial_fit, many):
+        with pytest.raises(ValueError, match=message):
+            learn(X, codes=far)
+        learn(X, codes=as_codes(codes))
+        with pytest.raises(ValueError, match=message):
+            learn(X, codes=far)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-10), (np.float64, 1e-25)])
+def test_small_known_codes_turn_every_atom(dtype, size):
+    """As the optimum says: what is left of X beside them is X."""
+    rng = np.random.default_rng(0)
+    X, codes = rng.exponential(size=(2, 30, 4)).astype(dtype)
+    coder = GradSparseCoder(4, fit_intercept=False).fit(X, codes=codes * dtype(size))
+    best = codes.T @ X
+    best /= np.linalg.norm(best, axis=1, keepdims=True)
+    np.testing.assert_allclose(coder.components_, best, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

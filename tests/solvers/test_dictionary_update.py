@@ -91,6 +91,52 @@ def test_survives_data_without_content(engine):
     torch.testing.assert_close(dictionary.norm(dim=1), torch.ones(6, dtype=X.dtype))
 
 
+@each_engine
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_multiple_of_the_products_changes_no_bit(dtype, engine, at_once, monkeypatch):
+    """Nor do multiples that differ from atom to atom, as codes of one atom may be far smaller."""
+    if at_once:
+        monkeypatch.setattr(_dictionary_update, "_update_block", _dictionary_update._update_at_once)
+        engine = "torch"
+    dictionary, codes, X = problem(3, 70, 6, dtype=dtype)
+    gram, cross = codes.T @ codes, codes.T @ X
+    atoms = dictionary.clone()
+    update_dictionary(atoms, gram, cross, engine=engine)
+    most = 80 if dtype == torch.float32 else 1000
+    for exponent in (-most, most, torch.linspace(-most, most, 70, dtype=dtype).round()[:, None]):
+        factor, found = torch.tensor(2.0, dtype=dtype) ** exponent, dictionary.clone()
+        assert not len(update_dictionary(found, factor * gram, factor * cross, engine=engine))
+        assert torch.equal(found, atoms)
+    assert not torch.equal(atoms, dictionary)
+
+
+@each_engine
+@pytest.mark.parametrize("size", [1e-18, 1e17])
+def test_codes_far_from_the_size_of_the_data(size, engine):
+    """Their squares in float32 are close to the end of its numbers."""
+    dictionary, codes, X = problem(5, 6, 4)
+    best = dictionary.clone()
+    update_dictionary(best, size**2 * codes.T @ codes, size * codes.T @ (1000 * X))
+    found = dictionary.float()
+    gram, cross = (size**2 * codes.T @ codes).float(), (size * codes.T @ (1000 * X)).float()
+    update_dictionary(found, gram, cross, engine=engine)
+    torch.testing.assert_close(found.double(), best, rtol=0, atol=1e-4)
+
+
+@each_engine
+def test_an_atom_that_explains_nothing_yet_follows_those_before_it(engine):
+    dictionary = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    gram, cross = torch.tensor([[8.0, 6.0], [6.0, 8.0]]), torch.tensor([[8.0, 1.0], [6.0, 0.0]])
+    expected = dictionary.double()
+    first = torch.tensor([8.0, 1.0]).double() - 6 * expected[1]
+    expected[0] = first / first.norm()
+    second = torch.tensor([6.0, 0.0]).double() - 6 * expected[0]
+    expected[1] = second / second.norm()
+    update_dictionary(dictionary, gram, cross, engine=engine)
+    torch.testing.assert_close(dictionary.double(), expected, rtol=0, atol=1e-6)
+
+
 def test_takes_arrays():
     dictionary, codes, X = problem(0, 6, 4)
     codes[:, 2] = 0
