@@ -75,14 +75,15 @@ def _held(rows: Rows) -> Any:
 def check_learnable(estimator: Any, module: SparseAutoencoder, data: TrainingData) -> None:
     """Refuse data whose codes are below zero where those of a module have no sign."""
     if data.codes_known and not module.activation.is_signed:
-        _refuse_below_zero(estimator, _least_code(data))
+        most = rows_within(max(module.decoder.dictionary.shape))
+        _refuse_below_zero(estimator, _least_code(data, min(most, _LOOKED_AT)))
 
 
-def _least_code(data: TrainingData) -> float:
+def _least_code(data: TrainingData, most: int) -> float:
     if data.in_memory:
         codes: Any = data.sample(torch.Generator())[1][1]
         return float(getattr(codes, "source", codes).min())
-    few = torch.linspace(0, data.n_stored - 1, min(len(data), _LOOKED_AT)).long()
+    few = torch.linspace(0, data.n_stored - 1, min(len(data), most)).long()
     return float(data.values(few)[1].min())
 
 
