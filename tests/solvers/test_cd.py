@@ -110,3 +110,15 @@ def test_rounds_end_where_the_dtype_is_at_its_end(dtype):
     result = solver.solve(X, atoms, alpha=1.5, positive=False)
     assert result.n_iter.max() < 30
     assert (result.gap <= 100 * torch.finfo(dtype).eps * X.double().square().sum(1)).all()
+
+
+@needs_numba
+def test_a_step_whose_end_is_lost_in_rounding_is_not_taken():
+    """The first code falls to 0 on the way, but the product that tells it is 0 in float32."""
+    from skamort.solvers._working_set_numba import _polish
+
+    atoms, z = np.float32([1, 1e-20]), np.float32([1e-30, 1])
+    support, factor, step = np.empty(2, np.int64), np.empty((2, 2), z.dtype), np.empty_like(z)
+    alpha, u, block = np.float32(1), np.float32([1, 2]), np.outer(atoms, atoms)
+    assert _polish(z, u, block, 2, alpha, support, factor, step)
+    np.testing.assert_array_equal(z, np.float32([1e-30, 1]))

@@ -256,6 +256,14 @@ def test_one_sample_and_one_atom(solver, positive):
     np.testing.assert_allclose(codes, [[1.2]])
 
 
+@needs_numba
+@pytest.mark.parametrize("algorithm", ["omp", "ormp"])
+def test_an_atom_that_depends_on_the_support_does_not_end_a_pursuit(algorithm):
+    dictionary = np.array([[1, 1e-9, 0], [1, 0, 0], [0, 0, 1]])
+    codes = encode(np.array([[1, 1, 1e-10]]), dictionary, 3, False, (algorithm, "numba"))[0]
+    np.testing.assert_allclose(codes, [[1, 0, 1e-10]], rtol=1e-6)
+
+
 def test_topk_refined_solves_nnls_on_the_support():
     rng = np.random.default_rng(0)
     dictionary, X = rng.standard_normal((20, 10)), rng.standard_normal((30, 10))
