@@ -158,8 +158,8 @@ def _search(
                     basis, shares,
                 )  # fmt: skip
             else:
-                for t in range(start, n):
-                    tails[depth, t] = tails[depth - 1, t]
+                # Without what the last atom adds, the tails of before would be too high.
+                tails[depth, start:] = tails[depth - 1, chosen[depth - 1]]
         t = next_atom[depth]
         if t == n or tails[depth, t] >= energy - most - slack:
             depth -= 1

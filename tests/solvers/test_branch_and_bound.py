@@ -103,6 +103,24 @@ def test_bounds_cut_off_supports(positive):
     assert info.n_iter.mean() < 0.2 * sum_of_binomials(14, 5)
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_search_that_begins_with_nothing_finds_the_best(positive):
+    """Most starts leave it nothing to find."""
+    pytest.importorskip("numba")
+    from skamort.solvers._supports_search_numba import search
+
+    rng = np.random.default_rng(0)
+    X, dictionary = rng.standard_normal((6, 5)), rng.standard_normal((8, 5))
+    energy, support = (X**2).sum(1), np.empty((6, 3), np.int64)
+    n_iter, bound = np.empty(6, np.int64), np.empty(6)
+    products = dictionary @ dictionary.T, 3, positive, 1000, X @ dictionary.T
+    search(*products, energy, energy, n_iter, bound, support)
+    for x, places in zip(X, support, strict=True):
+        atoms = dictionary[places[places >= 0]]
+        found = least_residual(x, atoms, len(atoms), positive)
+        np.testing.assert_allclose(found, least_residual(x, dictionary, 3, positive), atol=1e-9)
+
+
 def test_an_atom_of_which_nothing_is_left_makes_no_nan():
     """Compiled code takes numbers not to be NaN."""
     pytest.importorskip("numba")
