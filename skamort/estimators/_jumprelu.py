@@ -21,6 +21,9 @@ from ._target_l0 import TargetL0Parameters, threshold_of_data
 _SCALING_STEPS = 20
 # Of the mean threshold at the start, what one has at least.
 _LEAST = 1e-3
+# Share of the latents that is active at the start at most: near a half thresholds are near 0, where
+# their logarithms hardly move, and the weight of the penalty runs away.
+_MOST_ACTIVE = 0.25
 
 
 class JumpReLUSAE(TargetL0Parameters, BaseSAE):
@@ -102,12 +105,14 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     @torch.no_grad()
     def _start_at(self, module, loss, rows):
-        """Let as many codes be active as are wanted, and one at its threshold pay for itself.
+        """Let as many codes be active as are wanted, up to a share, and one at its threshold pay
+        for itself.
 
         Returns False where no threshold >= 0 leaves so many.
         """
         activation = module.activation
-        thresholds = self._starting_thresholds(module, rows, loss.sample_weight).relu()
+        weights, most = loss.sample_weight, _MOST_ACTIVE
+        thresholds = self._starting_thresholds(module, rows, weights, most).relu()
         start = thresholds.mean()
         if not start > 0:
             return False

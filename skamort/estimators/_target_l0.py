@@ -71,16 +71,20 @@ class TargetL0Parameters(Declared):
         return callbacks
 
     def _starting_thresholds(
-        self: Any, module: SparseAutoencoder, rows: Tensor, sample_weight: Tensor | None
+        self: Any,
+        module: SparseAutoencoder,
+        rows: Tensor,
+        sample_weight: Tensor | None,
+        most: float = 1.0,
     ) -> Tensor:
         """Return above which pre-activations each latent is active on its share of a few rows, with
-        as many codes a row as are wanted.
+        as many codes a row as are wanted, or on a share of `most`.
 
         One threshold for all would let latents of frequent directions fire on most rows and others
         on none, the more so the more there are.
         """
         A = module.encoder(module.center(rows))
-        return thresholds_of_latents(A, self.target_l0 / A.shape[1], sample_weight)
+        return thresholds_of_latents(A, min(self.target_l0 / A.shape[1], most), sample_weight)
 
     def _finish_training(self: Any, job: Any) -> None:
         super()._finish_training(job)  # type: ignore[misc]

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from skorch.history import History
 
 from skamort import GatedSAE, JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, WeightedSAE
-from skamort.datasets import make_sparse_coded_signal
+from skamort.datasets import load_image_patches, make_sparse_coded_signal
 from skamort.metrics import mean_l0
 from skamort.training import BestWeights, StopOnPlateau, TargetL0
 
@@ -46,6 +46,15 @@ class FirstCodes(Callback):
 
     def on_batch_end(self, net, y_pred, training=False, **kwargs):
         self.firing_.append(y_pred.firing_counts().numpy() / 500)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.5, 0.6])
+def test_half_of_the_latents_is_no_hard_target(share):
+    X = load_image_patches(1000, patch_size=6, random_state=0)
+    asked = {"target_l0": share * 72, "tol": 0.02, "max_iter": 200, "random_state": 0}
+    sae = JumpReLUSAE(72, **asked).fit(X)
+    assert mean_l0(sae.transform(X)) == pytest.approx(share * 72, rel=0.1)
+    assert sae.score(X) > 0.95
 
 
 @pytest.mark.parametrize("Encoder", [E for E in ENCODERS if E is not LISTAEncoder])
