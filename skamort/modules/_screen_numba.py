@@ -8,7 +8,7 @@ are kept, and their bits, do not depend on the screen.
 
 import numpy as np
 
-from .._numba import ANY_ORDER, kernel, leaf, part
+from .._numba import ANY_ORDER, kernel
 from ._topk_numba import _BLOCK, _bound, _maximize
 
 _LARGEST = np.int32(np.iinfo(np.int32).max)
@@ -122,14 +122,14 @@ def collect_products(
     return total
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _bound_above(row, slope, rounding, lengths, bias, uppers):
     """Write upper bounds on a row's entries; the bias comes last, for to add it is monotone."""
     for j in range(len(row)):
         uppers[j] = (row[j] + (slope * lengths[j] + rounding * abs(row[j]))) + bias[j]
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _bound_magnitudes(row, slope, rounding, lengths, bias, uppers):
     """Let upper bounds on a row's entries be those on their magnitudes."""
     for j in range(len(row)):
@@ -137,7 +137,7 @@ def _bound_magnitudes(row, slope, rounding, lengths, bias, uppers):
         uppers[j] = max(uppers[j], -lower)
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _collect_in_order(uppers, bound, places):
     """Write the places of all numbers above a bound; return how many there are."""
     found = 0
@@ -153,13 +153,13 @@ def _collect_in_order(uppers, bound, places):
     return found
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _least(size_bits, found, k):
     """Return the bits of the k-th largest size, or of the least number > 0."""
     return max(np.int32(1), _bound(size_bits, found, k, 0)) if found >= k else np.int32(1)
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _collect(bits, maxima, low, high, places, found):
     """Append the places of all bits from low to high; return how many there are now."""
     stride = len(maxima)
@@ -171,7 +171,7 @@ def _collect(bits, maxima, low, high, places, found):
     return found
 
 
-@leaf(fastmath=ANY_ORDER, error_model="python")
+@kernel(fastmath=ANY_ORDER, error_model="python")
 def _multiply(x, matrix, places, first, found, products):
     """Write the products of x with some rows of a matrix, several at once, which hides how long the
     memory takes to find each."""
@@ -188,7 +188,7 @@ def _multiply(x, matrix, places, first, found, products):
         products[c], products[c + 1], products[c + 2], products[c + 3] = p, q, r, s
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _activate(products, bias, places, first, found, signed, sizes):
     """Add the bias, and write the sizes of the sums: 0 where they are not > 0, if not signed."""
     for c in range(first, found):
@@ -197,7 +197,7 @@ def _activate(products, bias, places, first, found, signed, sizes):
         sizes[c] = size if size > 0 else np.float32(0)
 
 
-@part(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _keep(products, size_bits, places, found, least, values, columns):
     """Write the k largest products, of equal ones the first, and 0 for none, in order of places."""
     k, kept = len(values), 0
@@ -224,7 +224,7 @@ def _keep(products, size_bits, places, found, least, values, columns):
     _sort(columns, values)
 
 
-@leaf(fastmath=False, error_model="python")
+@kernel(fastmath=False, error_model="python")
 def _sort(columns, values):
     """Sort a few columns, and their values with them."""
     for end in range(1, len(columns)):
