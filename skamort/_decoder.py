@@ -23,7 +23,7 @@ _ROWS_CHECKED = 5
 
 def dictionary_of(estimator: Any) -> np.ndarray:
     """The atoms that the estimator has learned or was given."""
-    dictionary = getattr(estimator, "components_", getattr(estimator, "dictionary", None))
+    dictionary = atoms_of(estimator)
     if dictionary is None or isinstance(estimator, type):
         check_fitted(estimator, "dictionary")
         raise TypeError(
@@ -48,6 +48,11 @@ def linear_decoder(estimator: Any) -> tuple[np.ndarray, np.ndarray | float]:
         dictionary = np.concatenate([dictionary, -dictionary])
     intercept = center_of(estimator)
     return dictionary, 0.0 if intercept is None else np.asarray(intercept)
+
+
+def atoms_of(estimator: Any) -> Any:
+    """The atoms as an estimator holds them, learned or given; None for none."""
+    return getattr(estimator, "components_", getattr(estimator, "dictionary", None))
 
 
 def center_of(estimator: Any) -> Any:
@@ -126,7 +131,7 @@ def n_parameters_of(estimator: Any) -> int:
     if inner is not None:
         return n_parameters_of(inner)
     arrays = [
-        getattr(estimator, "components_", getattr(estimator, "dictionary", None)),
+        atoms_of(estimator),
         center_of(estimator),
     ]
     return sum(np.size(array) for array in arrays if array is not None and np.any(array))

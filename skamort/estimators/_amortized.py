@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import center_of, known_alpha, limits_number_to_given
+from .._decoder import atoms_of, center_of, known_alpha, limits_number_to_given
 from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
 from .._rows import Rows
@@ -269,7 +269,7 @@ class AmortizedCoder(BaseSparseCoder):
     def _take_dictionary(self, teacher, like):
         """Set the teacher's dictionary and center, of the type of the tensor `like`."""
         name = type(teacher).__name__
-        atoms = getattr(teacher, "components_", getattr(teacher, "dictionary", None))
+        atoms = atoms_of(teacher)
         if atoms is None:
             raise TypeError(
                 f"AmortizedCoder: teacher={name} has no components_; pass an estimator that learns "

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
-from .._decoder import center_of, known_alpha, limits_number, positive_of
+from .._decoder import atoms_of, center_of, known_alpha, limits_number, positive_of
 from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._rows import few_rows
@@ -268,11 +268,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     def _find_dictionary(self, like):
         """Return the atoms as an array of the type of the tensor `like`."""
-        atoms = self.dictionary
-        if atoms is None:
-            atoms = getattr(self.estimator_, "components_", None)
-        if atoms is None:
-            atoms = getattr(self.estimator_, "dictionary", None)  # scikit-learn's SparseCoder
+        atoms = self.dictionary if self.estimator_ is None else atoms_of(self.estimator_)
         if atoms is None:
             raise ValueError(
                 f"ITOCoder: {type(self.estimator_).__name__} has no components_; pass an estimator "
