@@ -142,24 +142,24 @@ def _update(
         atoms = dictionary[block]
         targets = cross[block] - gram_codes[block] @ dictionary
         targets.addcmul_(usage[block, None], atoms)
-        scale = _scale(targets, gram_codes[block, block])
-        gram = gram_codes[block, block] * scale
-        update_block(atoms, targets.mul_(scale), gram, gram.diagonal(), positive)
+        update_block(atoms, targets, gram_codes[block, block], usage[block], positive)
     return (usage <= 0).nonzero().flatten()
 
 
-def _scale(targets: Tensor, gram: Tensor) -> Tensor:
-    """Powers of two that bring all rows to one size, of which no square leaves the numbers of their
-    dtype; no bit of an atom changes, for it has the direction of its row."""
+def _scaled(targets: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Both times powers of two that bring all rows to one size, of which no square leaves the
+    numbers of their dtype; no bit of an atom changes, for it has the direction of its row."""
     largest = torch.cat([targets, gram], dim=1).abs_().amax(1, keepdim=True)
     largest.clamp_(min=torch.finfo(gram.dtype).tiny)
-    return torch.frexp(largest).mantissa / largest
+    scale = torch.frexp(largest).mantissa / largest
+    return targets * scale, gram * scale
 
 
 def _update_block(
     atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
 ) -> None:
     """Normalize each target in turn into its atom, and correct the targets that follow."""
+    targets, gram = _scaled(targets, gram)
     for j, used in enumerate((usage > 0).tolist()):
         if used:
             best = targets[j].clamp(min=0) if positive else targets[j]
@@ -173,8 +173,9 @@ def _update_at_once(
     atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
 ) -> None:
     """Take some steps of all atoms of a block, with targets as `_update_block` gets them."""
+    targets, gram = _scaled(targets, gram)
     pull = gram - gram.abs().sum(dim=1).diag()
-    fixed = torch.addmm(targets, gram, atoms).addcmul_(usage[:, None], atoms, value=-1)
+    fixed = torch.addmm(targets, gram, atoms).addcmul_(gram.diagonal()[:, None], atoms, value=-1)
     is_used = usage[:, None] > 0
     for _ in range(_STEPS):
         best = torch.addmm(fixed, pull, atoms, alpha=-1)

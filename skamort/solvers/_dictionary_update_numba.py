@@ -2,33 +2,68 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from .._numba import kernel
+from .._numba import kernel, leaf
+
+# Squared lengths that are far from the ends of the numbers of both dtypes.
+_SMALL, _LARGE = 1e-60, 1e60
+
+
+@leaf
+def _energy(target, least):
+    """||t||^2 in float64, of what is not less than ``least``."""
+    energy = 0.0
+    for f in range(len(target)):
+        energy += np.float64(max(target[f], least)) ** 2
+    return energy
+
+
+@leaf
+def _scale(target, least):
+    """Bring a target to a size of 1/2 to 1, by a power of two, which changes no bit of an atom."""
+    size = np.float64(np.finfo(target.dtype).tiny)
+    for f in range(len(target)):
+        size = max(size, abs(np.float64(max(target[f], least))))
+    scale = math.ldexp(1.0, -math.frexp(size)[1])
+    for f in range(len(target)):
+        target[f] = np.float64(target[f]) * scale
+
+
+@leaf
+def _normalize(target, least, atom):
+    """Put the direction of a target in the place of an atom, and what the atom loses in that of the
+    target; False where there is no direction."""
+    energy = _energy(target, least)
+    if not _SMALL < energy < _LARGE:
+        _scale(target, least)
+        energy = _energy(target, least)
+    if energy <= 0:
+        return False
+    inverse = atom.dtype.type(1 / np.sqrt(energy))
+    for f in range(len(target)):
+        new = max(target[f], least) * inverse
+        target[f] = atom[f] - new
+        atom[f] = new
+    return True
 
 
 @kernel
 def update_block(atoms, targets, gram, usage, positive):
     """Normalize each target in turn into its atom, and correct the targets that follow."""
     n_atoms, n_features = atoms.shape
-    change = np.empty(n_features, atoms.dtype)
     least = atoms.dtype.type(0 if positive else -np.inf)
     for j in range(n_atoms):
-        energy = 0.0
-        for f in range(n_features):
-            energy += np.float64(max(targets[j, f], least)) ** 2
-        if usage[j] <= 0 or energy <= 0:
+        change = targets[j]
+        if usage[j] <= 0 or not _normalize(change, least, atoms[j]):
             continue
-        inverse = atoms.dtype.type(1 / np.sqrt(energy))
-        for f in range(n_features):
-            new = max(targets[j, f], least) * inverse
-            change[f] = atoms[j, f] - new
-            atoms[j, f] = new
         for i in range(j + 1, n_atoms):
-            weight = gram[i, j]
+            weight, target = gram[i, j], targets[i]
             if weight != 0:
                 for f in range(n_features):
-                    targets[i, f] += weight * change[f]
+                    target[f] += weight * change[f]
 
 
 @kernel
@@ -49,15 +84,7 @@ def update_atoms(atoms, residual, rows, values, weighted, stops, inertia, positi
             weight, row = weighted[i], residual[rows[i]]
             for f in range(n_features):
                 target[f] += weight * row[f]
-        energy = 0.0
-        for f in range(n_features):
-            energy += np.float64(max(target[f], least)) ** 2
-        if stop > start and energy > 0:
-            inverse = atoms.dtype.type(1 / np.sqrt(energy))
-            for f in range(n_features):
-                new = max(target[f], least) * inverse
-                target[f] = atoms[j, f] - new
-                atoms[j, f] = new
+        if stop > start and _normalize(target, least, atoms[j]):
             for i in range(start, stop):
                 weight, row = values[i], residual[rows[i]]
                 for f in range(n_features):

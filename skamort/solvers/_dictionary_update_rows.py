@@ -26,6 +26,10 @@ from torch import Tensor
 from .._engine import resolve_engine
 from .._validation import as_tensor
 from ._dictionary_update import check_like, overwritable
+from ._scale import magnitude, power_of_four
+
+# Lengths whose squares are far from the ends of the numbers of both dtypes.
+_SMALL, _LARGE = 1e-15, 1e15
 
 
 def update_dictionary_rows(
@@ -154,7 +158,10 @@ def _update_atoms(
         own, z, wz = rows[start:stop], values[start:stop], weighted[start:stop]
         target = (wz @ z + inertia[j]) * atoms[j] + wz @ residual[own]
         target = target.clamp(min=0) if positive else target
-        length = target.norm()
+        length = float(target.norm())
+        if not _SMALL < length < _LARGE:
+            target = target / power_of_four(magnitude(target[None]))
+            length = float(target.norm())
         if stop > start and length > 0:
             atom = target / length
             residual[own] += torch.outer(z, atoms[j] - atom)

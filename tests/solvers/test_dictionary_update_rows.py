@@ -62,6 +62,21 @@ def test_without_inertia_it_is_the_update_by_sums(engine):
     torch.testing.assert_close(rows[0], by_sums, atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 55), (np.float64, 500)])
+def test_the_size_of_rows_and_codes_changes_no_bit(dtype, most, engine):
+    problem_of_one = [a.astype(dtype) for a in problem(2, 20, 6)[:3]]
+    found = []
+    for factor in (dtype(2) ** np.array([-most, 0, most])).astype(dtype):
+        atoms, X, codes = (a.copy() for a in problem_of_one)
+        inertia = np.full(20, factor * factor)
+        update_dictionary_rows(atoms, factor * X, factor * codes, inertia=inertia, engine=engine)
+        found.append(atoms)
+    assert not np.array_equal(found[1], problem_of_one[0])
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[2], found[1])
+
+
 def test_what_does_not_fit_is_refused():
     dictionary, X, codes, _ = problem(0, 5, 3)
     with pytest.raises(TypeError, match="update_dictionary_rows: dictionary is updated in place"):
