@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from io import IOBase
+from numbers import Number
 from os import PathLike
+from pathlib import PurePath
 from reprlib import repr as short_repr
 from typing import Any
 
-_NO_ARRAYS = (Mapping, Set, Iterator, PathLike)
+from scipy import sparse
+
+_FILES = (str, bytes, PathLike, IOBase)
+_NO_ARRAYS = (Mapping, Set, Iterator)
+_HOLDERS = ("__array__", "__array_interface__", "__getitem__")
 
 
 def is_estimator(value: Any) -> bool:
@@ -32,6 +39,12 @@ def check_given(is_right: Any, value: Any, name: str, what: str) -> None:
         raise TypeError(f"{name} must be {what}, got {described(value)}.")
 
 
+def is_path(value: Any) -> bool:
+    """Whether a value says where a file is."""
+    named = isinstance(value, str) and PurePath(value).suffix
+    return isinstance(value, PathLike) or bool(named)
+
+
 def check_numbers_given(values: Any, name: str) -> None:
     """Refuse what holds no numbers in whatever form, such as an estimator where its atoms belong.
 
@@ -40,13 +53,23 @@ def check_numbers_given(values: Any, name: str) -> None:
     TypeError
         If it is such a thing, or a list of these.
     """
+    if sparse.issparse(values):  # one of them is a dict
+        return
     first = values
     while isinstance(first, list | tuple) and first:
         first = first[0]
-    is_scalar = values is None or isinstance(values, str | bytes)
-    if is_scalar or callable(first) or is_estimator(first) or isinstance(first, _NO_ARRAYS):
-        remedy = "components_, or transform(X)" if is_estimator(first) else "an array"
-        raise TypeError(
-            f"{name} must hold numbers, got {described(first)}; pass {'its ' * is_estimator(first)}"
-            f"{remedy}."
+    holds = isinstance(values, Number) or any(hasattr(values, name) for name in _HOLDERS)
+    is_other = callable(first) or is_estimator(first) or isinstance(first, _NO_ARRAYS)
+    is_file = isinstance(values, _FILES) or isinstance(first, PathLike)
+    if is_other or is_file or not holds:
+        raise TypeError(f"{name} must hold numbers, got {described(first)}; {_remedy(first)}.")
+
+
+def _remedy(value: Any) -> str:
+    if is_estimator(value):
+        return "pass its components_, or transform(X)"
+    if isinstance(value, _FILES):
+        return (
+            "load the file first: np.load(path), with mmap_mode='r' where it is larger than memory"
         )
+    return "pass an array"

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ._given import described
-from ._numbers import check_array_given
+from ._numbers import as_array, check_array_given
 
 Codes: TypeAlias = np.ndarray | sparse.csr_array | sparse.csr_matrix
 
@@ -34,7 +34,7 @@ def check_squares_held(squares: Any, owner: str) -> None:
 
 def check_labels(values: Any, name: str) -> np.ndarray:
     """One label a row, numbers or texts, none of them NaN."""
-    labels = np.asarray(values)
+    labels = as_array(values)
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     if labels.ndim != 1:
         raise ValueError(f"{name} must hold one label a row, got {described(values)}.")

@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.utils.validation import check_array
 from torch import Tensor
 
 from ._given import check_numbers_given
 
 _NUMERIC = "biuf"  # NumPy's kinds: booleans, integers, floats
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+# What is not numbers, by NumPy's kinds.
+_HELD = {"m": "durations", "M": "dates", "V": "records"}
 
 
 def is_frame(X: Any) -> bool:
     """Whether X is a table of named columns in memory: of pandas, polars, pyarrow or the like."""
-    return hasattr(X, "shape") and hasattr(X, "columns")
+    return not isinstance(X, Tensor) and hasattr(X, "shape") and hasattr(X, "columns")
 
 
 def column_names(frame: Any) -> list:
@@ -26,10 +30,15 @@ def column_names(frame: Any) -> list:
 
 
 def as_array(values: Any) -> np.ndarray:
-    """Return an array of the same float type; of half precision that NumPy lacks, float32."""
+    """Return an array of the same float type; of less precision that NumPy lacks, float32; NaN
+    where an entry is masked."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-        values = values.float() if values.dtype == torch.bfloat16 else values
+        is_known = values.dtype in _NUMPY_FLOATS or not values.is_floating_point()
+        values = values if is_known else values.float()
+    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in _NUMERIC:
+        kind = values.dtype if values.dtype.kind == "f" else np.float64
+        return np.ma.filled(values.astype(kind), np.nan)
     return np.asarray(values)
 
 
@@ -47,6 +56,7 @@ def as_floats(X: Tensor, owner: str, name: str) -> Tensor:
     ValueError
         If they are complex numbers.
     """
+    check_dense(X, f"{owner}: the {name}")
     if X.is_complex():
         return check_real(as_array(X[:1]), owner, name)  # type: ignore[return-value]  # it raises
     if X.dtype in (torch.float32, torch.float64):
@@ -54,8 +64,8 @@ def as_floats(X: Tensor, owner: str, name: str) -> Tensor:
     return X.detach().float() if X.is_floating_point() else X.double()
 
 
-def as_numbers(X: Any, owner: str, name: str) -> np.ndarray:
-    """Return X as an array that holds real numbers, NaN where a frame has an entry missing.
+def as_numbers(X: Any, owner: str, name: str, *, allow_nan: bool = False) -> np.ndarray:
+    """Return X as an array that holds real numbers, NaN where an entry of a frame is missing.
 
     Parameters
     ----------
@@ -63,33 +73,69 @@ def as_numbers(X: Any, owner: str, name: str) -> np.ndarray:
         What a user gave.
     owner, name : str
         The estimator and what it calls X, for errors.
+    allow_nan : bool, default=False
+        Whether entries of a masked array may be masked, and are NaN then.
 
     Raises
     ------
     ValueError
         If there are texts, dates or complex numbers in it, or it has yet to be computed.
+    TypeError
+        If it holds nothing of the kind of numbers.
     """
+    return _numbers_in(X, f"{owner}: ", f"the {name}", allow_masked=allow_nan)
+
+
+def _numbers_in(X: Any, owner: str, name: str, *, allow_masked: bool) -> np.ndarray:
     if is_frame(X):
         columns = [
-            _check_numeric(_as_column(values), owner, f"column {head!r} of the {name}")
+            _check_numeric(_as_column(values), f"{owner}column {head!r} of {name}")
             for head, values in _columns(X)
         ]
         return np.column_stack(columns) if columns else np.empty(X.shape)
     if hasattr(X, "collect"):
         raise ValueError(
-            f"{owner}: the {name} are a {type(X).__name__} that has yet to be computed; call "
+            f"{owner}{name} are a {type(X).__name__} that has yet to be computed; call "
             ".collect() first."
         )
-    if not isinstance(X, str):  # which is said to be text
-        check_numbers_given(X, f"{owner}: the {name}")
-    return check_real(as_array(X), owner, name)
+    check_numbers_given(X, owner + name)
+    if isinstance(X, Tensor):
+        check_dense(X, owner + name)
+    if np.ma.is_masked(X) and not allow_masked:
+        raise ValueError(
+            f"{owner}{name} must be given whole, got masked entries; fill them, or leave them out "
+            "by missing_values=np.nan of GradSparseCoder and ITOCoder, or mask= of the solvers."
+        )
+    try:
+        return _check_kind(as_array(X), owner + name)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"{owner}{name} must have rows of one length: {error}") from error
+
+
+def check_dense(X: Tensor, name: str) -> None:
+    """Refuse a tensor whose numbers do not lie in memory one by one.
+
+    Raises
+    ------
+    TypeError
+        If it is sparse, nested, quantized or without data.
+    """
+    if X.layout != torch.strided or X.is_nested or X.is_quantized or X.is_meta:
+        raise TypeError(
+            f"{name} must be a dense tensor, got one of {X.dtype} and {X.layout} on {X.device}; "
+            "pass a dense one, or a SciPy CSR array."
+        )
 
 
 def check_array_given(values: Any, name: str, **rules: Any) -> Any:
     """Return a finite matrix of float32 or float64, by the rules of scikit-learn's `check_array`,
     whose errors tell the name."""
-    check_numbers_given(values, name)
-    values = as_array(values) if isinstance(values, Tensor) else values
+    if sparse.issparse(values):
+        _check_kind(values, name)
+    else:
+        values = _numbers_in(values, "", name, allow_masked=False)
     try:
         return check_array(values, dtype=[np.float64, np.float32], input_name=name, **rules)
     except (TypeError, ValueError) as error:
@@ -107,15 +153,20 @@ def check_real(values: np.ndarray, owner: str, name: str) -> np.ndarray:
     ValueError
         If there are texts, dates or complex numbers in it.
     """
-    if values.dtype.kind in _NUMERIC or (values.dtype == object and not _has_text(values)):
+    return _check_kind(values, f"{owner}: the {name}")
+
+
+def _check_kind(values: np.ndarray, name: str) -> np.ndarray:
+    kind = values.dtype.kind
+    if kind in _NUMERIC or (kind == "O" and not _has_text(values)):
         return values
-    if values.dtype.kind == "c":
+    if kind == "c":
         raise ValueError(
-            f"{owner}: Complex data not supported, and the {name} are {values.dtype}; encode the "
-            "real and the imaginary part as features of their own."
+            f"{name} must be real, got {values.dtype}. Complex data not supported: take the real "
+            "and the imaginary part as features of their own."
         )
-    held = "dates" if values.dtype.kind in "mM" else "texts"
-    raise ValueError(f"{owner}: the {name} must hold numbers, got {held}; encode or drop them.")
+    held = _HELD.get(kind, "texts")
+    raise ValueError(f"{name} must hold numbers, got {held}; encode or drop them.")
 
 
 def _columns(frame: Any) -> Iterable[tuple[Any, Any]]:
@@ -139,10 +190,10 @@ def _as_column(values: Any) -> np.ndarray:
         return column
 
 
-def _check_numeric(column: np.ndarray, owner: str, name: str) -> np.ndarray:
+def _check_numeric(column: np.ndarray, name: str) -> np.ndarray:
     if column.dtype.kind not in _NUMERIC or column.ndim != 1:
         held = "texts" if _has_text(column) else f"{column.dtype} of {column.ndim} dimension(s)"
-        raise ValueError(f"{owner}: {name} must hold numbers, got {held}; encode or drop it.")
+        raise ValueError(f"{name} must hold numbers, got {held}; encode or drop it.")
     return column
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
@@ -46,7 +47,7 @@ def is_lazy(X: Any) -> bool:
     of a data set, any object with `shape`, or a length, and row slicing."""
     if isinstance(X, np.memmap):
         return True
-    in_memory = np.ndarray | torch.Tensor | list | tuple | str | bytes
+    in_memory = np.ndarray | torch.Tensor | list | tuple | deque | str | bytes
     if isinstance(X, in_memory) or sparse.issparse(X) or is_frame(X):
         return False
     return hasattr(X, "__getitem__") and (hasattr(X, "shape") or isinstance(X, Sequence))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._numbers import check_array_given
+from ._numbers import check_array_given, check_dense
 
 if TYPE_CHECKING:
     from ._rows import Rows
@@ -25,6 +25,7 @@ def as_tensor(
 ) -> Tensor:
     """A finite float32 or float64 matrix as a tensor, of the dtype and device of ``like``."""
     if isinstance(values, Tensor):
+        check_dense(values, name)
         tensor = values.detach()
         if not tensor.is_floating_point() and not tensor.is_complex():
             tensor = tensor.to(torch.get_default_dtype())

@@ -56,7 +56,9 @@ WRONG = {
 NO_MATRICES = {
     "none": None, "class": PCA, "fitted": PCA().fit(X), "unfitted": PCA(), "dict": {"a": X},
     "list of estimators": [PCA()], "text": "sae", "row": X[0], "empty": X[:0],
-    "path": Path("X.npy"),
+    "path": Path("X.npy"), "masked": np.ma.masked_array(X, X > 0), "dates": X.astype("M8[s]"),
+    "ragged": [[1.0, 2.0], [3.0]], "values": {"a": X}.values(), "records": X.view("f8,f8"),
+    "sparse tensor": tensor(X).to_sparse(),
 }  # fmt: skip
 RAW = ("has no attribute", "float() argument", "missing 1 required", "Cannot clone", "not iterable")
 
@@ -96,7 +98,7 @@ def called(call, **given):
     parameters = inspect.signature(call).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind != p.VAR_KEYWORD]
     given = {name: ARGUMENTS[name] for name in needed if name not in given} | given
-    return call(**{name: np.array(v) if name in MATRICES and isinstance(v, np.ndarray) else v
+    return call(**{name: v.copy() if name in MATRICES and isinstance(v, np.ndarray) else v
                    for name, v in given.items()})  # fmt: skip
 
 

@@ -12,7 +12,8 @@ from .._compat import CallbackSupportMixin, ParameterNames
 from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
-from .._numbers import as_numbers, column_names, is_frame, is_on_gpu
+from .._given import check_numbers_given, is_path
+from .._numbers import as_numbers, check_real, column_names, is_frame, is_on_gpu
 from .._rows import Rows, is_lazy, rows_on_gpu
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
@@ -86,6 +87,13 @@ class BaseSparseCoder(
                     "such as its sklearn.base.clone, or set the parameter on the part itself."
                 )
         return super().set_params(**params)
+
+    def _validate_params(self):
+        for name, declared in self._declared.items():
+            value = getattr(self, name)
+            if "array-like" in declared.rule and is_path(value):
+                check_numbers_given(value, f"{type(self).__name__}: {name}")
+        super()._validate_params()
 
     def transform(self, X):
         """Find the codes of the rows of X.
@@ -300,7 +308,11 @@ class BaseSparseCoder(
         is_named = is_frame(X)
         if is_named:
             self._check_names(X, reset)
-        X = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "data")
+        name = type(self).__name__
+        if sparse.issparse(X):
+            check_real(X, name, "data")
+        else:
+            X = as_numbers(X, name, "data", allow_nan=self._allows_nan)
         half = X.dtype == np.float16
         dtype = np.float32 if half else _FLOAT_TYPES
         like = {"dtype": dtype, "order": "C", "ensure_all_finite": False, "accept_sparse": "csr"}

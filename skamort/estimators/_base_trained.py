@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._device import resolve_device
+from .._numbers import as_array
 from .._rows import few_rows, rows_within
 from .._sample_weight import check_sample_weight, scaled_to_mean_one, weights_to
 from .._threads import threads_worth
@@ -271,7 +272,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         generator = torch.Generator().manual_seed(seed)
         rows, (X, codes, weights) = data.sample(generator)
         if y is not None and rows is not None:
-            y = np.asarray(y)[rows]
+            y = as_array(y)[rows]
         self._weigh_penalty(X, weights)
         self.feature_weights_ = self._weigh_features(X, y, weights)
         look = self._look_at(X, weights, shared if rows is None else None)

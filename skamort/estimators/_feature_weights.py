@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import Tensor
 
+from .._numbers import as_array
 from .._sparse_rows import SparseRows
 from ..metrics import semantic_consistency
 
@@ -59,7 +60,7 @@ def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndar
     if isinstance(given, str) and given == "variance":
         return _variances(X, weights)
     if weights is not None:
-        X, y = X[weights > 0], y if y is None else np.asarray(y)[weights > 0]
+        X, y = X[weights > 0], y if y is None else as_array(y)[weights > 0]
     if isinstance(given, str):
         if y is None:
             raise ValueError(

@@ -29,6 +29,7 @@ from ._declared import parameter
 from ._dictionary import (
     check_non_negative,
     dictionary_from_codes,
+    given_dictionary,
     initial_dictionary,
     resolve_n_components,
 )
@@ -37,7 +38,7 @@ from ._interrupts import warn_interrupted
 from ._known_codes import check_reachable
 from ._learned_dictionary import LearnedDictionary
 from ._learners import MAX_ITER, blocks_of, make_learner, pass_online
-from ._missing import fill_in
+from ._missing import check_observed, fill_in, warn_of_unobserved, without_unobserved
 from ._parameters import (
     ALGORITHM_RULE,
     COUNT,
@@ -255,6 +256,8 @@ class GradSparseCoder(
         self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, weights, again, generator, task)
         self._keep(learned, [], generator)
+        if self.missing_values is not None and self.dictionary is None:
+            warn_of_unobserved(self, rows)
         if not learned.converged:
             self._warn_not_converged()
         if not warn_of_far_rows(rows, weights, type(self).__name__):
@@ -344,6 +347,8 @@ class GradSparseCoder(
         X = self._check_rows(X, reset=fresh)
         dtype = X.dtype if fresh else self._torch_dtype_and_device()[0]
         X = X.to(dtype=dtype, device=device).hold()
+        if self.missing_values is not None:
+            check_observed(self, X)
         n_components = resolve_n_components(self) if fresh else len(self.components_)
         check_learned_sparsity(self, n_components)
         check_sparsity(self, n_components, "transform_")
@@ -456,7 +461,9 @@ class GradSparseCoder(
         if again:
             return self._fitted_atoms(X)
         auto = None if self.n_nonzero_coefs is None else "auto"
-        return initial_dictionary(self, X, generator, weights, auto)
+        atoms = initial_dictionary(self, X, generator, weights, auto)
+        is_whole = self.missing_values is None or given_dictionary(self) is not None
+        return atoms if is_whole else without_unobserved(atoms, X)
 
     def _run(self, learner, X, learned):
         """Run one start; return whether the user let it end."""

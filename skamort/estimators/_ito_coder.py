@@ -24,7 +24,7 @@ from ._base import BaseSparseCoder
 from ._center import initial_intercept, resolve_fit_intercept
 from ._declared import parameter
 from ._fitting import fitting
-from ._missing import fill_in
+from ._missing import check_observed, fill_in
 from ._parameters import (
     ALGORITHM_RULE,
     COUNT,
@@ -201,7 +201,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         """
         is_ready = self.dictionary is not None or has_learned(self.estimator)
         task = FitTask(self, X, y, sample_weight, 0 if is_ready else 1)
-        rows = self._prepare(X, y, sample_weight, task.part)
+        rows = self._prepare(X, y, sample_weight, task)
         center = self.intercept_
         if center is not None:
             center = as_tensor(center, "intercept_", check=False)
@@ -209,9 +209,9 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         task.end()
         return self
 
-    def _prepare(self, X, y=None, sample_weight=None, within=nullcontext):
-        """Find out all that coding needs, an estimator being fitted within a context; return the
-        rows of X."""
+    def _prepare(self, X, y=None, sample_weight=None, task=None):
+        """Find out all that coding needs, for a fit where there is its task; return the rows of
+        X."""
         resolve_device(self.device, self)
         if self.dictionary is not None and self.estimator is not None:
             raise ValueError(
@@ -224,9 +224,12 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
                 "estimator=."
             )
         rows = self._check_rows(X, reset=True)
+        if self.missing_values is not None and task is not None:
+            check_observed(self, rows)
         check_alpha(self)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
+        within = nullcontext if task is None else task.part
         self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights, within)
         weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
         self.intercept_ = self._find_center(rows, weights)

@@ -11,10 +11,55 @@ update makes the objective rise (majorization-minimization; Dempster, Laird and 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import warnings
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from .._rows import Rows
 from .._sample_weight import mean_of_rows
+
+
+def check_observed(owner: Any, X: Rows) -> None:
+    """Refuse data without an entry."""
+    if unobserved(X).all():
+        raise ValueError(
+            f"{type(owner).__name__}: all entries of X are missing, NaN as missing_values says; "
+            "pass rows of which something was observed."
+        )
+
+
+def warn_of_unobserved(owner: Any, X: Rows) -> None:
+    """Warn of columns of which no dictionary learns anything."""
+    columns = unobserved(X).nonzero().flatten().tolist()
+    if columns:
+        shown = ", ".join(map(str, columns[:5])) + ", ..." * (len(columns) > 5)
+        warnings.warn(
+            f"{type(owner).__name__}: {len(columns)} column(s) of X have no observed entry, number "
+            f"{shown}: atoms and what is filled in are 0 there, or as dict_init has them; leave "
+            "them out.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def unobserved(X: Rows) -> Tensor:
+    """Return which columns are NaN in all rows, of which no more are read than it takes."""
+    missing = torch.ones(X.shape[1], dtype=torch.bool, device=X.device)
+    for rows in X.blocks():
+        missing = missing & X[rows].isnan().all(0)
+        if not missing.any():
+            break
+    return missing
+
+
+def without_unobserved(atoms: Tensor, X: Rows) -> Tensor:
+    """Atoms of unit norm, 0 in the columns that are not observed."""
+    missing = unobserved(X)
+    if not missing.any():
+        return atoms
+    return nn.functional.normalize(torch.where(missing, 0, atoms), dim=1)
 
 
 def center_of_observed(X: Tensor, sample_weight: Tensor | None) -> tuple[Tensor, Tensor]:

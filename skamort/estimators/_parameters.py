@@ -127,8 +127,9 @@ class InferenceParameters(Declared):
         what costs little, as in `skamort.solvers.sparse_encode`.
     missing_values : nan or None
         What stands for entries that are missing. ``np.nan``: codes are the best for the other
-        entries, `inverse_transform` fills in those that are missing, and `score` leaves them out.
-        None: none may be missing, NaN is refused.
+        entries, `inverse_transform` fills in those that are missing, and `score` leaves them out; a
+        row of which nothing was observed has codes 0, and entries that a masked array masks are
+        missing too. None: none may be missing, NaN and masks are refused.
     """
 
     positive_code: bool = parameter("boolean", default=True, may_change="warm")

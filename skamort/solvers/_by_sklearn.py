@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.decomposition import sparse_encode
-from sklearn.utils.validation import check_array
 from torch import Tensor
 
+from .._numbers import as_array, check_array_given
 from .._validation import check_real
 from ._registry import SOLVERS
 from ._scale import check_range
 
 # Sizes within a factor of 16 are one: ordinary rows are solved together, as they are.
 _STEP = 8
-_FLOATS = [np.float64, np.float32]
 
 
 def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
@@ -49,7 +48,7 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
         )
     options = {name: _as_array(value) for name, value in options.items()}
     checks = options["check_input"]
-    data, atoms = (_matrix(_as_array(a), checks) for a in (X, dictionary))
+    data, atoms = (_matrix(a, name, checks) for a, name in ((X, "X"), (dictionary, "dictionary")))
     if options["alpha"] is not None:
         check_real(options["alpha"], "alpha")
     sizes, unit = _size(np.abs(data).max(axis=1)), float(_size(np.abs(atoms).max()))
@@ -66,8 +65,8 @@ def _as_array(value: Any) -> Any:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
-def _matrix(values: Any, checks: bool) -> np.ndarray:
-    return check_array(values, order="C", dtype=_FLOATS) if checks else np.asarray(values)
+def _matrix(values: Any, name: str, checks: bool) -> np.ndarray:
+    return check_array_given(values, name, order="C") if checks else as_array(values)
 
 
 def _size(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._numbers import as_array
 from ._certificate import certified_gap
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def fill_missing(X: Any, mask: Tensor | None) -> Any:
         return X
     if isinstance(X, Tensor):
         return torch.where(mask, X, 0)
-    X = np.asarray(X)
+    X = as_array(X)
     return np.where(mask.numpy(), X, np.zeros((), X.dtype))
 
 

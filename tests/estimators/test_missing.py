@@ -1,6 +1,8 @@
 """Data with entries missing: codes of what is observed, dictionaries learned from it, holes
 filled."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from skamort.metrics import dictionary_mcc
 from skamort.solvers import sparse_encode, update_dictionary
 
 short_fits = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+never_observed = pytest.mark.filterwarnings("ignore:.*have no observed entry:UserWarning")
 NAMES = {"GradSparseCoder", "ITOCoder"}
 OTHERS = [e for e in fast_estimators() if type(e).__name__ not in NAMES]
 
@@ -120,6 +123,7 @@ def test_a_warm_start_comes_from_data_filled_with_the_center(signal):
     np.testing.assert_allclose(ito.transform(holed), without, atol=1e-3)
 
 
+@never_observed
 @short_fits
 def test_rows_and_columns_may_be_missing_as_a_whole(signal):
     _, holed, dictionary = signal
@@ -203,6 +207,7 @@ def test_what_needs_complete_data_says_so(signal):
             clone(coder).set_params(**{name: value}).fit(holed)
 
 
+@never_observed
 @short_fits
 @pytest.mark.parametrize("kind", [np.asarray, csr_array])
 def test_the_center_is_the_mean_of_what_is_observed(signal, kind):
@@ -233,3 +238,51 @@ def test_the_size_of_holed_data_does_not_matter(signal):
     size = 2.0**200
     large = GradSparseCoder(12, alpha=0.1 * size, **options).fit(size * holed)
     np.testing.assert_allclose(large.components_, plain.components_, atol=1e-6)
+
+
+@pytest.mark.parametrize("coder", [
+    GradSparseCoder(4, missing_values=np.nan),
+    ITOCoder(dictionary=np.eye(3), missing_values=np.nan),
+    ITOCoder(dictionary=np.eye(3), alpha=0.1, missing_values=np.nan),
+], ids=["learned", "by rows", "known"])  # fmt: skip
+def test_data_without_an_entry_are_refused(coder):
+    holed = np.full((5, 3), np.nan)
+    for learn in (coder.fit, getattr(coder, "partial_fit", coder.fit)):
+        with pytest.raises(ValueError, match="all entries of X are missing"):
+            learn(holed)
+    holed[2, 1] = 0.5
+    with (
+        pytest.warns(UserWarning, match="2 column")
+        if isinstance(coder, GradSparseCoder)
+        else nullcontext()
+    ):
+        codes = coder.fit(holed).transform(holed)
+    assert not codes[[0, 1, 3, 4]].any()
+
+
+@short_fits
+@pytest.mark.parametrize("settings", [{}, {"n_nonzero_coefs": 1}, {"fit_intercept": True}], ids=str)
+@pytest.mark.parametrize("columns", [[2], [0, 5]])
+def test_nothing_is_made_up_where_a_column_was_never_observed(signal, settings, columns):
+    holed = signal[1][:60].copy()
+    holed[:, columns] = np.nan
+    coder = GradSparseCoder(12, max_iter=3, missing_values=np.nan, random_state=0, **settings)
+    with pytest.warns(UserWarning, match=f"no observed entry, number {str(columns)[1:-1]}: atoms"):
+        coder.fit(holed)
+    assert not coder.components_[:, columns].any()
+    assert not coder.inverse_transform(coder.transform(holed))[:, columns].any()
+    np.testing.assert_allclose(np.linalg.norm(coder.components_, axis=1), 1)
+    given = clone(coder).set_params(dict_init=signal[2])
+    with pytest.warns(UserWarning, match="or as dict_init has them"):
+        given.fit(holed)
+    assert given.components_[:, columns].any()
+
+
+@short_fits
+def test_a_column_that_is_silent_for_a_chunk_is_learned_from_the_next(signal):
+    X, holed, _ = signal
+    silent = holed[:200].copy()
+    silent[:, 3] = np.nan
+    coder = GradSparseCoder(12, alpha=0.02, missing_values=np.nan, random_state=0)
+    assert not coder.partial_fit(silent).components_[:, 3].any()  # and without a warning
+    assert abs(coder.partial_fit(X[200:]).components_[:, 3]).max() > 0.1

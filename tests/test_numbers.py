@@ -1,0 +1,160 @@
+"""What users hold numbers in: taken for what it is, or refused in words."""
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from discovery import public_estimators
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+
+from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
+from skamort._numbers import as_array
+from skamort._rows import is_lazy
+from skamort.solvers import alpha_max, duality_gap, sparse_encode
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+RNG = np.random.default_rng(3)
+X, D = RNG.normal(size=(30, 5)), RNG.normal(size=(7, 5))
+HIDDEN = RNG.random(X.shape) < 0.2
+MASKED = np.ma.masked_array(X, HIDDEN)
+SAE = SAEEncoder(7, max_iter=1, random_state=0)
+
+
+@pytest.mark.parametrize(
+    "coder",
+    [
+        GradSparseCoder(7, max_iter=2, random_state=0, missing_values=np.nan),
+        ITOCoder(dictionary=D, alpha=0.3, missing_values=np.nan),
+    ],
+    ids=lambda coder: type(coder).__name__,
+)
+def test_what_a_mask_hides_is_missing(coder):
+    holed = np.where(HIDDEN, np.nan, X)
+    expected = clone(coder).fit(holed)
+    assert_array_equal(coder.fit(MASKED).components_, expected.components_)
+    assert_array_equal(coder.transform(MASKED), expected.transform(holed))
+    assert coder.score(MASKED) == expected.score(holed) != coder.score(X)
+
+
+def test_whole_numbers_may_be_masked():
+    whole = np.ma.masked_array(np.arange(6).reshape(2, 3), [[0, 1, 0], [0, 0, 0]])
+    assert_array_equal(as_array(whole), [[0, np.nan, 2], [3, 4, 5]])
+    assert as_array(whole[1:].astype(np.float32)).dtype == np.float32
+
+
+def test_solvers_that_know_what_is_observed_never_look_behind_a_mask():
+    seen, Z = ~HIDDEN, RNG.exponential(size=(30, 7))
+    for solve in (
+        lambda data, mask: sparse_encode(data, D, alpha=0.2, mask=mask),
+        lambda data, mask: duality_gap(data, Z, D, 0.2, mask=mask),
+        lambda data, mask: alpha_max(data, D, mask=mask),
+    ):
+        assert_array_equal(solve(MASKED, seen), solve(X, seen))
+        with pytest.raises(ValueError, match="NaN"):
+            solve(MASKED, np.ones_like(seen))
+
+
+@pytest.mark.parametrize("coder", public_estimators())
+def test_every_estimator_refuses_masked_entries_and_takes_a_mask_that_hides_none(coder):
+    named = rf"{coder.__name__}: the data must be given whole, got masked entries; .*missing_values"
+    with pytest.raises(ValueError, match=named):
+        coder(7).fit(MASKED)
+    assert_array_equal(as_array(np.ma.masked_array(X)), X)
+
+
+def test_codes_and_weights_that_are_masked_are_refused():
+    for given in ({"codes": abs(RNG.normal(size=(30, 7)))}, {"sample_weight": abs(X[:, 0])}):
+        name, values = next(iter(given.items()))
+        hidden = np.ma.masked_less(values, 0.1)
+        with pytest.raises(ValueError, match=f"the {name} must be given whole, got masked"):
+            clone(SAE).fit(X, **{name: hidden})
+
+
+@pytest.mark.parametrize("name", ["dictionary", "dict_init", "feature_weights"])
+@pytest.mark.parametrize("path", ["atoms.npy", Path("atoms")])
+def test_a_path_in_place_of_an_array_parameter_is_told_to_be_loaded(name, path):
+    with pytest.raises(TypeError, match=rf"TopKSAE: {name} must hold numbers, .*: np\.load\(path"):
+        TopKSAE(7, **{name: path}).fit(X)
+
+
+def test_a_name_that_is_no_option_is_answered_with_the_options():
+    with pytest.raises(ValueError, match=r"dict_init.*k-means\+\+.*Got 'sampels'"):
+        TopKSAE(7, dict_init="sampels").fit(X)
+
+
+@pytest.mark.parametrize("given", ["X.npy", b"X", Path("X.npy")])
+def test_a_path_in_place_of_data_or_codes_is_told_to_be_loaded(given):
+    message = (
+        r"must hold numbers, got .*; load the file first: np\.load\(path\), with mmap_mode='r'"
+    )
+    for use in (
+        SAE.fit,
+        lambda path: clone(SAE).fit(X, codes=path),
+        lambda path: sparse_encode(path, D),
+        lambda path: sparse_encode(X, path),
+    ):
+        with pytest.raises(TypeError, match=message):
+            use(given)
+
+
+def rows_in_a_deque():
+    return deque(X.tolist())
+
+
+def in_a_dict_of_keys():
+    return sparse.dok_array(X)
+
+
+@pytest.mark.parametrize("make", [rows_in_a_deque, in_a_dict_of_keys])
+def test_rows_that_lie_in_memory_in_other_forms(make):
+    assert not is_lazy(make())
+    assert_array_equal(clone(SAE).fit(make()).components_, clone(SAE).fit(X).components_)
+    assert_array_equal(sparse_encode(make(), D, alpha=0.2), sparse_encode(X, D, alpha=0.2))
+
+
+def test_tensors_of_few_bits_are_read_as_float32():
+    few = torch.tensor(X).to(torch.float8_e4m3fn)
+    assert clone(SAE).fit(few).components_.dtype == np.float32
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors is in prototype:UserWarning")
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta:UserWarning")
+@pytest.mark.parametrize("form", ["to_sparse", "to_sparse_csr", "nested", "meta"])
+def test_tensors_that_are_not_dense_are_refused(form):
+    tensor = torch.tensor(X)
+    forms = {
+        "nested": lambda: torch.nested.nested_tensor([*tensor]),
+        "meta": lambda: tensor.to(form),
+    }
+    given = forms.get(form, getattr(tensor, form, None))()
+    for use in (SAE.fit, lambda data: sparse_encode(data, D)):
+        with pytest.raises(TypeError, match="must be a dense tensor, got one of torch"):
+            use(given)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "held"),
+    [
+        (X.astype("M8[s]"), "dates"),
+        (X.astype("m8[s]"), "durations"),
+        (np.ones((30, 5), dtype="f8,i4"), "records"),
+    ],
+)
+def test_what_numpy_could_cast_is_no_number_to_a_solver_either(wrong, held):
+    for use in (SAE.fit, lambda data: sparse_encode(data, D), lambda data: alpha_max(X, data)):
+        with pytest.raises(ValueError, match=f"must hold numbers, got {held}; encode or drop"):
+            use(wrong)
+
+
+def test_columns_of_a_frame_are_named_by_solvers_too():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcde"))
+    assert_array_equal(sparse_encode(frame, D, alpha=0.2), sparse_encode(X, D, alpha=0.2))
+    for column in (["x"] * 30, pandas.date_range("2020", periods=30), X[:, 0] + 0j):
+        with pytest.raises(ValueError, match="column 'c' of X must hold numbers, got"):
+            sparse_encode(frame.assign(c=column), D)
