@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ._blocks import row_blocks
-from ._scale import magnitude
+from ._scale import row_norms
 
 
 def gap_from_residual(
@@ -151,18 +151,17 @@ def _gap_of_least_squares(X: Tensor, codes: Tensor, dictionary: Tensor, positive
     best by what of the residual lies in the span of the atoms. Else a correlation is taken for 0
     where it cannot be told from it.
     """
-    size = magnitude(dictionary)[:, None]
-    lengths = size * (dictionary / size).norm(dim=1, keepdim=True)
-    atoms = dictionary / lengths
+    lengths = row_norms(dictionary)
+    atoms = dictionary / lengths[:, None]
     x, z = X.double(), codes.double()
-    residual, z = x - z @ dictionary, z * lengths.T
+    residual, z = x - z @ dictionary, z * lengths
     basis = directions(atoms)
     inside = residual @ basis
     if not positive:
         return 0.5 * inside.square().sum(dim=1)
     atoms = atoms @ basis
     rounding = 16 * torch.finfo(x.dtype).eps * sum(atoms.shape) ** 0.5
-    weight = rounding * (x.norm(dim=1) + z.abs().sum(dim=1))
+    weight = rounding * (x.norm(dim=1) + z.sum(dim=1))
     return gap_from_residual(x @ basis, z, inside, inside @ atoms.T, weight, positive)
 
 

@@ -22,7 +22,7 @@ def shrink_start(
     fit = (X * image).sum(dim=1) - alpha * codes.abs().sum(dim=1)
     worse = ~(0.5 * energy <= fit)
     if worse.any():
-        factor = (fit / energy).nan_to_num(0, 0, 0).clamp(min=0)[worse, None]
+        factor = (fit / energy)[worse, None]
         codes[worse] = torch.where(factor > 0, factor * codes[worse], 0)
 
 

@@ -213,6 +213,24 @@ def test_alpha_zero_is_least_squares(solver):
 
 
 @each_solver
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_sample_has_the_weight_that_is_its_own(positive, masked, solver):
+    draw = torch.Generator().manual_seed(0)
+    dictionary, X = (torch.randn(n, 8, generator=draw, dtype=torch.float64) for n in (6, 5))
+    mask = torch.rand(X.shape, generator=draw) < 0.8 if masked else None
+    weights = torch.tensor([0.3, 0.0, 1e-3, 50.0, 0.0], dtype=torch.float64)
+    solve = make_solver(solver, tol=1e-9, max_iter=10_000).solve
+    together = solve(X, dictionary, alpha=weights, positive=positive, mask=mask)
+    assert together.converged.all()
+    for i in range(len(X)):
+        rows, seen = slice(i, i + 1), None if mask is None else mask[i : i + 1]
+        alone = solve(X[rows], dictionary, alpha=float(weights[i]), positive=positive, mask=seen)
+        torch.testing.assert_close(together.codes[rows], alone.codes, atol=1e-3, rtol=0)
+        assert alone.converged
+
+
+@each_solver
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1e-30, 1e-10, 1e10, 1e30])
 def test_extreme_sizes(dtype, size, solver):

@@ -21,7 +21,10 @@ from skamort.solvers import (
     duality_gap,
     sparse_encode,
 )
-from skamort.solvers._safeguard import round_exact
+from skamort.solvers._base import Problem
+from skamort.solvers._certificate import certified_gap
+from skamort.solvers._certificate import objective as tensor_objective
+from skamort.solvers._safeguard import keep_better, round_exact, shrink_start
 
 LASSO = [("fista", "auto"), ("lca", "auto"), ("adam", "auto")] + [("cd", e) for e in ENGINES]
 K_SPARSE = [(name, "auto") for name in SOLVERS if SOLVERS[name].is_k_sparse]
@@ -206,6 +209,58 @@ def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
     result = Careless(1).solve(torch.ones(3, 2), torch.eye(2), positive=False)
     assert result.codes.tolist() == [[1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     assert_allclose(result.residual, [1.0, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_start_that_is_worse_than_zero_is_made_as_long_as_is_best(masked):
+    rng = np.random.default_rng(0)
+    X, dictionary = rng.standard_normal((60, 6)), rng.standard_normal((8, 6))
+    mask = (rng.random(X.shape) < 0.7).astype(float) if masked else np.ones_like(X)
+    alpha, start = rng.uniform(0, 0.3, 60), rng.standard_normal((60, 8))
+    start[:20] *= np.geomspace(1e-6, 1e200, 20)[:, None]
+    start[20] = 0
+    start[21, 0] = np.inf
+    X *= mask
+    codes = torch.tensor(start)
+    shrink_start(*map(torch.from_numpy, (X, dictionary, alpha)), codes, torch.from_numpy(mask))
+
+    def value(z):
+        return 0.5 * ((X - mask * (z @ dictionary)) ** 2).sum(1) + alpha * np.abs(z).sum(1)
+
+    found, zero = value(codes.numpy()), value(0 * codes.numpy())
+    assert (found <= zero * (1 + 1e-12)).all()
+    with np.errstate(all="ignore"):
+        kept = value(start) <= zero
+        assert (codes.numpy()[kept] == start[kept]).all()
+        for factor in (0.99, 1.01):
+            assert (found <= value(factor * codes.numpy()) + 1e-12 * zero)[~kept].all()
+    moved = codes.numpy()[~kept].any(axis=1)
+    assert 5 < moved.sum() < len(moved) - 5  # some are 0 at their best
+
+
+@pytest.mark.parametrize("started", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_only_what_is_worse_than_its_start_gives_way_to_it(started, masked):
+    draw = torch.Generator().manual_seed(0)
+    X, dictionary = (torch.randn(n, 6, generator=draw, dtype=torch.float64) for n in (5, 8))
+    mask = (torch.rand(5, 6, generator=draw) < 0.7).double() if masked else torch.ones_like(X)
+    X, weight = X * mask, torch.linspace(0.1, 0.3, 5, dtype=torch.float64)
+    best = sparse_encode(X, dictionary, alpha=0.2, mask=mask.bool())
+    start = 0.5 * best if started else None
+    one = torch.ones((), dtype=torch.float64)
+    problem = Problem(dictionary, one, None, dictionary, None, False, mask if masked else None)
+    codes = best.clone()
+    codes[1], codes[3] = torch.nan, -best[3]
+    gap = certified_gap(X, best, dictionary, weight, False, problem.mask)
+    before, value = gap.clone(), tensor_objective(X, codes, dictionary, weight, mask)
+    keep_better(X, problem, weight, start, codes, gap, value)
+    given = torch.zeros_like(best) if start is None else start
+    for i in range(5):
+        expected = given if i in (1, 3) else best
+        assert torch.equal(codes[i], expected[i])
+    true = certified_gap(X, codes, dictionary, weight, False, problem.mask)
+    torch.testing.assert_close(gap, true)
+    assert (gap[[1, 3]] > before[[1, 3]]).all()
 
 
 def test_what_rounding_adds_to_the_objective_adds_to_the_gap():
