@@ -1,9 +1,12 @@
 """Every public name is documented in numpydoc's form, with an example that the doctests run."""
 
+import ast
 import importlib
 import inspect
+import re
 
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 
 PACKAGES = [
@@ -14,6 +17,8 @@ PACKAGES = [
     "skamort.metrics",
     "skamort.solvers",
 ]
+
+ROOMS = ["skamort.estimators", "skamort.interop", "skamort.modules", "skamort.training"]
 
 # numpydoc's checks that a reader would miss: https://numpydoc.readthedocs.io/en/latest/validation.html
 FORM = {
@@ -68,3 +73,35 @@ def test_public_name_is_documented(name):
     assert violations(name, FORM | EXAMPLES) == {}
     methods = {method: violations(method, FORM) for method in own_methods(name)}
     assert {method: found for method, found in methods.items() if found} == {}
+
+
+def public_callables(package):
+    """Functions, classes and their public methods, by name."""
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        member = getattr(module, name)
+        if inspect.isfunction(member) or inspect.isclass(member):
+            yield name, member
+        for method, value in inspect.getmembers(member, inspect.isfunction):
+            if not method.startswith("_") and value.__module__.startswith("skamort"):
+                yield f"{name}.{method}", value
+
+
+def told_defaults(documented):
+    """Return the defaults that a docstring tells, by name of parameter."""
+    told = {}
+    for parameter in NumpyDocString(inspect.getdoc(documented) or "")["Parameters"]:
+        names, found = parameter.name.split(", "), re.search("default=(.+)", parameter.type)
+        if found:
+            values = found[1].split(", ") if len(names) > 1 else [found[1]]
+            told |= dict(zip(names, values * (len(names) // len(values)), strict=True))
+    return {name: ast.literal_eval(value) for name, value in told.items()}
+
+
+@pytest.mark.parametrize("package", PACKAGES + ROOMS)
+def test_the_defaults_are_those_that_docstrings_tell(package):
+    for name, member in public_callables(package):
+        told = told_defaults(member)
+        if told:
+            parameters = inspect.signature(member).parameters
+            assert told == {key: parameters[key].default for key in told}, name

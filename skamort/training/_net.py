@@ -82,7 +82,7 @@ class SparseNet(Packed, NeuralNet):
         What to minimize, initialized.
     generator : torch.Generator
         Shuffles the batches.
-    learning_rate : float
+    learning_rate : float, default=1e-3
         Adam's step size for weights and atoms, which have no unit.
     data_scale : float, default=1.0
         Root mean square of the centered data, the unit of the parameters that `module.units` names:
@@ -91,15 +91,15 @@ class SparseNet(Packed, NeuralNet):
     unit : float, default=1.0
         What the data given to `partial_fit` were divided by. The history tells losses in the unit
         that they had before.
-    batch_size : int
+    batch_size : int, default=256
         Rows a step.
-    device : torch.device or str
+    device : torch.device or str, default="cpu"
         Where the module lives; the data given to `partial_fit` must live there too.
     product_dtype : torch.dtype or "tf32", optional
         The dtype of the dense matrix products, such as torch.bfloat16, or "tf32", which on a GPU
         takes eleven bits of the factors; None: that of the data.
         Weights and sums keep the data's.
-    callbacks : list of skorch.callbacks.Callback
+    callbacks : sequence of skorch.callbacks.Callback, default=()
         What happens around a step.
 
     Attributes

@@ -124,7 +124,7 @@ def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights
     module, X = make_problem(activation=TopK(2), **options)
     weights = None if weights is None else weights.double()
     gamma = 1 if weights is None else weights
-    dead = torch.tensor([1, 4, 5])
+    dead = torch.tensor([0, 1, 2, 4, 5])  # of which more than n_features / 2 are positive at times
     loss = autograd_loss(module, X, 0, weights)
     loss.backward()
     expected = gradients(module)
