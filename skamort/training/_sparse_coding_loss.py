@@ -107,10 +107,10 @@ class SparseCodingLoss(ReconstructionLoss):
             weighted = self.weigh(more.residual(dictionary, centered))
             weighted.mul_(_MULTI_TOPK_WEIGHT / len(X))
             self._backpropagate(module, centered, preactivations, more, weighted, workspace)
-        loss = self._value(error, codes, len(X), share)
         if self.dead is not None:
-            self._teach_dead(module, centered, preactivations, residual_grad, loss)
-        return Outcome(loss, codes)
+            half_mean = error * _half_mean(len(X), share)
+            self._teach_dead(module, centered, preactivations, residual_grad, half_mean)
+        return Outcome(self._value(error, codes, len(X), share), codes)
 
     def _encode(self, module, X, workspace):
         """Return centered data, pre-activations or None if the codes were found without them, the
@@ -176,8 +176,9 @@ class SparseCodingLoss(ReconstructionLoss):
         gradient = (residual_grad @ dictionary.T).to(residual_grad.dtype).add_(penalty)
         return DenseCodes(activation.backward(preactivations.detach(), codes.to_dense(), gradient))
 
-    def _teach_dead(self, module, centered, preactivations, residual_grad, loss):
-        """Add the auxiliary loss's gradients to those of the dead latents."""
+    def _teach_dead(self, module, centered, preactivations, residual_grad, error):
+        """Add the auxiliary loss's gradients to those of the dead latents, given dL/dR and half
+        the mean squared error."""
         dictionary, dead = module.decoder.dictionary, self.dead
         atoms, n_samples = dictionary[dead], len(centered)
         largest = TopK(min(len(dead), max(1, centered.shape[1] // 2)))
@@ -189,8 +190,9 @@ class SparseCodingLoss(ReconstructionLoss):
         decoded = codes.residual(atoms, torch.zeros_like(centered))
         error_grad = self.weigh(decoded).div_(n_samples).add_(residual_grad)
         energy = (self.weigh(centered) * centered).sum() / n_samples
-        energy, error = self.processes.mean(torch.stack([energy, 2 * loss]))
-        error_grad.mul_(_AUXILIARY_WEIGHT * energy / error)
+        energy, error = self.processes.mean(torch.stack([energy, 2 * error]))
+        # Where all is reconstructed, or no row weighs anything, there is nothing to learn.
+        error_grad.mul_((_AUXILIARY_WEIGHT * energy / error).nan_to_num(0.0, posinf=0.0))
         if dictionary.requires_grad:
             dictionary.grad.index_add_(0, dead, codes.transposed_product(error_grad))
         code_grad = codes.gradient(error_grad, atoms, 0.0)
@@ -218,7 +220,7 @@ class SparseCodingLoss(ReconstructionLoss):
 
     def _value(self, error, codes, n_samples, share=1.0) -> Tensor:
         """Return the loss, given the squared error of a share of the residual, summed."""
-        factor = 0.5 / (n_samples * share**2)
+        factor = _half_mean(n_samples, share)
         if not self.alpha:
             return error.mul_(factor)
         penalty = self.penalty(codes)
@@ -227,6 +229,11 @@ class SparseCodingLoss(ReconstructionLoss):
         ones = constant(1.0, penalty.shape, penalty)
         price = self.alpha / n_samples
         return torch.addmv(error.view(1), penalty.view(1, -1), ones, beta=factor, alpha=price)[0]
+
+
+def _half_mean(n_samples: int, share: float) -> float:
+    """Return what makes a sum of squares, of a share of the numbers, half their mean a sample."""
+    return 0.5 / (n_samples * share**2)
 
 
 def _dot(residual: Tensor, weighted: Tensor) -> Tensor:

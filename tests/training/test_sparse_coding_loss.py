@@ -5,8 +5,9 @@ import torch
 from small_models import autograd_loss, gradients, make_problem
 from torch import nn
 
-from skamort.modules import Activation, TopK, add_gradient
-from skamort.training import SparseCodingLoss
+from skamort.modules import Activation, BatchTopK, Gated, TopK, add_gradient
+from skamort.solvers import GOMP
+from skamort.training import GatedLoss, MatryoshkaLoss, PursuitLoss, SparseCodingLoss
 from skamort.training._data_parallel import OneProcess
 
 
@@ -146,6 +147,54 @@ def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights
     torch.testing.assert_close(criterion.backward(module, X).loss, loss.detach())
     for name, gradient in gradients(module).items():
         torch.testing.assert_close(gradient, expected[name], msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "activation"),
+    [
+        (SparseCodingLoss, {"alpha": 0.3}, None),
+        (GatedLoss, {"alpha": 0.3}, Gated(7)),
+        (MatryoshkaLoss, {"prefix_sizes": [2, 5, 7]}, BatchTopK(2)),
+        (PursuitLoss, {"solver": GOMP(2, n_stages=2)}, TopK(2)),
+    ],
+)
+def test_every_loss_teaches_the_dead_what_the_codes_leave_over(kind, given, activation):
+    module, X = make_problem(activation=activation)
+    gamma, rows = torch.linspace(0.5, 2, 5).double(), torch.linspace(0, 2, len(X)).double()
+    criterion, dead = kind(**given, feature_weights=gamma), torch.tensor([0, 1, 2, 4, 5])
+    criterion.sample_weight = rows
+    without = criterion.backward(module, X)
+    expected = gradients(module)
+    module.zero_grad()
+    centered, dictionary = module.center(X).detach(), module.decoder.dictionary
+    residual = (without.codes.to_dense() @ dictionary - centered).detach()
+
+    def energy(values):
+        return (rows * (values * gamma).square().sum(1)).sum() / len(X)
+
+    codes = TopK(2)(module.encoder(centered)[:, dead])
+    weight = energy(centered) / energy(residual) / 32
+    (energy(codes @ dictionary[dead] + residual) * weight / 2).backward()
+    added = gradients(module)
+    module.zero_grad()
+    criterion.dead = dead
+    torch.testing.assert_close(criterion.backward(module, X).loss, without.loss)
+    for name, gradient in gradients(module).items():
+        more = 0 if added[name] is None else added[name]
+        torch.testing.assert_close(gradient, expected[name] + more, msg=name)
+
+
+def test_where_nothing_is_left_over_the_dead_learn_nothing():
+    """Of rows that are zero, weigh nothing, or are reconstructed."""
+    module, X = make_problem(intercept=False, bias=False, n_components=5)
+    module.decoder.dictionary.data = torch.eye(5).double()
+    module.encoder.weight.data = torch.eye(5).double()
+    criterion = SparseCodingLoss()
+    criterion.dead = torch.tensor([1, 4])
+    for rows, weights in ((0 * X, None), (X, 0 * X[:, 0]), (X.abs(), None)):
+        criterion.sample_weight = weights
+        criterion.backward(module, rows)
+        assert not any(gradient.any() for gradient in gradients(module).values())
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 0.5, 2.0, 0.0, 3.0])])
