@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from ..training import ClipGradient, Job, ResampleDead, TargetL0, TeachDead
+from ..training import Job, ResampleDead, TargetL0, TeachDead
 
 # What to do about too many codes, and too few: for a price that is to be filled in.
 ALPHA = "raise alpha to about {:.2g}", "lower alpha to about {:.2g}"
 
 
-def remedies_of_useless(job: Job, is_worse: bool) -> str:
-    """Return what to do about a fit that explains hardly more than the mean, or is worse: then
-    gradients may have grown without end."""
+def remedies_of_useless(job: Job) -> str:
+    """Return what to do about a fit that explains hardly more than the mean."""
     is_centered = job.net.module_.decoder.intercept is not None
     centering = ["set fit_intercept=True, or center X, where the mean is far from 0"]
-    is_clipped = any(isinstance(callback, ClipGradient) for _, callback in job.net.callbacks_)
-    return _listed(
-        [
-            *centering * (not is_centered),
-            *["set max_grad_norm=1"] * (is_worse and not is_clipped),
-            "lower learning_rate",
-            *_more_codes(job),
-        ]
-    )
+    return _listed([*centering * (not is_centered), "lower learning_rate", *_more_codes(job)])
 
 
 def remedies_of_dead(job: Job) -> str:

@@ -96,7 +96,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     worst, explained = min(useless.items(), key=lambda each: each[1])
     warnings.warn(
         f"{owner}: {which} less than {_HARDLY:.0%} of the variance of X about its mean, score "
-        f"{explained:.2g}; {remedies_of_useless(worst, explained < 0)}.",
+        f"{explained:.2g}; {remedies_of_useless(worst)}.",
         ConvergenceWarning,
         stacklevel=4,
     )

@@ -187,7 +187,7 @@ class StopOnPlateau(Stateful):
 
     Epochs that the history calls ``warming_up`` do not count; after those that it calls
     ``settling``, whose losses do not compare, all begins anew. Where there is a schedule, the step
-    size falls before the end.
+    size falls before the end, and with its fall training ends.
 
     Parameters
     ----------
@@ -222,12 +222,12 @@ class StopOnPlateau(Stateful):
 
     def has_converged(self, epoch, schedule=None):
         """Take note of one more epoch, a row of the history; tell whether it is the last."""
+        if schedule is not None and schedule.is_falling:  # whatever else still moves
+            return schedule.has_ended
         if epoch.get("settling"):
             self.plateau_ = Plateau(self.tol, self.n_iter_no_change)
         if epoch.get("warming_up") or epoch.get("settling"):
             return False
-        if schedule is not None and schedule.is_falling:
-            return schedule.has_ended
         on_plateau = self.plateau_.reached(epoch.get("valid_loss", epoch["train_loss"]))
         return on_plateau and (schedule is None or not schedule.end_early())
 

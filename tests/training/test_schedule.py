@@ -123,6 +123,23 @@ def test_the_fall_begins_at_a_plateau_and_then_training_has_converged(data, deca
     assert [rates[0] for rates in watch.rates] == pytest.approx([0.01 * f for f in factors])
 
 
+@pytest.mark.parametrize("moves", ["settling", "warming_up"])
+def test_a_fall_ends_with_training_whatever_still_moves(data, moves):
+    """Beyond its end a step would go uphill."""
+
+    class StillMoves(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record(moves, schedule.is_falling)
+
+    schedule, watch = Schedule(decay=0.5), Watch()
+    net = make_net([("schedule", schedule), StillMoves(), watch, StopOnPlateau(10.0, 1)])
+    net.max_epochs = 100
+    net.partial_fit(data)
+    assert net.converged_
+    assert len(net.history) == 4
+    assert min(rates[0] for rates in watch.rates) > 0
+
+
 def test_a_run_whose_end_comes_first_has_not_converged(data):
     net = make_net([("schedule", Schedule(decay=0.5)), StopOnPlateau(0.0, 50)])
     net.partial_fit(data)
