@@ -286,7 +286,7 @@ class Solver(ABC):
         if is_scaled:
             X = X / size[:, None]
         if init is not None:
-            codes.copy_(times_ratio(init, unit, size[:, None]))
+            codes.copy_(times_ratio(init, unit, size[:, None]) if is_scaled else init)
             if problem.positive:
                 codes.clamp_(min=0)
             if problem.mask is not None:  # atoms of which nothing is observed
@@ -345,6 +345,10 @@ class Solver(ABC):
     def _engine_for(self, problem: Problem) -> str:
         """The engine that solves the problem."""
         return resolve_engine("torch", problem.atoms)
+
+    def _n_threads(self, problem: Problem) -> int:  # noqa: ARG002  (those with kernels look)
+        """Threads of the compiled kernels; 0 where torch solves the problem."""
+        return 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ._base import Problem
 from ._cd_factored_numba import advance, start
 from ._certificate import is_silent, observed
 from ._correlations import Correlations
+from ._scale import has_codes
 
 # Most atoms that join a working set in a round, each of which costs a product with the dictionary.
 _BATCH = 32
@@ -125,7 +126,7 @@ class _Rounds:
         codes[silent] = 0
         self.sets = _WorkingSets.of(codes)
         self.residuals = X.clone()
-        if codes.any():
+        if has_codes(codes):
             self.residuals -= observed(codes @ problem.atoms, problem.mask)
             correlations, errors = self.correlate(self.residuals, alpha)
         self.batch, self.multiple = _BATCH, 1

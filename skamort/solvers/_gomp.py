@@ -23,6 +23,7 @@ from ._base import Compiled, Problem
 from ._keep_start import keep_start
 from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import Fit, least_squares
+from ._scale import has_codes
 from ._topk_refined import guided_scores
 
 
@@ -79,10 +80,10 @@ class GOMP(Compiled, KSparseSolver):
         enough: Tensor,  # noqa: ARG002  (the number of stages is given)
         codes: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        start = codes.clone() if codes.any() else None
+        start = codes.clone() if has_codes(codes) else None
         n_iter, residual = self._pursue(X, problem, k, codes)
         if start is not None:
-            keep_start(X, problem, k, start, codes, residual)
+            keep_start(X, problem, k, start, codes, residual, self._n_threads(problem))
         return n_iter, residual
 
     def _pursue(self, X: Tensor, problem: Problem, k: int, codes: Tensor) -> tuple[Tensor, Tensor]:

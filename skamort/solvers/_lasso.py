@@ -17,7 +17,7 @@ from ._blocks import row_blocks
 from ._certificate import certify, objective, span_of_atoms
 from ._polish import polish
 from ._safeguard import keep_better, round_exact, shrink_start
-from ._scale import magnitude, power_of_four
+from ._scale import has_codes, magnitude, power_of_four
 
 # A gap of this many roundings of ||x||^2 is one that descent may be unable to close.
 _STUCK = 64
@@ -114,7 +114,7 @@ class LassoSolver(Solver):
 
     def _start(self, X: Tensor, problem: Problem, alpha: Tensor, codes: Tensor) -> Tensor | None:
         """Make the codes to start from no worse than zero, and copy them; None where all are 0."""
-        if not codes.any():
+        if not has_codes(codes):
             return None
         shrink_start(X, problem.dictionary, alpha, codes, problem.mask)
         return codes.clone()

@@ -11,6 +11,7 @@ from torch import Tensor
 from ._base import Problem
 from ._keep_start import keep_start
 from ._ksparse import DEPENDENT, KSparseSolver
+from ._scale import has_codes
 
 # Steps of the first round, and by how much a round has more than the last. Most samples need few:
 # time and memory go by the one that needs most.
@@ -56,10 +57,11 @@ class Pursuit(KSparseSolver):
     def _pursue_block(
         self, X: Tensor, problem: Problem, k: int, enough: Tensor, codes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        start = codes.clone() if codes.any() else None
+        start = codes.clone() if has_codes(codes) else None
         n_iter, residual = self._pursue(X, problem, k, enough, codes.zero_())
         if start is not None:
-            keep_start(X, problem, k, start, codes, residual, enough)
+            n_threads = self._n_threads(problem)
+            keep_start(X, problem, k, start, codes, residual, n_threads, enough)
         return n_iter, residual
 
     def _pursue(

@@ -16,6 +16,7 @@ from torch import Tensor
 from ._base import Compiled, Problem
 from ._ksparse import KSparseSolver, observed_lengths
 from ._least_squares import least_squares
+from ._scale import magnitude
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TopKRefined(Compiled, KSparseSolver):
 def guided_scores(X: Tensor, problem: Problem, start: Tensor) -> tuple[Tensor, Tensor]:
     """How much each atom is wanted, >= 0, by the codes to start from where a sample has any, else
     by its correlations; and which samples have, (n_samples, 1)."""
-    guided = start.any(dim=1, keepdim=True)
+    guided = (magnitude(start) > 0)[:, None]
     lengths = observed_lengths(problem)
     wanted = start * lengths
     if not guided.all():

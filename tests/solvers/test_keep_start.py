@@ -45,6 +45,19 @@ def test_of_a_start_with_more_atoms_the_largest_are_not_beaten_by_less(solver):
     assert (info.residual <= np.square(X - largest @ dictionary).sum(axis=1) + 1e-9).all()
 
 
+@each_solver
+@pytest.mark.parametrize("size", [1.0, -1e20])
+def test_what_a_search_misses_is_found_in_a_start_of_more_atoms(solver, size):
+    """Where it begins with an atom between those of the sample, in whatever unit and sign."""
+    dictionary = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.7, 0.7, np.sqrt(0.02)]])
+    start = size * np.array([[1.0, 1.0, 0.05, 0.0]])
+    codes, info = encode(
+        size * dictionary[:1] + size * dictionary[1:2], dictionary, 2, False, solver, init=start
+    )
+    np.testing.assert_allclose(codes / size, [[1, 1, 0, 0]], atol=1e-9)
+    assert info.residual <= (1e-9 * size) ** 2
+
+
 @pytest.mark.parametrize("solver", [("omp", "auto"), ("ormp", "torch")])
 def test_a_residual_that_is_small_enough_asks_for_no_start(solver):
     rng = np.random.default_rng(2)
