@@ -6,11 +6,13 @@ n_features) and intercept (n_features,) or 0.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
-from ._fitted import check_fitted
+from ._fitted import check_fitted, transform_unnamed
 from ._given import described
 from ._matrices import Codes, as_dense, check_matrix
 
@@ -18,7 +20,7 @@ from ._matrices import Codes, as_dense, check_matrix
 # those that go by a weight, by default 1.
 _BY_NUMBER = ("omp", "lars")
 _BY_WEIGHT = ("lasso_cd", "lasso_lars", "threshold")
-_ROWS_CHECKED = 5
+_ROWS_CHECKED = 5  # or atoms
 
 
 def dictionary_of(estimator: Any) -> np.ndarray:
@@ -137,6 +139,66 @@ def n_parameters_of(estimator: Any) -> int:
     return sum(np.size(array) for array in arrays if array is not None and np.any(array))
 
 
+def atoms_of_part(part: Any, owner: str, name: str) -> Any:
+    """Return the atoms of an estimator that is inside another as its parameter `name`.
+
+    Raises
+    ------
+    TypeError
+        If it has none, as a Pipeline has not.
+    ValueError
+        If its `components_` are not the directions in which its codes go.
+    """
+    check_no_pipeline(part, owner, name)
+    atoms, told = atoms_of(part), f"{owner}: {name}={type(part).__name__}"
+    if atoms is None:
+        raise TypeError(
+            f"{told} has no components_; pass an estimator that learns a dictionary, or its atoms "
+            "as an array."
+        )
+    if hasattr(part, "inverse_transform"):
+        dictionary, _ = linear_decoder(part)
+        found, few = dictionary[:_ROWS_CHECKED], _unit_codes(dictionary)
+        expected = _decoded(part, few) - _decoded(part, 0 * few)
+        _check_close(_directions(found), _directions(expected), told)
+    return atoms
+
+
+def check_no_pipeline(part: Any, owner: str, name: str) -> None:
+    """Refuse a Pipeline in place of a coder of the data themselves."""
+    if isinstance(part, Pipeline):
+        steps = ", ".join(name for name, _ in part.steps[:-1])
+        raise TypeError(
+            f"{owner}: {name}=Pipeline has no components_ for X, those of its last step are for "
+            f"what {steps} made of X; put {owner} in place of that step, and give it the step "
+            f"itself: {name}=pipeline[-1]."
+        )
+
+
+def check_taught(teacher: Any, X: np.ndarray) -> None:
+    """Refuse a teacher whose codes do not weigh its atoms; where it does not say how it decodes,
+    warn where a few rows do."""
+    dictionary, intercept = linear_decoder(teacher)
+    _check_decodes(teacher, _unit_codes(dictionary), dictionary, intercept)
+    warn_if_far(teacher, X)
+
+
+def warn_if_far(estimator: Any, X: np.ndarray) -> None:
+    """Warn of an estimator that does not say itself how it decodes, and whose codes of a few rows
+    are worse than none by its `components_`."""
+    if hasattr(estimator, "inverse_transform"):
+        return
+    dictionary, intercept = linear_decoder(estimator)
+    error = X - intercept - transform_unnamed(estimator, X) @ dictionary
+    if np.square(error).sum() > np.square(X - intercept).sum():
+        warnings.warn(
+            f"{type(estimator).__name__}: its codes decoded by its components_ are farther from X "
+            "than codes of 0; make sure that components_ is the dictionary that its codes weigh.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def _check_decodes(
     estimator: Any, codes: Codes, dictionary: np.ndarray, intercept: np.ndarray | float
 ) -> None:
@@ -147,13 +209,29 @@ def _check_decodes(
             f"{name}: transform gives {codes.shape[1]} codes a sample, but the dictionary has "
             f"{len(dictionary)} atoms; components_ is not what its codes weigh."
         )
-    if not hasattr(estimator, "inverse_transform"):
-        return
-    few = as_dense(codes[:_ROWS_CHECKED])
-    expected = np.asarray(estimator.inverse_transform(few))
-    found = few @ dictionary + intercept
+    if hasattr(estimator, "inverse_transform"):
+        few = as_dense(codes[:_ROWS_CHECKED])
+        _check_close(few @ dictionary + intercept, _decoded(estimator, few), name)
+
+
+def _unit_codes(dictionary: np.ndarray) -> np.ndarray:
+    """Return codes that take an atom each, of some."""
+    return np.eye(min(_ROWS_CHECKED, len(dictionary)), len(dictionary), dtype=dictionary.dtype)
+
+
+def _decoded(estimator: Any, codes: np.ndarray) -> np.ndarray:
+    return np.asarray(estimator.inverse_transform(codes))
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1)
+
+
+def _check_close(found: np.ndarray, expected: np.ndarray, told: str) -> None:
     if not np.allclose(found, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()):
         raise ValueError(
-            f"{name}: inverse_transform(codes) is not codes @ components_ + intercept; its "
-            "components_ is not the dictionary that its codes weigh."
+            f"{told}: inverse_transform(codes) is not codes @ components_ + intercept; its "
+            "components_ is not the dictionary that its codes weigh. Its atoms, as an array, are "
+            "inverse_transform(np.eye(n_components)) less that of zeros."
         )

@@ -5,14 +5,21 @@ from functools import cache
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import (
+    PCA,
     DictionaryLearning,
+    FastICA,
     MiniBatchDictionaryLearning,
     SparseCoder,
     SparsePCA,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.random_projection import GaussianRandomProjection
+from sklearn.utils.validation import check_is_fitted
 
-from skamort import ITOCoder
+from skamort import AmortizedCoder, ITOCoder, SAEEncoder, TopKSAE
 from skamort._decoder import known_alpha, limits_number
 from skamort.inspection import compare_encoders
 from skamort.metrics import amortization_gap
@@ -95,3 +102,89 @@ def test_a_table_judges_codes_of_a_number_among_as_many():
     coder = coder_with("learned", transform_n_nonzero_coefs=3)
     table = compare_encoders([coder], X, X[:3], alpha=0.4)
     assert table["fvu_gap"]["DictionaryLearning"] >= 0
+
+
+# -- Whether `components_` decode ------------------------------------------------------------------
+
+COUNTS = np.abs(X) + 1
+
+
+class Projection(TransformerMixin, BaseEstimator):
+    """Codes by correlation, far too large, and no word on how they decode."""
+
+    def fit(self, X, y=None):
+        self.components_ = 9 * np.eye(6, 20)
+        return self
+
+    def transform(self, X):
+        check_is_fitted(self)
+        return X @ self.components_.T
+
+
+UNMIXING = FastICA(5, random_state=0, max_iter=2000, tol=1e-3)
+AROUND = {
+    "estimator": lambda part: ITOCoder(estimator=part, alpha=0.1),
+    "teacher": lambda part: AmortizedCoder(teacher=part, encoder=SAEEncoder(max_iter=1)),
+    "dict_init": lambda part: TopKSAE(dict_init=part, k=2, max_iter=1),
+}
+each_place = pytest.mark.parametrize("place", AROUND)
+
+
+@each_place
+@pytest.mark.parametrize(
+    "part", [UNMIXING, GaussianRandomProjection(5, random_state=0)], ids=lambda p: type(p).__name__
+)
+def test_components_that_do_not_decode_are_no_atoms(place, part):
+    part.fit(COUNTS)
+    with pytest.raises(ValueError, match=f"{place}={type(part).__name__}: .* Its atoms, as an arr"):
+        AROUND[place](part).fit(COUNTS)
+    # What the message says are atoms.
+    n, codes = len(part.components_), part.transform(COUNTS)
+    zero = part.inverse_transform(np.zeros((1, n)))
+    atoms = part.inverse_transform(np.eye(n)) - zero
+    np.testing.assert_allclose(codes @ atoms + zero, part.inverse_transform(codes))
+    AROUND[place](part).set_params(**{place: None}).set_params(dictionary=atoms).fit(COUNTS)
+
+
+def test_atoms_of_another_length_have_the_directions_of_atoms_but_do_not_teach():
+    whitened = PCA(5, whiten=True).fit(X)
+    assert AROUND["estimator"](whitened).fit(X).score(X) > 0.2
+    start = TopKSAE(dict_init=whitened, k=2, max_iter=1, learning_rate=1e-12).fit(X).components_
+    np.testing.assert_allclose(start, whitened.components_, atol=1e-6)
+    with pytest.raises(ValueError, match="PCA: inverse_transform"):
+        AROUND["teacher"](whitened).fit(X)
+
+
+def test_codes_are_taught_for_atoms_of_unit_norm():
+    def taught(size):
+        by_number = {"transform_algorithm": "omp", "transform_n_nonzero_coefs": 4}
+        student = TopKSAE(k=4, positive_code=False, max_iter=2, random_state=0)
+        return AmortizedCoder(
+            teacher=SparseCoder(size * np.eye(20), **by_number), encoder=student
+        ).fit(X)
+
+    long, unit = taught(4), taught(1)
+    np.testing.assert_array_equal(long.components_, np.eye(20))
+    np.testing.assert_array_equal(long.transform(X), unit.transform(X))
+
+
+@pytest.mark.parametrize("place", ["estimator", "teacher"])
+def test_codes_worse_than_none_are_warned_of_where_nothing_else_tells(place):
+    part = Projection().fit(COUNTS)
+    with pytest.warns(UserWarning, match="Projection: its codes .* farther from X than codes of 0"):
+        AROUND[place](part).fit(COUNTS)
+    part.components_ = np.eye(6, 20)
+    AROUND[place](part).fit(COUNTS)
+
+
+@each_place
+@pytest.mark.parametrize("is_fitted", [True, False])
+def test_a_pipeline_is_told_where_the_coder_belongs(place, is_fitted):
+    pipeline = make_pipeline(StandardScaler(), PCA(5))
+    if is_fitted:
+        pipeline.fit(X)
+    elif place == "dict_init":
+        pytest.skip("one that is not fitted is refused as such")
+    message = f"{place}=Pipeline has .* what standardscaler made of X; put .*{place}=pipeline"
+    with pytest.raises(TypeError, match=message):
+        AROUND[place](pipeline).fit(X)

@@ -12,10 +12,17 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from .._compat import HasMethods, Interval, StrOptions
-from .._decoder import atoms_of, center_of, known_alpha, limits_number_to_given
+from .._decoder import (
+    atoms_of_part,
+    center_of,
+    check_no_pipeline,
+    check_taught,
+    known_alpha,
+    limits_number_to_given,
+)
 from .._device import as_held, resolve_device
 from .._fitted import configured, fitted, has_learned, is_fitted, transform_unnamed
-from .._rows import Rows
+from .._rows import Rows, few_rows
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import SparseRows
 from .._validation import check_dictionary
@@ -34,6 +41,11 @@ from ._parameters import COUNT, NON_NEGATIVE
 from ._split_sign import joined
 from ._tasks import FitTask
 from ._topk import TopKSAE
+
+# Rows whose codes are decoded where a teacher does not say itself how.
+_ROWS_LOOKED_AT = 64
+# By how much atoms of unit norm are off.
+_ROUNDING = 1e-3
 
 
 class AmortizedCoder(BaseSparseCoder):
@@ -91,7 +103,7 @@ class AmortizedCoder(BaseSparseCoder):
     Attributes
     ----------
     components_ : ndarray of shape (n_components, n_features)
-        The teacher's dictionary.
+        The teacher's dictionary, its atoms scaled to unit norm, and the codes with them.
     alpha_ : float or None
         Weight of the L1 penalty on the teacher's codes; None where it has none.
     intercept_ : ndarray of shape (n_features,) or None
@@ -174,6 +186,7 @@ class AmortizedCoder(BaseSparseCoder):
         """
         task = FitTask(self, X, y, sample_weight, 1 if has_learned(self.teacher) else 2)
         resolve_device(self.device, self)
+        check_no_pipeline(self.teacher, "AmortizedCoder", "teacher")
         if self.encoder is not None:
             self.encoder._validate_params()  # before the teacher's work
         rows = self._check_rows(X, reset=True)
@@ -183,16 +196,17 @@ class AmortizedCoder(BaseSparseCoder):
         if self.encoder is not None:
             self._rehearse(rows, weights)
         self.teacher_ = teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
-        self._take_dictionary(teacher, rows[:1])
+        lengths = self._take_dictionary(teacher, rows[:1])
+        check_taught(teacher, rows[few_rows(rows, _ROWS_LOOKED_AT)].cpu().numpy())
         self.alpha_ = None if limits_number_to_given(teacher) else known_alpha(teacher)
-        codes = self._teach(teacher, rows)
+        codes = self._teach(teacher, rows, lengths)
         samples = [rows]
         if self.n_augmented:
             augmented = self._augment(rows, codes, weights, rng)
             samples.append(Rows(augmented, type(self).__name__))
             if weights is not None:
                 weights = np.concatenate([weights, np.ones(self.n_augmented)])
-            codes = sparse.vstack([codes, self._teach(teacher, samples[1])], format="csr")
+            codes = sparse.vstack([codes, self._teach(teacher, samples[1], lengths)], format="csr")
         lessons = self._center_samples(samples)
         encoder = self._make_student(teacher, codes, rng)
         taught = {"codes": codes, "code_loss": self.code_loss}
@@ -267,14 +281,10 @@ class AmortizedCoder(BaseSparseCoder):
         return {**{name: getattr(self, name) for name in names}, "random_state": rng}
 
     def _take_dictionary(self, teacher, like):
-        """Set the teacher's dictionary and center, of the type of the tensor `like`."""
+        """Set the teacher's dictionary, in unit norm, and center, of the type of the tensor `like`;
+        return the lengths of its atoms, None for those of unit norm."""
         name = type(teacher).__name__
-        atoms = atoms_of(teacher)
-        if atoms is None:
-            raise TypeError(
-                f"AmortizedCoder: teacher={name} has no components_; pass an estimator that learns "
-                "a dictionary."
-            )
+        atoms = atoms_of_part(teacher, "AmortizedCoder", "teacher")
         atoms = check_dictionary(atoms, like)
         if self.n_components not in (None, len(atoms)):
             raise ValueError(
@@ -283,15 +293,24 @@ class AmortizedCoder(BaseSparseCoder):
             )
         intercept = center_of(teacher)
         self.components_ = atoms.numpy().copy()
+        lengths = np.linalg.norm(self.components_, axis=1)
+        lengths = None if np.allclose(lengths, 1, rtol=_ROUNDING) else lengths
+        if lengths is not None:
+            self.components_ /= lengths[:, None]
         dtype = self.components_.dtype
         self.intercept_ = None if intercept is None else np.asarray(intercept, dtype=dtype)
+        return lengths
 
-    def _teach(self, teacher, rows):
-        """Return the teacher's codes, of the type of the rows, which are read by blocks."""
+    def _teach(self, teacher, rows, lengths):
+        """Return the teacher's codes of atoms of unit norm, of the type of the rows, which are read
+        by blocks."""
         blocks = (rows[block].numpy() for block in rows.blocks(len(self.components_)))
         codes = [self._teach_block(teacher, block) for block in blocks]
         # csr_array: SciPy before 1.12 stacks arrays into a matrix
-        return sparse.csr_array(sparse.vstack(codes, format="csr"))
+        codes = sparse.csr_array(sparse.vstack(codes, format="csr"))
+        if lengths is not None:
+            codes.data *= lengths[codes.indices]
+        return codes
 
     def _teach_block(self, teacher, X):
         codes = joined(teacher, transform_unnamed(teacher, X))

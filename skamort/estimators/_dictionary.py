@@ -8,6 +8,7 @@ from sklearn.cluster import kmeans_plusplus
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
+from .._decoder import atoms_of_part
 from .._fitted import is_fitted
 from .._rows import few_rows, rows_within
 from .._validation import as_tensor, check_dictionary
@@ -49,12 +50,7 @@ def given_dictionary(estimator):
             "first. Among the values of a grid search, which are cloned, wrap what is fitted in a "
             "sklearn.frozen.FrozenEstimator."
         )
-    if not hasattr(start, "components_"):
-        raise TypeError(
-            f"{type(estimator).__name__}: dict_init={type(start).__name__} has no components_; "
-            "pass an estimator that learns a dictionary, or an array."
-        )
-    return start.components_
+    return atoms_of_part(start, type(estimator).__name__, "dict_init")
 
 
 def resolve_n_components(estimator):

@@ -11,7 +11,15 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 
 from .._compat import HasMethods, StrOptions
-from .._decoder import atoms_of, center_of, known_alpha, limits_number, positive_of
+from .._decoder import (
+    atoms_of_part,
+    center_of,
+    check_no_pipeline,
+    known_alpha,
+    limits_number,
+    positive_of,
+    warn_if_far,
+)
 from .._device import as_held, resolve_device
 from .._fitted import fitted, has_learned, transform_unnamed
 from .._rows import few_rows
@@ -223,6 +231,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
                 'center of an estimator is its own; leave "auto", and set fit_intercept of '
                 "estimator=."
             )
+        check_no_pipeline(self.estimator, "ITOCoder", "estimator")
         rows = self._check_rows(X, reset=True)
         if self.missing_values is not None and task is not None:
             check_observed(self, rows)
@@ -234,6 +243,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
         self.intercept_ = self._find_center(rows, weights)
         self.components_ = self._find_dictionary(rows[:1])
+        if self.estimator_ is not None and self.missing_values is None:
+            warn_if_far(self.estimator_, rows[few_rows(rows, _ROWS_LOOKED_AT)].cpu().numpy())
         self.positive_code_ = self._resolve_sign(rows)
         self.n_nonzero_coefs_ = self._find_number(rows)
         self.alpha_ = self._find_alpha(rows, weights)
@@ -271,12 +282,9 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
 
     def _find_dictionary(self, like):
         """Return the atoms as an array of the type of the tensor `like`."""
-        atoms = self.dictionary if self.estimator_ is None else atoms_of(self.estimator_)
-        if atoms is None:
-            raise ValueError(
-                f"ITOCoder: {type(self.estimator_).__name__} has no components_; pass an estimator "
-                "that learns a dictionary, or dictionary=."
-            )
+        atoms = self.dictionary
+        if self.estimator_ is not None:
+            atoms = atoms_of_part(self.estimator_, "ITOCoder", "estimator")
         if self.n_components not in (None, len(atoms)):
             raise ValueError(
                 f"ITOCoder: n_components={self.n_components} but the dictionary has {len(atoms)} "

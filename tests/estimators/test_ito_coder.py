@@ -130,7 +130,7 @@ def test_conflicts_and_missing_dictionaries_are_refused(signal):
     X, dictionary, _ = signal
     with pytest.raises(ValueError, match="dictionary and estimator both give a dictionary"):
         ITOCoder(dictionary=dictionary, estimator=PCA()).fit(X)
-    with pytest.raises(ValueError, match="StandardScaler has no components_"):
+    with pytest.raises(TypeError, match="StandardScaler has no components_"):
         ITOCoder(estimator=StandardScaler()).fit(X)
     with pytest.raises(ValueError, match="n_components=3 but the dictionary has 16 atoms"):
         ITOCoder(n_components=3, dictionary=dictionary).fit(X)
