@@ -299,7 +299,7 @@ class Solver(ABC):
             check_range(what, codes, rescaled, size, bool((unit > 1).any()))
             codes.copy_(rescaled)
         # The square of the size may be too large, or too small.
-        return n_iter, error * size.double() * size.double(), converged
+        return n_iter, error * size * size, converged
 
     def _scaled_weight(self, alpha: Tensor, size: Tensor, unit: Tensor) -> Tensor:
         """The weight of the L1 norm for samples and atoms divided by ``size`` and ``unit``."""

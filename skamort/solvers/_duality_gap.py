@@ -73,7 +73,7 @@ def duality_gap(X, codes, dictionary, alpha, positive=False, *, mask=None):
     atoms = check_dictionary(dictionary, data)
     codes = check_codes(codes, "codes", data, atoms)
     if positive:
-        rounding = 16 * torch.finfo(codes.dtype).eps * codes.abs().amax()
+        rounding = 16 * torch.finfo(codes.dtype).eps * codes.amax()
         if (codes < -rounding).any():
             raise ValueError(
                 "duality_gap: positive=True, but codes holds negative values; clip them or pass "
@@ -89,10 +89,10 @@ def _scaled_gap(
     X: Tensor, codes: Tensor, dictionary: Tensor, alpha: Tensor, positive: bool, mask: Tensor | None
 ) -> Tensor:
     """`masked_gap` in units in which no square over- or underflows."""
-    size = power_of_four(magnitude(X)).double()
-    unit = power_of_four(magnitude(dictionary).amax()).double()
+    size = power_of_four(magnitude(X))
+    unit = power_of_four(magnitude(dictionary).amax())
     if (size != 1).any() or unit != 1:
-        X, dictionary = X.double() / size[:, None], dictionary.double() / unit
+        X, dictionary = X / size[:, None], dictionary / unit
         codes = times_ratio(codes.double(), unit, size[:, None])
     gap = masked_gap(X, codes, dictionary, alpha / size / unit, positive, mask)
     return gap * size * size  # the square may be too large, or too small

@@ -161,7 +161,7 @@ def refit(
         matrix = torch.where(both, full, 0)
         matrix = matrix + torch.diag_embed(torch.where(active, jitter, 1))
         factor = torch.linalg.cholesky_ex(matrix).L
-        new = torch.cholesky_solve(torch.where(active[:, :, None], target, 0), factor)[:, :, 0]
+        new = torch.cholesky_solve(target, factor)[:, :, 0]
         _mend(new, factor, matrix, atoms, active, X)
         negative = active & (new <= 0) if positive else torch.zeros_like(active)
         if not negative.any():
@@ -169,9 +169,8 @@ def refit(
         ratio = torch.where(start > 0, start / (start - new), 0)
         limit = torch.where(negative, ratio, torch.inf)
         length = limit.amin(dim=1, keepdim=True).clamp(max=1)
-        start = torch.where(active, start + length * (new - start), 0).clamp_(min=0)
+        start = (start + length * (new - start)).clamp_(min=0)
         active = active & ~(negative & (limit <= length))
-        start = torch.where(active, start, 0)
 
 
 def _mend(

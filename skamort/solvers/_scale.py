@@ -34,8 +34,7 @@ def power_of_four(values: Tensor) -> Tensor:
     _, exponent = torch.frexp(values)
     limit = 126 if values.dtype == torch.float32 else 1022
     exponent = (exponent + exponent % 2).clamp(-limit, limit).to(values.dtype)
-    harmless = (values == 0) | (exponent.abs() < _HARMLESS_EXPONENT)
-    return torch.where(harmless, 1, torch.exp2(exponent))
+    return torch.where(exponent.abs() < _HARMLESS_EXPONENT, 1, torch.exp2(exponent))
 
 
 def times_ratio(values: Tensor, up: Tensor, down: Tensor) -> Tensor:

@@ -24,5 +24,6 @@ def test_correlations_are_the_product_to_rounding(dtype, n_samples):
 
 def test_torch_multiplies_where_there_is_no_onednn(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.Tensor, "to_mkldnn", None)
     X, dictionary = torch.eye(3), torch.arange(12.0).reshape(4, 3)
     assert torch.equal(products(X, dictionary), dictionary.T)

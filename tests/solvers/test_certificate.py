@@ -69,7 +69,11 @@ def test_negative_codes_are_refused_where_codes_must_be_positive():
 def test_codes_below_zero_by_rounding_count_as_zero():
     # scikit-learn's solvers with positive=True leave such codes.
     X, codes = np.array([[3.0, 0.5]]), np.array([[2.0, -1e-18]])
-    np.testing.assert_array_equal(duality_gap(X, codes, np.eye(2), 1.0, positive=True), 0.0)
+    for size in (1.0, 2.0**30, 2.0**-30):
+        gap = duality_gap(size * X, size * codes, np.eye(2), size, positive=True)
+        np.testing.assert_array_equal(gap, 0.0)
+        with pytest.raises(ValueError, match="negative values"):
+            duality_gap(size * X, size * np.array([[2, -1e-9]]), np.eye(2), size, positive=True)
 
 
 def test_rounding_makes_no_gap_negative():

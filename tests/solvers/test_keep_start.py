@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ksparse import any_solver, each_solver, encode
+
+from skamort.solvers import sparse_encode
+from skamort.solvers._base import Problem
+from skamort.solvers._keep_start import keep_start
 
 
 def coherent_problem(rng, n_samples, n_components, n_features, k, coherence):
@@ -71,3 +76,24 @@ def test_a_residual_that_is_small_enough_asks_for_no_start(solver):
         enough = np.square(X - alone @ dictionary).sum(axis=1) <= 0.3
         assert enough.any()
         np.testing.assert_array_equal(found[enough], alone[enough])
+
+
+def test_least_squares_on_the_atoms_of_the_start_take_the_place_of_worse_codes():
+    atoms = np.array([[1.0, 0, 0], [0, 1, 0], [2 / 3, 2 / 3, 1 / 3]])
+    X = np.array([[1.0, 1.0, 0.0]])  # correlates most with the third
+    codes = sparse_encode(X, atoms, algorithm="omp", n_nonzero_coefs=2)
+    assert codes[0, 2] != 0
+    for second in (0.9, 1.0):
+        init = [[1.0, second, 0.0]]
+        codes = sparse_encode(X, atoms, algorithm="omp", n_nonzero_coefs=2, init=init)
+        np.testing.assert_allclose(codes, [[1, 1, 0]], atol=1e-12)
+
+
+def test_the_largest_of_a_start_are_so_by_what_is_observed_of_their_atoms():
+    atoms, mask = torch.tensor([[0.1, 1.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
+    X, start, codes = torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 1.0]]), torch.zeros(1, 2)
+    problem = Problem(atoms, torch.ones(()), None, atoms, None, False, mask)
+    residual = torch.tensor([4.0], dtype=torch.float64)
+    keep_start(X, problem, 1, start, codes, residual)
+    torch.testing.assert_close(codes, torch.tensor([[0.0, 2.0]]))
+    assert residual < 1e-9

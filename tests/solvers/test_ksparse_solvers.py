@@ -20,6 +20,7 @@ from ksparse import (
 from sklearn.linear_model import orthogonal_mp
 
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
+from skamort.solvers._ksparse import refit
 
 EXAMPLES = settings(max_examples=300, deadline=None)
 each_omp = pytest.mark.parametrize(
@@ -156,12 +157,19 @@ def test_scaling_data_scales_codes(problem, solver, factor):
 
 
 @settings(max_examples=100, deadline=None)
-@given(problems(), any_solver, st.integers(0, 2**31), st.booleans(), st.booleans())
-def test_norms_of_atoms_do_not_choose(problem, solver, seed, masked, started):
+@given(
+    problems(),
+    any_solver,
+    st.integers(0, 2**31),
+    st.sampled_from([0.1, 12]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_norms_of_atoms_do_not_choose(problem, solver, seed, spread, masked, started):
     X, dictionary, k, positive = problem
     k = min(k, max(dictionary.shape[1] - 1, 1))
     rng = np.random.default_rng(seed)
-    norms = 10 ** rng.uniform(-12, 12, len(dictionary))
+    norms = 10 ** rng.uniform(-spread, spread, len(dictionary))
     mask = rng.random(X.shape) < 0.7
     # In a single feature all atoms are alike.
     mask = mask if masked and (mask.sum(axis=1) > max(k, 1)).all() else None
@@ -274,6 +282,28 @@ def test_topk_refined_solves_nnls_on_the_support():
     assert gradient[(encoded > 0) & (codes == 0)].max() < 1e-8
 
 
+@pytest.mark.parametrize("positive", [False, True])
+def test_least_squares_from_a_start_leave_no_more_than_it(positive):
+    draw = torch.Generator().manual_seed(0)
+    atoms = torch.randn(400, 6, 7, generator=draw, dtype=torch.float64) + 0.6
+    X = torch.randn(400, 7, generator=draw, dtype=torch.float64)
+    start = torch.rand(400, 6, generator=draw, dtype=torch.float64)
+    start *= torch.rand(400, 6, generator=draw) < 0.7
+    active = torch.rand(400, 6, generator=draw) < 0.8
+    start *= active
+    z, used = refit(atoms, X, start, active, positive)
+    assert not z[~used].any()
+    assert not (used & ~active).any()
+    rest, before = (X - torch.einsum("nk,nkf->nf", codes, atoms) for codes in (z, start))
+    assert (torch.einsum("nf,nkf->nk", rest, atoms)[used].abs() < 1e-9).all()
+    assert (rest.square().sum(1) <= before.square().sum(1) + 1e-9).all()
+    if positive:
+        assert (z[used] > 0).all()
+        assert used.sum() < active.sum()
+    else:
+        assert torch.equal(used, active)
+
+
 @needs_numba
 @pytest.mark.parametrize("solver", [OMP, ORMP])
 def test_number_of_threads_changes_nothing(solver):
@@ -291,6 +321,8 @@ def test_number_of_non_zeros_defaults_to_a_tenth_of_the_features():
     dictionary, X = rng.standard_normal((2, 40, 30))
     codes = sparse_encode(X, dictionary, algorithm="omp")
     assert ((codes != 0).sum(axis=1) == 3).all()
+    codes = sparse_encode(X[:, :9], dictionary[:, :9], algorithm="omp")
+    assert ((codes != 0).sum(axis=1) == 1).all()
 
 
 def test_refuses_impossible_numbers_of_non_zeros():

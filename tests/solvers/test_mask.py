@@ -210,6 +210,7 @@ def test_atoms_of_which_nothing_is_observed_are_not_used(solver):
     codes, _ = encode(X, mask, dictionary, solver, alpha=1e-3, tol=1e-3, init=init)
     assert np.isfinite(codes).all()
     assert not codes[:20, 3:5].any()
+    assert codes[:20].any(axis=1).all()
 
 
 @each_lasso
@@ -274,6 +275,31 @@ def test_free_codes_are_least_squares(positive):
         few = np.array([len(b) == 1 for b in best])
         found = 2 * objective(X, mask, codes, dictionary, 0.0)[few]
         np.testing.assert_allclose(found, np.concatenate([b for b in best if len(b)]), atol=1e-9)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_gaps_of_free_codes_are_those_of_single_rows(positive):
+    X, mask, dictionary = some_data(n_samples=12)
+    dictionary[np.random.default_rng(1).random(dictionary.shape) < 0.4] = 0
+    dictionary[2, 1:], dictionary[2, 0], dictionary[3] = 0, 1, 1
+    X, mask[:6, 0], mask[11] = np.where(mask, X, 0), False, False
+    codes = 0.1 * np.abs(np.random.default_rng(2).standard_normal((12, 16)))
+    gap = duality_gap(X, codes, dictionary, 0.0, positive, mask=mask)
+    assert gap[11] == 0
+    for x, seen, z, found in zip(X[:11], mask, codes, gap, strict=False):
+        used = dictionary[:, seen].any(axis=1)
+        atoms = dictionary[used][:, seen]
+        expected = duality_gap(x[None, seen], z[None, used], atoms, 0.0, positive)
+        np.testing.assert_allclose(found, expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", PURSUITS + OTHERS, ids="-".join)
+def test_what_no_observed_atom_explains_is_the_residual(solver):
+    X, mask, dictionary = some_data(n_samples=3)
+    dictionary[:, 2:], mask[:], mask[:2, :2] = 0, True, False
+    codes, info = encode(X, mask, dictionary, solver)
+    assert not codes[:2].any()
+    np.testing.assert_allclose(info.residual[:2], (X[:2, 2:] ** 2).sum(axis=1))
 
 
 @pytest.mark.parametrize("positive", [False, True])

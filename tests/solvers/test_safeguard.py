@@ -17,6 +17,7 @@ from skamort.solvers import (
     FISTA,
     SOLVERS,
     KSparseSolver,
+    LassoSolver,
     SolverResult,
     duality_gap,
     sparse_encode,
@@ -211,6 +212,78 @@ def test_k_sparse_codes_that_are_worse_than_zero_become_zero():
     assert_allclose(result.residual, [1.0, 2.0, 2.0])
 
 
+def careless(found, claimed=None):
+    """A solver of the lasso that finds these codes and claims these gaps."""
+
+    class Careless(LassoSolver):
+        def _solve_block(self, X, problem, alpha, codes):
+            codes.copy_(torch.tensor(found))
+            gap = None if claimed is None else torch.tensor(claimed, dtype=torch.float64)
+            return torch.zeros(len(X), dtype=torch.int64), gap
+
+    return Careless
+
+
+# The best codes of (3, 0) are (2, 0), and of (0, 3) they are (0, 2).
+CODES = [[2.0, 0.0], [9.0, 0.0]]
+
+
+@pytest.mark.parametrize("claimed", [None, [0.0, 9.0]])
+@pytest.mark.parametrize("start", [None, [[0.5, 0.0], [0.0, 1.5]]])
+def test_lasso_codes_that_are_worse_than_their_start_become_it(claimed, start):
+    X, init = 3 * torch.eye(2).double(), None if start is None else torch.tensor(start).double()
+    solver, options = careless(CODES, claimed), {"alpha": 1.0, "positive": True, "init": init}
+    result = solver().solve(X, torch.eye(2).double(), **options)
+    kept = [0.0, 0.0] if start is None else start[1]
+    assert result.codes.tolist() == [CODES[0], kept]
+    true = duality_gap(X, result.codes, np.eye(2), 1.0, positive=True)
+    torch.testing.assert_close(result.gap, true)
+    assert result.converged.tolist() == [True, False]
+    result = solver(is_guarded=False).solve(X, torch.eye(2).double(), **options)
+    assert result.codes.tolist() == CODES
+
+
+def test_what_a_compiled_solver_calls_solved_is_not_looked_at_again_but_outside_of_its_space():
+    result = careless(CODES, [0.0, 0.0])().solve(
+        3 * torch.eye(2), torch.eye(2), alpha=1.0, positive=True
+    )
+    assert result.codes.tolist() == CODES
+    assert result.gap.tolist() == [0.0, 0.0]
+    weights = torch.tensor([0.0, 1.0]).double()
+    result = careless(CODES, [0.0, 0.0])(is_guarded=False).solve(
+        3 * torch.eye(2), torch.eye(2), alpha=weights, positive=True
+    )
+    assert result.gap[0] == pytest.approx(0.5)  # known to be wrong
+    for alpha, atoms in ((0.0, 2), (1.0, 1)):  # no penalty, or a direction that no atom has
+        result = careless([[9.0]] if atoms == 1 else [[9.0, 0.0]], [0.0])(is_guarded=False).solve(
+            torch.tensor([[3.0, 1.0]]), torch.eye(2)[:atoms], alpha=alpha, positive=True
+        )
+        assert result.gap > 1
+        assert not result.converged
+
+
+def test_the_tolerance_is_a_share_of_half_the_energy():
+    solver = careless(CODES, [0.44, 0.46])(tol=0.1, is_guarded=False)  # of 4.5
+    result = solver.solve(3 * torch.eye(2), torch.eye(2), alpha=1.0, positive=True)
+    assert result.converged.tolist() == [True, False]
+
+
+def test_only_where_no_code_costs_anything_atoms_have_units_of_their_own():
+    solver, atoms = FISTA(), torch.diag(torch.tensor([1.0, 2.0**40, 0.99 * 2.0**60]))
+    for weights in ([0.0, 1.0], [1.0, 1.0]):
+        assert solver._unit(atoms, torch.tensor(weights)) == 2.0**60
+    assert solver._unit(atoms, torch.zeros(2)).tolist() == [1.0, 2.0**42, 2.0**60]
+
+
+def test_every_sample_that_is_stuck_is_polished_and_no_other():
+    near = [[2 + 2.0**-48, 0.0], [0.0, 1.0]]
+    X, atoms = 3 * torch.eye(2).double(), torch.eye(2).double()
+    result = careless(near)(tol=0.0).solve(X, atoms, alpha=1.0, positive=True)
+    assert result.codes.tolist() == [[2.0, 0.0], [0.0, 1.0]]
+    assert result.gap[0] == 0
+    assert result.gap[1] > 0.1
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_start_that_is_worse_than_zero_is_made_as_long_as_is_best(masked):
     rng = np.random.default_rng(0)
@@ -271,15 +344,17 @@ def test_what_rounding_adds_to_the_objective_adds_to_the_gap():
         n_iter, converged = torch.ones(1, dtype=torch.int64), torch.tensor([False])
         return SolverResult(codes, torch.full((1,), gap, dtype=torch.float64), n_iter, converged)
 
-    exact = result(codes, 0.0)
+    exact, limit = result(codes, 0.0), 0.5 * large**2
     for start, gap, expected in [(0.0, 9e30, 0.5), (large - 1, 9e30, 0.5), (large - 1, 0.25, 0.25)]:
         found = result(torch.tensor([[start]]), gap)
         weight, left = torch.zeros(1, dtype=torch.float64), torch.tensor([0])
-        round_exact(found, exact, left, codes, one, weight, 1e-4, None)
+        round_exact(found, exact, left, codes, one, weight, 1.01 * expected / limit, None)
         assert found.codes.item() == large - 1
         assert found.gap.item() == expected
         assert found.n_iter.item() == 2
         assert found.converged.item()
+        round_exact(found, exact, left, codes, one, weight, 0.99 * expected / limit, None)
+        assert not found.converged.item()
 
 
 def test_what_float32_cannot_solve_is_solved_again_by_blocks(monkeypatch):

@@ -9,7 +9,7 @@ from engines import ENGINES
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort.solvers import SOLVERS, alpha_max, duality_gap, sparse_encode, sparse_encode_path
-from skamort.solvers._scale import power_of_four, times_ratio
+from skamort.solvers._scale import check_range, power_of_four, row_norms, times_ratio
 
 CHOICES = [
     (name, engine)
@@ -130,7 +130,8 @@ def test_scaling_is_exact_to_the_ends_of_the_range():
         values = torch.tensor([info.max, 3e30, 1.0, 0.0, 3e-30, info.tiny], dtype=dtype)
         unit = power_of_four(values)
         scaled = values / unit
-        assert ((scaled == 0) | ((scaled >= 0.2) & (scaled <= 4))).all()
+        assert ((scaled == 0) | ((scaled >= 0.25) & (scaled <= 1)))[1:].all()
+        assert 1 < scaled[0] < 4  # the largest power is not enough
         one = torch.ones((), dtype=dtype)
         assert torch.equal(times_ratio(scaled, unit, one), values)
         assert torch.equal(times_ratio(values, one, unit), scaled)
@@ -141,18 +142,97 @@ def test_scaling_is_exact_to_the_ends_of_the_range():
         assert torch.equal(times_ratio(huge, 1 / huge, huge), 1 / huge)
 
 
+@each_solver
+def test_a_start_of_the_wrong_sign_leaves_no_negative_codes(solver):
+    X, dictionary = problem(0, np.float64)
+    init = np.random.default_rng(1).standard_normal((3, 9)) * (np.arange(9) < 3)
+    for max_iter in (0, 5):
+        options = {"init": init, "positive": True, "max_iter": max_iter}
+        codes, _ = encode(solver, X, dictionary, 0.2, **options)
+        assert (codes >= 0).all()
+
+
+@pytest.mark.parametrize("solver", [("cd", e) for e in ENGINES] + [("fista", "auto")])
+@pytest.mark.parametrize("alpha", [1e39, 1e300])
+def test_a_weight_that_float32_cannot_hold_leaves_no_codes(solver, alpha):
+    X, dictionary = problem(0, np.float32)
+    codes, info = encode(solver, X, dictionary, alpha, init=np.ones((3, 9)))
+    assert not codes.any()
+    assert info.converged.all()
+    assert not info.gap.any()
+
+
+def test_codes_next_to_nothing_of_such_data_are_not_refused():
+    X, dictionary = np.array([[1e-39, 1e-30]], np.float32), np.array([[1.0, 0.0]], np.float32)
+    for norm in (1, 0.5):
+        atoms = np.float32(norm) * dictionary
+        codes = sparse_encode(X, atoms, algorithm="mp", n_nonzero_coefs=1)
+        np.testing.assert_allclose(codes, X[:, :1] / norm, rtol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["mp", "omp", "cd"])
+def test_one_long_atom_is_enough_to_lose_codes(algorithm):
+    X, atoms = np.array([[1e-30, 0.0]], np.float32), np.diag([1e15, 0.5]).astype(np.float32)
+    options = {"n_nonzero_coefs": 1} if algorithm != "cd" else {"alpha": 0.0}
+    for data in (X, np.vstack([1e30 * X, X]).astype(np.float32)):
+        with pytest.raises(ValueError, match=r"codes of 1 of [12] samples are beyond"):
+            sparse_encode(data, atoms, algorithm=algorithm, **options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_norms_of_rows_of_any_size(dtype):
+    largest, least = torch.finfo(dtype).max, torch.finfo(dtype).tiny
+    rows = torch.tensor([[3.0, -4.0]], dtype=dtype)
+    sizes = torch.tensor([1.0, 1e18, 1e-18, largest / 8, 4 * least], dtype=dtype)
+    torch.testing.assert_close(row_norms(rows * sizes[:, None]), 5 * sizes)
+    assert row_norms(torch.zeros(1, 3, dtype=dtype)) == 1
+    assert row_norms(torch.full((1, 9), largest, dtype=dtype)) == largest
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_range_ends_where_the_dtype_does(dtype):
+    info, one = torch.finfo(dtype), torch.ones(3, 1, dtype=dtype)
+    held = torch.tensor([[info.max], [-info.max], [info.tiny]], dtype=dtype)
+    check_range("codes", one, held, one[:, 0], True)
+    for beyond, underflow in ((torch.inf, False), (torch.nan, False), (info.tiny / 2, True)):
+        bad = torch.cat([held[:2], torch.full((1, 1), beyond, dtype=dtype)])
+        with pytest.raises(ValueError, match="codes of 1 of 3 samples are beyond"):
+            check_range("codes", one, bad, one[:, 0], underflow)
+    lost = 0 * one
+    check_range("codes", one, lost, one[:, 0], False)  # not by the dictionary
+    check_range("codes", lost, lost, one[:, 0], True)  # zero to begin with
+    check_range("codes", one, lost, torch.full_like(one[:, 0], info.tiny / info.eps), True)
+    advice = "pass float64, or bring" if dtype == torch.float32 else "; bring"
+    with pytest.raises(ValueError, match=f"of 3 of 3 .*{advice}"):
+        check_range("codes", one, lost, torch.full_like(one[:, 0], 2 * info.tiny / info.eps), True)
+
+
 @pytest.mark.parametrize("atoms", [1.0, 2.0**400, 2.0**-400])
 @pytest.mark.parametrize("positive", [False, True])
 def test_gaps_in_any_unit(atoms, positive):
     X, near = np.array([[3.0, 0.5]]), np.array([[2 + 2.0**-30, 0]])
     expected = duality_gap(X, near, np.eye(2), 1.0, positive)
     assert 0 < expected < 1e-16
-    for data in (2.0**520, 2.0**-300):
+    for data in (1.0, 2.0**520, 2.0**-300):
         units = {"dictionary": atoms * np.eye(2), "alpha": data * atoms, "positive": positive}
         gap = duality_gap(data * X, near * data / atoms, **units)
         np.testing.assert_array_equal(gap, expected * data * data)
     far = duality_gap(2.0**600 * X, 0 * near, np.eye(2), 2.0**600, positive)
     assert far == np.inf  # it is above 2^1200
+
+
+def test_gaps_of_samples_and_atoms_of_all_sizes():
+    X, near = np.array([[3.0, 0.5]]), np.array([[2.01, 0.0]])
+    gap = duality_gap(X, near, np.eye(2), 1.0)
+    sizes = np.array([[1.0], [2.0**-100], [2.0**100]])
+    together = duality_gap(sizes * X, sizes * near, np.eye(2), 1.0)
+    alone = [duality_gap(s * X, s * near, np.eye(2), 1.0)[0] for s in sizes]
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_allclose(together[0], gap)
+    for length in (1e-300, 1e-100):  # such an atom is no use
+        np.testing.assert_allclose(duality_gap(X, near, np.diag([1.0, length]), 1.0), gap)
+    far = [np.array([[value]], np.float32) for value in (1e-30, 1e30, 1e-10)]
+    np.testing.assert_allclose(duality_gap(*far, 0.0), 5e39, rtol=1e-5)
 
 
 def test_zero_codes_and_samples_next_to_nothing_are_not_refused():

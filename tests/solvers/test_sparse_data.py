@@ -45,6 +45,14 @@ def test_codes_and_gaps_are_those_of_dense_data(seed, algorithm, block_rows, kin
     assert_allclose(gap, duality_gap(X, codes, dictionary, 0.3), rtol=1e-9, atol=1e-6)
 
 
+def test_data_and_codes_have_as_many_rows():
+    X, dictionary = problem(0)
+    for n_codes in (39, 41):
+        codes = sparse.csr_array((n_codes, 6))
+        with pytest.raises(ValueError, match=f"X and codes.*40.*{n_codes}"):
+            duality_gap(sparse.csr_array(X), codes, dictionary, 0.3)
+
+
 def test_what_did_not_converge_is_told_once(monkeypatch):
     X, dictionary = problem(0, n_atoms=3)
     monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 9 * 5)
