@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from engines import ENGINES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ksparse import any_solver, each_solver, encode
@@ -89,11 +90,12 @@ def test_least_squares_on_the_atoms_of_the_start_take_the_place_of_worse_codes()
         np.testing.assert_allclose(codes, [[1, 1, 0]], atol=1e-12)
 
 
-def test_the_largest_of_a_start_are_so_by_what_is_observed_of_their_atoms():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_largest_of_a_start_are_so_by_what_is_observed_of_their_atoms(engine):
     atoms, mask = torch.tensor([[0.1, 1.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0]])
     X, start, codes = torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 1.0]]), torch.zeros(1, 2)
     problem = Problem(atoms, torch.ones(()), None, atoms, None, False, mask)
     residual = torch.tensor([4.0], dtype=torch.float64)
-    keep_start(X, problem, 1, start, codes, residual)
+    keep_start(X, problem, 1, start, codes, residual, n_jobs=int(engine == "numba"))
     torch.testing.assert_close(codes, torch.tensor([[0.0, 2.0]]))
     assert residual < 1e-9
