@@ -143,7 +143,6 @@ def test_components_that_do_not_decode_are_no_atoms(place, part):
     zero = part.inverse_transform(np.zeros((1, n)))
     atoms = part.inverse_transform(np.eye(n)) - zero
     np.testing.assert_allclose(codes @ atoms + zero, part.inverse_transform(codes))
-    AROUND[place](part).set_params(**{place: None}).set_params(dictionary=atoms).fit(COUNTS)
 
 
 def test_atoms_of_another_length_have_the_directions_of_atoms_but_do_not_teach():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ._base import Problem
 from ._ksparse import DEPENDENT, sum_of_rows
-from ._pursuit import least_left, squared_norm
+from ._pursuit import any_of, least_left, leave_out, squared_norm
 
 _TILE = 64
 
@@ -43,17 +43,23 @@ def pursue_by_gram(
     support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)
     score = X.new_zeros(n_samples, -(-n_components // _TILE) * _TILE)
     n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    for step in range(k):
+    step, hidden = 0, None
+    while step < k:
         _score(c, left, least, score[:, :n_components])
         chosen = _argmax(score)
         best = c.gather(1, chosen[:, None])[:, 0]
         known, inner = triangle[:, :step, :step], gram[support[:, :step], chosen[:, None]]
         shares = torch.bmm(inner[:, None, :], known)
         length = norms[chosen] - shares.square().sum(dim=(1, 2))
-        live = (best.square() > floor * norms[chosen]) & (length > least[chosen])
+        goes_on = best.square() > floor * norms[chosen]
         if enough is not None:
-            live &= ~_is_near(X, dictionary, support[:, :step], known, y[:, :step], enough)
-        if not live.any():
+            goes_on &= ~_is_near(X, dictionary, support[:, :step], known, y[:, :step], enough)
+        live = goes_on & (length > least[chosen])
+        has_live, has_spent = any_of(live, goes_on & ~live)
+        if has_spent:
+            hidden = leave_out(c, hidden, chosen, goes_on & ~live)
+            continue
+        if not has_live:
             break
         inverse = torch.where(live, length.rsqrt(), 0)
         triangle[:, :step, step] = torch.bmm(known, shares.mT)[:, :, 0] * -inverse[:, None]
@@ -64,8 +70,11 @@ def pursue_by_gram(
             column, atoms = triangle[:, : step + 1, step], support[:, : step + 1]
             w = sum_of_rows(gram, atoms, column)
             c.addcmul_(y[:, step, None], w, value=-1).scatter_(1, atoms, 0)
+            if hidden is not None:
+                c.masked_fill_(hidden, 0)
             if left is not None:
                 left.addcmul_(w, w, value=-1)
+        step += 1
     z = torch.bmm(triangle, y[:, :, None])[:, :, 0]
     codes.scatter_add_(1, support, z)
     return n_iter, squared_norm(X - sum_of_rows(dictionary, support, z))

@@ -14,7 +14,7 @@ from ._base import Problem
 from ._blocks import row_blocks
 from ._certificate import observed
 from ._ksparse import refit, sum_of_rows
-from ._pursuit import least_left, squared_norm
+from ._pursuit import any_of, least_left, leave_out, squared_norm
 
 
 def pursue_signed(
@@ -32,17 +32,23 @@ def pursue_signed(
     triangle = torch.eye(k, dtype=X.dtype, device=X.device).repeat(n_samples, 1, 1)
     support = torch.zeros(n_samples, k, dtype=torch.int64, device=X.device)
     n_iter = torch.zeros(n_samples, dtype=torch.int64, device=X.device)
-    for step in range(k):
+    step, hidden = 0, None
+    while step < k:
         score = c.abs() if left is None else c.square() / torch.maximum(left, least)
         chosen = score.argmax(dim=1)
         best, norm, rest = (a.gather(1, chosen[:, None])[:, 0] for a in (c, norms, least))
         atom = observed(dictionary[chosen], problem.mask)
         shares, q = _orthogonalize(atom, basis[:, :step])
         length = q.norm(dim=1)
-        live = (best.square() > floor * norm) & (length.square() > rest)
+        goes_on = best.square() > floor * norm
         if enough is not None:
-            live &= squared_norm(residual) > enough
-        if not live.any():
+            goes_on &= squared_norm(residual) > enough
+        live = goes_on & (length.square() > rest)
+        has_live, has_spent = any_of(live, goes_on & ~live)
+        if has_spent:
+            hidden = leave_out(c, hidden, chosen, goes_on & ~live)
+            continue
+        if not has_live:
             break
         q = torch.where(live[:, None], q / length[:, None], 0)
         y[:, step] = (q * residual).sum(dim=1)
@@ -54,8 +60,11 @@ def pursue_signed(
         share = problem.correlations(q)
         c.addcmul_(y[:, step, None], share, value=-1)
         c.scatter_(1, support[:, : step + 1], 0)
+        if hidden is not None:
+            c.masked_fill_(hidden, 0)
         if recursive and left is not None:
             left.addcmul_(share, share, value=-1)
+        step += 1
     z = torch.linalg.solve_triangular(triangle, y[:, :, None], upper=True)[:, :, 0]
     codes.scatter_add_(1, support, z)
     return n_iter, squared_norm(residual)

@@ -102,3 +102,17 @@ def least_left(norms: Tensor) -> Tensor:
     support; above 0."""
     eps, tiny = torch.finfo(norms.dtype).eps, torch.finfo(norms.dtype).tiny
     return (DEPENDENT * eps * norms).clamp(min=tiny)
+
+
+def leave_out(c: Tensor, hidden: Tensor | None, atoms: Tensor, rows: Tensor) -> Tensor:
+    """Take an atom of some samples that depends on their supports out of their correlations; return
+    what is taken out in all."""
+    hidden = torch.zeros_like(c, dtype=torch.bool) if hidden is None else hidden
+    hidden[rows, atoms[rows]] = True
+    c.masked_fill_(hidden, 0)
+    return hidden
+
+
+def any_of(*conditions: Tensor) -> list[bool]:
+    """Whether each holds for any sample, asked for at once: on a GPU every question is a wait."""
+    return torch.stack([condition.any() for condition in conditions]).tolist()

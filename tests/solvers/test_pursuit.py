@@ -168,3 +168,27 @@ def test_only_a_tolerance_costs_a_residual_a_step(solver, positive, monkeypatch)
     assert len(measured) > 4
     assert torch.equal(exact.codes, plain.codes)
     assert torch.equal(exact.n_iter, plain.n_iter)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("algorithm", ["omp", "ormp", "exchange"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("rows", [1, 150])  # without and with the Gram matrix
+@pytest.mark.parametrize(
+    ("dtype", "apart", "faint"), [("f8", 2e-9, 1e-10), ("f4", 5e-4, 3e-5)], ids=["f8", "f4"]
+)
+def test_an_atom_that_depends_on_the_support_hides_no_other(
+    engine, algorithm, positive, rows, dtype, apart, faint
+):
+    """The near copy of an atom correlates best with what this leaves, and cannot join."""
+    atoms = np.zeros((5, 6))
+    atoms[0, :2], atoms[1, :2] = [0.6, 0.8], [0.6 - 0.8 * apart, 0.8 + 0.6 * apart]
+    atoms[2, 2] = atoms[3, 3] = atoms[4, 4] = 1
+    # Beside the first atom, and across to it by what the second has more of.
+    X = 2 * atoms[:1] + 0.5 * (atoms[1] - atoms[0]) / apart + faint * np.array([0, 0, 1, 2, 0, 0])
+    X, atoms = np.repeat(X, rows, axis=0).astype(dtype), atoms.astype(dtype)
+    codes = sparse_encode(
+        X, atoms, n_nonzero_coefs=3, algorithm=algorithm, engine=engine, positive=positive
+    )
+    assert np.count_nonzero(codes[:, :2], axis=1).tolist() == [1] * rows
+    np.testing.assert_allclose(codes[:, 2:], [[faint, 2 * faint, 0]] * rows, rtol=1e-5)
