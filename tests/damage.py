@@ -196,6 +196,12 @@ def _moments(about, arrays):
             arrays[name] = arrays[name].reshape(-1)[:1]
 
 
+def _steps(about, arrays):
+    for name in arrays:
+        if name.endswith("step"):
+            arrays[name] = arrays[name].reshape(1)
+
+
 def _biases(about, arrays):
     for name in arrays:
         if name.endswith("encoder.bias"):
@@ -238,6 +244,7 @@ DAMAGES = {
     "other class": _object("sklearn.decomposition.PCA", {"dict": {}}),
     "no state": _object("skamort.estimators.SAEEncoder", None),
     "short moments": _with(_moments),
+    "many counts of steps": _with(_steps),
     "short biases": _with(_biases),
     "small statistics": _with(_statistics),
 }

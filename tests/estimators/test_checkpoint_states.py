@@ -65,6 +65,9 @@ class Odd(Callback):
     def load_state_dict(self, state):
         pass
 
+    def on_batch_begin(self, net, **kwargs):
+        raise AssertionError("work has begun")
+
 
 def test_a_state_by_numbers_is_refused_before_any_work(X, tmp_path):
     with pytest.raises(TypeError, match="dicts of these by texts"):

@@ -6,7 +6,15 @@ from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch import nn
 
-from skamort.modules import LISTA, Decoder, ReLU, SparseAutoencoder, TopK, make_encoder
+from skamort.modules import (
+    LISTA,
+    BatchTopK,
+    Decoder,
+    ReLU,
+    SparseAutoencoder,
+    TopK,
+    make_encoder,
+)
 from skamort.training import (
     ClearDenormals,
     ClipGradient,
@@ -306,8 +314,8 @@ def test_what_requires_more_than_the_model_offers_is_refused_before_training(par
 
 def test_what_the_parts_offer_together_is_enough(data):
     multi = SparseCodingLoss(multi_topk=True)
-    net = parts_of_a_net(activation=TopK(2), criterion=multi).initialize()
-    assert net.module_.offers == {"latent_rows", "partial_gradients", "n_kept"}
+    net = parts_of_a_net(activation=TopK(2), criterion=multi)
+    assert net.module.offers == {"latent_rows", "partial_gradients", "n_kept"}
     net.max_epochs = 1
     assert len(net.partial_fit(data).history) == 1
 
@@ -326,4 +334,12 @@ def test_module_and_loss_know_whether_they_are_trained(data):
 def test_predict_returns_codes_in_the_order_of_the_data(data):
     net = make_net(batch_size=16)
     expected = net.module_.encode(data.tensors[0]).detach().numpy()
+    assert_allclose(net.predict(data), expected, atol=1e-6)
+
+
+def test_predict_returns_codes_that_do_not_depend_on_the_batch(data):
+    """Those of `transform`, though a scoring callback asks in the midst of training."""
+    net = parts_of_a_net(activation=BatchTopK(2)).initialize().partial_fit(data)
+    expected = net.module_.encode(data.tensors[0]).detach().numpy()
+    net.module_.train()
     assert_allclose(net.predict(data), expected, atol=1e-6)

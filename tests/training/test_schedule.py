@@ -37,6 +37,15 @@ def test_the_ramp_climbs_then_falls_and_is_never_zero(n_steps, warmup, decay):
     assert all(factor == 1 for factor, full in zip(factors, inside, strict=True) if full)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.sampled_from([0.25, 0.5, 0.75, 1.0]))
+def test_the_step_size_falls_from_the_first_step_that_is_shorter(n_epochs, epoch_steps, decay):
+    schedule, n_steps = Schedule(decay=decay), n_epochs * epoch_steps
+    schedule.begin(n_epochs, epoch_steps)
+    for step in range(n_steps):
+        assert schedule.is_falling == (ramp(step, n_steps, decay=decay) < 1)
+        schedule.next_factor()
+
+
 class Watch(Callback):
     """Notes the step sizes and the penalty's factor of every step."""
 
