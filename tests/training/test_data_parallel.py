@@ -20,10 +20,11 @@ import numpy as np, torch
 from datetime import timedelta
 from torch import distributed
 from skorch.callbacks import Callback
-from skamort import MLPEncoder, SAEEncoder, TopKSAE
+from skamort import GatedSAE, MLPEncoder, SAEEncoder, TopKSAE
 from device import emulated_cuda
 from skamort import _rows
 from skamort.training import _data_parallel, Checkpoint, DataParallel, ResampleDead, TeachDead
+from skamort.training._data_parallel import OneProcess
 
 torch.set_num_threads(1)
 _data_parallel._BUCKET = 40 * 6  # numbers of most matrices, which just so go by themselves
@@ -48,6 +49,7 @@ fits = dict(
     ),
     sae_by_chunks=SAEEncoder(**common),
     topk_on_a_gpu=TopKSAE(k=2, device="cuda", **common),
+    gated=GatedSAE(alpha=0.1, **common),  # whose loss has terms
 )
 
 def fit(name, encoder, **fit_params):
@@ -66,8 +68,10 @@ def fit(name, encoder, **fit_params):
 
 def learned(encoder):
     state = {k: v.numpy() for k, v in encoder.net_.module_.state_dict().items()}
-    curves = encoder.loss_curve_, encoder.validation_loss_curve_ or []
-    return dict(state, frequency=encoder.latent_frequency_, loss=curves[0], validation=curves[1])
+    history = encoder.net_.history
+    told = {k: history[:, k] for k in history[-1] if k.startswith(("train", "valid"))}
+    assert type(encoder.net_.processes_) is type(encoder.net_.criterion_.processes) is OneProcess
+    return dict(state, frequency=encoder.latent_frequency_, **told)
 
 def refused(encoder, X, words, **fit_params):
     try:
@@ -146,6 +150,7 @@ FITS = [
     "cosine_early_stopping",
     "sae_by_chunks",
     "topk_on_a_gpu",
+    "gated",
 ]
 
 
