@@ -87,11 +87,19 @@ class PowerFailure(Callback):
         if len(net.history) == 2:
             raise MemoryError
 
+class Astray(Callback):  # begins elsewhere than the first process
+    def __init__(self, rank):
+        self.rank = rank
+    def on_train_begin(self, net, **kwargs):
+        torch.rand(self.rank, generator=net.generator)
+        for parameter in net.module_.parameters():
+            parameter.data.add_(self.rank)
+
 def train(rank):
     distributed.init_process_group("gloo", init_method="file://" + folder + "/store", rank=rank,
                                    world_size=2, timeout=timedelta(seconds=60))
     for name, encoder in fits.items():
-        encoder.set_params(callbacks=[DataParallel()])
+        encoder.set_params(callbacks=[Astray(rank), DataParallel()])
         np.savez(f"{folder}/{name}-{rank}.npz", **learned(fit(name, encoder)))
     encoder = fits["sae"].set_params(checkpoint=Checkpoint(folder + "/run", every_seconds=0))
     try:
@@ -105,7 +113,8 @@ def train(rank):
     refused(plain, X + rank, "X must be the same in all processes, got [(101, ")
     refused(plain.set_params(random_state=rank), X, "the seed of random_state must be the same")
     refused(plain.set_params(random_state=0, batch_size=20 + rank), X, "got [20, 21]")
-    plain.set_params(batch_size=20, checkpoint=f"{folder}/run-of-{rank}").fit(X)
+    refused(plain.set_params(batch_size=20, max_iter=4 + rank), X, "got [4, 5]")
+    plain.set_params(max_iter=4, checkpoint=f"{folder}/run-of-{rank}").fit(X)
     refused(plain, X, "in checkpoint must be the same in all processes", resume=True)
 
 for name, encoder in fits.items():  # first, so that the children find all modules imported
