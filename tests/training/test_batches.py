@@ -1,3 +1,4 @@
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,11 +22,12 @@ def test_a_pass_visits_every_row_once_and_keeps_rows_together(n, batch_size, shu
         assert torch.equal(visited, rows)
 
 
-def test_order_changes_with_every_pass_and_follows_the_seed():
+@pytest.mark.parametrize("batch_size", [30, 99])
+def test_order_changes_with_every_pass_and_follows_the_seed(batch_size):
     rows = torch.arange(100)
 
     def passes(seed):
-        batches = TensorBatches([rows], 30, torch.Generator().manual_seed(seed))
+        batches = TensorBatches([rows], batch_size, torch.Generator().manual_seed(seed))
         return [torch.cat([x for (x,) in batches]) for _ in range(2)]
 
     first, second = passes(0)

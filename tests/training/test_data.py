@@ -121,6 +121,23 @@ def test_a_fingerprint_tells_data_apart(monkeypatch):
     assert data.fingerprint() != first
 
 
+@pytest.mark.parametrize("unit", [1.0, 4.0])
+def test_data_of_another_unit_are_rows_and_codes_divided_by_it(unit, monkeypatch):
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 2 * 30)
+    rows, weights = Rows(numbered(95, 10), "SAEEncoder"), torch.arange(95.0).double()
+    by_chunks = ChunkedData(rows, Rows(np.ones((95, 1)), "SAEEncoder", "codes"), weights)
+    in_memory = InMemoryData(*by_chunks.read(by_chunks.chunks))
+    for data in (in_memory, by_chunks):
+        for part in data.hold_out(0.2, torch.Generator().manual_seed(0)):
+            plain, divided = (list(d.batches(7)) for d in (part, part.divided_by(unit)))
+            X, codes, row_weights = (torch.cat(column) for column in zip(*plain, strict=True))
+            ours = [torch.cat(column) for column in zip(*divided, strict=True)]
+            assert all(map(torch.equal, ours, (X / unit, codes / unit, row_weights)))
+            assert part.divided_by(unit).mean_weight == pytest.approx(row_weights.mean().item())
+    assert (in_memory.divided_by(unit) is in_memory) == (unit == 1)
+    assert in_memory.divided_by(unit) is in_memory.divided_by(unit)
+
+
 def test_small_chunks_are_read_several_at_once(monkeypatch):
     assert data_of(numbered(1000, 3), 320, monkeypatch).chunk_rows == 18
     assert data_of(numbered(1000, 50), 320, monkeypatch).chunk_rows == 50

@@ -2,9 +2,10 @@ import pickle
 
 import pytest
 import torch
+from skorch.callbacks import Callback
 from torch import nn
 
-from skamort.modules import Decoder, ReLU, SparseAutoencoder, TopK, make_encoder
+from skamort.modules import Decoder, Gated, ReLU, SparseAutoencoder, TopK, make_encoder
 from skamort.training import (
     InMemoryData,
     LatentActivity,
@@ -63,6 +64,30 @@ def test_silence_begins_with_the_last_batch_that_fired():
     assert (net.callback("activity").silence_ == torch.where(awake, 0, 150)).all()
 
 
+class Interrupt(Callback):
+    """The user stops training before its first step, or after it."""
+
+    def __init__(self, n_steps):
+        self.n_steps = n_steps
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.n_steps == 0:
+            raise KeyboardInterrupt
+
+    def on_batch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("n_steps", [0, 1])
+def test_an_interrupt_in_the_first_epoch_leaves_what_was_counted(n_steps):
+    callbacks = [("activity", LatentActivity()), ("interrupt", Interrupt(n_steps))]
+    net, data = make_net(callbacks if n_steps else callbacks[::-1], batch_size=50), make_data()
+    with pytest.raises(KeyboardInterrupt):
+        net.partial_fit(data)
+    fired = (net.module_.encode(data.tensors[0]) > 0).float().mean(0)
+    torch.testing.assert_close(net.callback("activity").frequency_, n_steps * fired)
+
+
 def test_counting_goes_on_where_training_does():
     net = make_net([("activity", LatentActivity())])
     net.module_.encoder.bias.data[2] = -100.0
@@ -102,6 +127,7 @@ def test_resampling_gives_the_dead_moments_with_which_adam_takes_no_longer_steps
             squares = [state["exp_avg_sq"].clone() for state in net.optimizer_.state.values()]
             super().revive(net, dead, X, codes)
             living = [j for j in range(6) if j not in dead]
+            assert not net.callback("activity").silence_[dead].any()
             for state, before in zip(net.optimizer_.state.values(), squares, strict=True):
                 assert not state["exp_avg"][dead].any()
                 assert state["exp_avg"].any()
@@ -116,6 +142,16 @@ def test_resampling_gives_the_dead_moments_with_which_adam_takes_no_longer_steps
     net.partial_fit(make_data())
     assert seen[-1] == []  # alive again, and counted anew
     assert [1, 4] in seen
+
+
+def test_what_starts_anew_has_the_activation_of_the_start():
+    net = make_net([("activity", LatentActivity()), ResampleDead(window=100)], activation=Gated(6))
+    kill(net, [1, 4])
+    for parameter in net.module_.activation.parameters():
+        parameter.data.fill_(0.5)
+    net.partial_fit(make_data())
+    for parameter in net.module_.activation.parameters():
+        torch.testing.assert_close(parameter.detach(), torch.tensor([0.5, 0, 0.5, 0.5, 0, 0.5]))
 
 
 @pytest.mark.parametrize("bias", [-0.3, -0.6])
@@ -160,6 +196,14 @@ def test_resampling_without_a_sample_to_start_at_does_nothing():
     before = net.module_.decoder.dictionary.detach().clone()
     net.partial_fit(InMemoryData(torch.zeros(20, 4)))
     assert torch.equal(net.module_.decoder.dictionary, before)
+
+
+def test_the_dead_are_looked_for_eight_times_a_window():
+    callback = ResampleDead(window=80)
+    callback.on_train_begin(None, None)
+    assert [step for step in range(1, 41) if callback.is_due(1)] == [10, 20, 30, 40]
+    with pytest.raises(ValueError, match="ResampleDead: window must be >= 1, got 0"):
+        make_net([("activity", LatentActivity()), ResampleDead(window=0)]).partial_fit(make_data())
 
 
 def test_the_window_is_five_passes_over_the_data_by_default():

@@ -247,6 +247,7 @@ def test_progress_bar_shows_the_loss_and_leaves_no_trace(data, capsys, monkeypat
     monkeypatch.setattr(_progress, "tqdm", bar)
     net = make_net([Progress("SAE")]).partial_fit(data)
     assert bars[0].n == 5
+    assert bars[0].disable  # it is closed
     shown = capsys.readouterr()
     assert "SAE" in shown.err
     assert "end at most 5 in " in shown.out
