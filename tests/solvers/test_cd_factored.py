@@ -1,6 +1,7 @@
 """Compiled coordinate descent without the Gram matrix of all atoms: the answer of the one with
 it."""
 
+import numpy as np
 import pytest
 import torch
 from engines import needs_numba
@@ -93,6 +94,7 @@ def test_memory_and_threads_change_nothing(dtype, limit, monkeypatch):
         solve(WithoutGram, X, dictionary, 0.5, False, tol=tol, n_jobs=n_jobs) for n_jobs in (1, 3)
     )
     assert one.converged.all()
+    assert (one.n_iter > 1).all()
     assert torch.equal(one.codes, three.codes)
     torch.testing.assert_close(one.codes, expected.codes, atol=0.02, rtol=0)
     alone = torch.cat(
@@ -116,3 +118,34 @@ def test_stops_after_max_iter():
     energy = 0.5 * X.square().sum(dim=1)
     assert result.gap.isfinite().all()
     assert (objective(X, result.codes, dictionary, 0.1) < energy).all()
+
+
+def test_there_is_room_for_what_joins_or_half_of_the_samples_wait(monkeypatch):
+    from skamort.solvers._cd_factored import _WorkingSets
+
+    codes = torch.zeros(3, 90, dtype=torch.float64)
+    codes[0, :40], codes[1, 5] = -1.0, 2.0
+    sets = _WorkingSets.of(codes)
+    assert sets.sizes.tolist() == [40, 1, 0]
+    assert not sets.known.any()
+    atoms, z = sets.atoms.copy(), sets.z.copy()
+    for rows, batch, multiple in (([0, 1, 2], 8, 1), ([1, 2], 8, 1), ([0], 40, 64), ([2], 2, 1)):
+        blocks = sets.blocks.copy()
+        assert sets.make_room(np.array(rows), batch, multiple)
+        width = sets.blocks.shape[1]
+        assert sets.blocks.shape == (3, width, width)
+        assert sets.atoms.shape == sets.z.shape == (3, width)
+        assert width >= sets.sizes[rows].max() + batch
+        assert width % multiple == 0
+        assert (sets.atoms[:, :40] == atoms).all()
+        assert (sets.z[:, :40] == z).all()
+        np.testing.assert_array_equal(sets.blocks[:, : len(blocks[0]), : len(blocks[0])], blocks)
+        sets.blocks[:] = np.arange(width)
+    rest = torch.ones(3, 90, dtype=torch.float64)
+    sets.store(np.array([0, 2]), rest)
+    assert torch.equal(rest[[0, 2]], codes[[0, 2]])
+    assert (rest[1] == 1).all()
+    monkeypatch.setattr("skamort.solvers._cd_factored._BLOCK_LIMIT", 3 * width**2)
+    assert not sets.make_room(np.array([0, 1]), width, 1)
+    assert sets.blocks.shape[1] == width
+    assert sets.make_room(np.array([0]), width, 1)  # of a single sample there are no halves

@@ -55,6 +55,29 @@ def test_not_used_where_its_error_would_hide_too_much():
     torch.testing.assert_close(correlations, X @ dictionary.T)
 
 
+def test_the_error_is_tolerable_for_every_row_or_there_is_none():
+    from skamort.solvers._correlations import Correlations
+
+    X, dictionary = problem(0)
+    alpha = torch.full((len(X),), torch.inf)
+    alpha[7] = 1e-6
+    assert not Correlations(dictionary, len(X))(X, alpha)[1].any()
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_features", "dtype"),
+    [(1, 600, torch.float32), (40, 300, torch.float32), (40, 600, torch.float64)],
+)
+def test_only_many_rows_of_many_features_in_float32_are_rounded(n_samples, n_features, dtype):
+    from skamort.solvers._correlations import Correlations
+
+    X, dictionary = (a.to(dtype) for a in problem(0, n_samples, n_features))
+    free = torch.full((n_samples,), torch.inf)
+    correlations, error = Correlations(dictionary, n_samples)(X, free)
+    assert not error.any()
+    assert torch.equal(correlations, X @ dictionary.T)
+
+
 class WithoutGram(CoordinateDescent):
     def _gram_pays(self, n_samples, dictionary):
         return False
@@ -75,3 +98,15 @@ def test_codes_are_as_accurate(solver, positive, alpha, monkeypatch):
     torch.testing.assert_close(
         result.codes @ dictionary, expected.codes @ dictionary, atol=2e-2, rtol=0
     )
+
+
+@pytest.mark.parametrize("solver", [CoordinateDescent, WithoutGram])
+@pytest.mark.parametrize("positive", [False, True])
+def test_codes_begin_where_they_do_without_rounding(solver, positive):
+    X, dictionary = problem(2)
+    exact = X.double() @ dictionary.double().T
+    largest = (exact if positive else exact.abs()).amax(dim=1)
+    solver = solver(tol=1e-7, engine="numba", is_guarded=False)
+    for share, begin in ((1.001, False), (0.999, True)):
+        codes = solver.solve(X, dictionary, alpha=share * largest, positive=positive).codes
+        assert (codes.any(dim=1) == begin).all()
