@@ -41,9 +41,15 @@ def test_bound_holds_where_rounding_errs_the_most():
     from skamort.solvers._correlations import Correlations
 
     for n_features in range(512, 550):
-        X, dictionary = torch.ones(40, n_features), torch.full((1, n_features), 1 + 2**-8)
-        correlations, error = Correlations(dictionary, 40)(X, torch.full((40,), torch.inf))
-        assert ((correlations - dictionary.sum()).abs() <= error[:, None]).all()
+        X, dictionary = torch.ones(40, n_features), torch.full((2, n_features), 1 + 2**-8)
+        dictionary[1] = 0
+        for sign in (1, -1):
+            correlations, error = Correlations(sign * dictionary, 40)(
+                X, torch.full((40,), torch.inf)
+            )
+            exact = sign * dictionary.sum(dim=1)
+            assert ((correlations - exact).abs() <= error[:, None]).all()
+            assert (error <= 0.02 * n_features).all()
 
 
 def test_not_used_where_its_error_would_hide_too_much():
