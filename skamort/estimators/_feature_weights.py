@@ -13,6 +13,9 @@ from .._numbers import as_array
 from .._sparse_rows import SparseRows
 from ..metrics import semantic_consistency
 
+# Deviations of rows that are all alike are so many roundings of their numbers at most.
+_ROUNDINGS = 8
+
 
 def relative_scores(
     owner: Any, X: Tensor | SparseRows, y: Any, sample_weight: Tensor | None
@@ -49,6 +52,13 @@ def _variances(X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
     return np.average(centered**2, axis=0, weights=sample_weight)
 
 
+def _unless_alike(scores: np.ndarray, X: Any, variances: np.ndarray) -> np.ndarray:
+    """Return scores; equal ones where rows are all alike, in which no feature tells more than
+    another."""
+    rounding = _ROUNDINGS * np.finfo(X.dtype).eps * abs(X).max()
+    return scores if np.sqrt(variances.max()) > rounding else np.ones_like(scores)
+
+
 def to_weights(scores: np.ndarray) -> np.ndarray:
     """Return the scores scaled so that the mean of their squares is 1."""
     return scores / np.sqrt(np.mean(scores**2))
@@ -58,7 +68,8 @@ def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndar
     given, name = owner.feature_weights, type(owner).__name__
     weights = None if sample_weight is None else sample_weight.double().cpu().numpy()
     if isinstance(given, str) and given == "variance":
-        return _variances(X, weights)
+        variances = _variances(X, weights)
+        return _unless_alike(variances, X, variances)
     if weights is not None:
         X, y = X[weights > 0], y if y is None else as_array(y)[weights > 0]
     if isinstance(given, str):
@@ -67,7 +78,7 @@ def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndar
                 f"{name}: feature_weights='consistency' needs class labels, got y=None; call "
                 "fit(X, y), or choose feature_weights='variance'."
             )
-        return semantic_consistency(X, y)
+        return _unless_alike(semantic_consistency(X, y), X, _variances(X, None))
     scores = np.asarray(given(X, y) if callable(given) else given, dtype=np.float64)
     if scores.shape != (X.shape[1],):
         raise ValueError(

@@ -17,6 +17,7 @@ from ..training import TargetL0, TrainingData
 from ._declared import Declared, parameter
 from ._dictionary import resolve_n_components
 from ._parameters import POSITIVE
+from ._usefulness import are_alike
 
 # Rows by which a threshold is set: the mean of their numbers of codes is known to a percent.
 _ROWS = 1 << 14
@@ -93,29 +94,30 @@ class TargetL0Parameters(Declared):
             alpha = job.net.callback("target_l0").alpha_
             self.alpha_ = alpha * self._unit ** (loss.degree - loss.penalty_degree)
 
+    @torch.no_grad()
     def _settle(self: Any, data: TrainingData) -> None:
-        if self.target_l0 is not None:
-            self._settle_at(data, self.target_l0)
-            self._warn_if_missed(_mean_l0(self.net_.module_, data))
+        if self.target_l0 is None:
+            return
+        self._settle_at(data, self.target_l0)
+        _, (X, _, weights) = data.sample(torch.Generator())
+        few = few_rows(X, _LOOKED_AT)
+        X, weights = X[few], None if weights is None else weights[few]
+        l0 = mean_of_rows((self.net_.module_.encode(X) != 0).sum(1).to(X), weights).item()
+        alike = are_alike(X, X - mean_of_rows(X, weights))
+        self._warn_if_missed(l0, alike)
+        self.net_.converged_ |= alike  # which no epoch more would change
 
-    def _warn_if_missed(self: Any, l0: float) -> None:
+    def _warn_if_missed(self: Any, l0: float, alike: bool) -> None:
         if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
             wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
+            remedy = f"{wait * (not self.net_.converged_)}set alpha instead"
+            told = ", for they are all alike, with the same codes; pass rows that differ" * alike
             warnings.warn(
                 f"{type(self).__name__}: rows have {l0:.3g} codes on average, not target_l0="
-                f"{self.target_l0}; {wait * (not self.net_.converged_)}set alpha instead.",
+                f"{self.target_l0}{told or f'; {remedy}'}.",
                 ConvergenceWarning,
                 stacklevel=5,
             )
-
-
-@torch.no_grad()
-def _mean_l0(module: SparseAutoencoder, data: TrainingData) -> float:
-    """Return the mean number of codes of a few rows of the data."""
-    _, (X, _, weights) = data.sample(torch.Generator())
-    few = few_rows(X, _LOOKED_AT)
-    counts = (module.encode(X[few]) != 0).sum(1).double()
-    return mean_of_rows(counts, None if weights is None else weights[few].double()).item()
 
 
 def threshold_of_data(

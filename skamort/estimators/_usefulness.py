@@ -126,7 +126,7 @@ def _dead_share(job: Job) -> float:
     share = (frequency == 0).double().mean().item()
     if share > 0:
         X, weights = _some_rows(job)
-        share *= not _are_alike(X, X - mean_of_rows(X, weights))
+        share *= not are_alike(X, X - mean_of_rows(X, weights))
     return share
 
 
@@ -138,7 +138,7 @@ def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | 
     active = (coder._encode_block(X) != 0).double().mean().item()
     atoms = as_tensor(coder.components_, "components_", like=X, check=False)
     centered = (X if center is None else X - center.to(X)).nan_to_num()
-    if _are_alike(X.nan_to_num(), centered):
+    if are_alike(X.nan_to_num(), centered):
         return
     positive = getattr(coder, "positive_code_", getattr(coder, "positive_code", True))
     complaint = _complaint(active, alpha, centered, atoms, positive)
@@ -186,9 +186,12 @@ def _look(job: Job) -> tuple[float, str]:
     module = job.net.module_
     dictionary = module.decoder.dictionary
     X, weights = _some_rows(job)
+    about_mean = X - mean_of_rows(X, weights)
+    if are_alike(X, about_mean):
+        return 1.0, ""
     codes, centered = module.encode_compactly(X), module.center(X)
     residual = codes.residual(dictionary, centered)
-    parts = residual, X - mean_of_rows(X, weights)
+    parts = residual, about_mean
     sums = [mean_of_rows(part.square(), weights).sum() for part in parts]
     unexplained, total = torch.stack(sums).tolist()
     explained = 1 - unexplained / total if total else 1.0
@@ -212,6 +215,6 @@ def _some_rows(job: Job) -> tuple[Tensor, Tensor | None]:
     return X, weights
 
 
-def _are_alike(X: Tensor, centered: Tensor) -> bool:
+def are_alike(X: Tensor, centered: Tensor) -> bool:
     """Whether rows have nothing to code but their center."""
     return not float(centered.abs().max()) > _ROUNDING * float(X.abs().max())

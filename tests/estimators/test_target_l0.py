@@ -200,3 +200,15 @@ def test_all_latents_active_are_more_than_a_threshold_gives(X, Encoder):
     sae = Encoder(6, target_l0=6, batch_size=50, max_iter=2, random_state=0).fit(X[:200])
     assert np.isfinite(sae.transform(X)).all()
     assert sae.score(X) > -1
+
+
+@pytest.mark.parametrize("Encoder", ENCODERS)
+@pytest.mark.parametrize("row", [[0.0] * 5, [0.3, -0.1, 0.7, 0.2, 0.0]])
+def test_no_epoch_is_advised_where_rows_are_all_alike(Encoder, row):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Encoder(5, target_l0=3, max_iter=3, random_state=0).fit(np.tile(row, (40, 1)))
+    told = [str(warning.message) for warning in caught]
+    assert not [text for text in told if "max_iter" in text]
+    missed = [text for text in told if "not target_l0=3, for they are all alike" in text]
+    assert missed or any(row)

@@ -17,6 +17,7 @@ from skamort import (
     MLPEncoder,
     SAEEncoder,
     TopKSAE,
+    WeightedSAE,
 )
 from skamort.estimators import BaseTrainedEncoder
 from skamort.inspection import compare_encoders
@@ -88,13 +89,13 @@ def test_a_comparison_names_who_gives_no_codes():
         compare_encoders({"silent": silent}, X, X, alpha=0.1)
 
 
-ALL_ALIKE = [SAEEncoder, TopKSAE, JumpReLUSAE, LISTAEncoder, GradSparseCoder]
+ALL_ALIKE = [SAEEncoder, TopKSAE, JumpReLUSAE, LISTAEncoder, GradSparseCoder, WeightedSAE]
 
 
 @pytest.mark.parametrize("cls", ALL_ALIKE, ids=lambda cls: cls.__name__)
-@pytest.mark.parametrize("value", [0.0, 3.0, 0.1])
+@pytest.mark.parametrize("value", [0.0, 3.0, 0.1, [-0.525, 0.212, -0.34, 0.64, 0.204, -0.882]])
 def test_rows_that_are_all_alike_are_explained_and_no_penalty_and_no_latent_is_to_blame(cls, value):
-    alike = np.full((50, 6), value)
+    alike = np.zeros((50, 6)) + value
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert cls(6, max_iter=20, random_state=0).fit(alike).score(alike) == 1

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 
 from skamort import SAEEncoder, WeightedSAE
 
@@ -30,3 +31,14 @@ def test_scores_are_raised_to_the_exponent(exponent):
 def test_it_does_not_go_without_scores():
     with pytest.raises(ValueError, match="The 'feature_weights' parameter of WeightedSAE"):
         WeightedSAE(feature_weights=None, **QUICK).fit(X)
+
+
+@pytest.mark.parametrize("kind", ["variance", "consistency"])
+@pytest.mark.parametrize("as_data", [np.asarray, csr_array])
+@pytest.mark.parametrize("alike", [np.full((30, 4), 0.1), X[:1], np.zeros((3, 2), "f4")])
+def test_rows_that_are_all_alike_weigh_all_features_alike(kind, as_data, alike):
+    weights = np.linspace(0.1, 3, len(alike))
+    for given in (None, weights):
+        coder = WeightedSAE(feature_weights=kind, **QUICK)
+        coder.fit(as_data(alike), np.arange(len(alike)) % 3, sample_weight=given)
+        assert_array_equal(coder.feature_weights_, 1)
