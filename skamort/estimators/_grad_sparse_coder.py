@@ -35,7 +35,7 @@ from ._dictionary import (
 )
 from ._fitting import fitting
 from ._interrupts import warn_interrupted
-from ._known_codes import check_reachable
+from ._known_codes import check_reachable, warn_if_far
 from ._learned_dictionary import LearnedDictionary
 from ._learners import MAX_ITER, blocks_of, make_learner, pass_online
 from ._missing import check_observed, fill_in, warn_of_unobserved, without_unobserved
@@ -260,6 +260,8 @@ class GradSparseCoder(
             warn_of_unobserved(self, rows)
         if not learned.converged:
             self._warn_not_converged()
+        if codes is not None:
+            warn_if_far(self, X, codes, learned.atoms, weights)
         if not warn_of_far_rows(rows, weights, type(self).__name__):
             alpha = self._transform_alpha() if goes_by_penalty(self) else None
             warn_of_codes(self, rows, alpha, self._fitted_center(rows[:1]))

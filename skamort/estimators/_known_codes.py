@@ -3,14 +3,21 @@ and in the end their scale."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
 from .._rows import Rows, few_rows, rows_within
+from .._sample_weight import mean_of_rows
 from ..modules import SparseAutoencoder
 from ..training import TeachDead, TrainingData
+from ._remedies import SCALE_CODES
+from ._usefulness import HARDLY, are_alike
 
 # Rows of data that are not in memory whose codes are looked at.
 _LOOKED_AT = 4096
@@ -47,7 +54,7 @@ def check_reachable(estimator: Any, is_signed: bool, codes: Rows | None) -> None
     """Refuse known codes below zero where those of the estimator have no sign; of what is not in
     memory some rows are looked at."""
     if codes is not None and not is_signed:
-        _refuse_below_zero(estimator, float(_held(codes).min()))
+        _refuse_below_zero(estimator, _range_of(codes)[0])
 
 
 def check_size(estimator: Any, codes: Rows, X: Rows) -> None:
@@ -63,13 +70,41 @@ def check_size(estimator: Any, codes: Rows, X: Rows) -> None:
 
 
 def _largest(rows: Rows) -> float:
-    held = _held(rows)
-    return max(float(held.max()), -float(held.min()))
+    least, most = _range_of(rows)
+    return max(most, -least)
 
 
-def _held(rows: Rows) -> Any:
-    """Return all rows that are in memory, and some of those that are not."""
-    return rows.source if rows.in_memory else rows[few_rows(rows)]
+def _range_of(rows: Rows) -> tuple[float, float]:
+    """Return the smallest and the largest number of all rows that are in memory, of some of those
+    that are not."""
+    held = rows.source if rows.in_memory else rows[few_rows(rows)]
+    if isinstance(held, np.ndarray) and held.flags.writeable:
+        held = torch.from_numpy(held)  # which finds both at once
+    if isinstance(held, Tensor):
+        return tuple(torch.stack(torch.aminmax(held)).tolist())  # type: ignore[return-value]
+    return float(held.min()), float(held.max())
+
+
+def warn_if_far(
+    estimator: Any, X: Rows, codes: Rows, atoms: Tensor, sample_weight: Tensor | None
+) -> None:
+    """Warn of known codes that explain hardly anything of centered rows, by atoms that are the
+    best for them."""
+    few = few_rows(X)
+    centered, weights = X[few], None if sample_weight is None else sample_weight[few]
+    about_mean = centered - mean_of_rows(centered, weights)
+    if are_alike(centered, about_mean):
+        return
+    parts = centered - codes[few] @ atoms, about_mean
+    unexplained, total = (mean_of_rows(part.double().square(), weights).sum() for part in parts)
+    if not 1 - unexplained / total >= HARDLY:
+        warnings.warn(
+            f"{type(estimator).__name__}: the known codes explain less than {HARDLY:.0%} of the "
+            f"variance of X by atoms of norm 1, score {1 - unexplained / total:.2g}; "
+            f"{SCALE_CODES}, and check that they belong to these rows.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
 
 
 def check_learnable(estimator: Any, module: SparseAutoencoder, data: TrainingData) -> None:

@@ -26,7 +26,7 @@ _ROWS = {True: 256, False: 32}
 # Share of the latents that may be dead without a word.
 _DEAD = 0.1
 # A fit explains this share of the variance of its rows at least, or hardly anything.
-_HARDLY = 0.01
+HARDLY = 0.01
 # Rows whose codes are sought again to be counted: a few.
 _COUNTED = 64
 # Share of the codes from which on they are not sparse.
@@ -87,7 +87,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
         warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
     useless = {
-        job: explained for job, explained, told in looks if not (told or explained >= _HARDLY)
+        job: explained for job, explained, told in looks if not (told or explained >= HARDLY)
     }
     if not useless:
         return
@@ -95,7 +95,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     which = "the fit explains" if len(jobs) == 1 else f"{n_jobs} models explain"
     worst, explained = min(useless.items(), key=lambda each: each[1])
     warnings.warn(
-        f"{owner}: {which} less than {_HARDLY:.0%} of the variance of X about its mean, score "
+        f"{owner}: {which} less than {HARDLY:.0%} of the variance of X about its mean, score "
         f"{explained:.2g}; {remedies_of_useless(worst)}.",
         ConvergenceWarning,
         stacklevel=4,

@@ -1,7 +1,8 @@
 """Codes by algorithms that scikit-learn has, at any scale.
 
-Their tolerances are absolute: LARS takes correlations below 1e-7 for nothing. So rows and atoms are
-divided by powers of two near their sizes, which is exact, and codes are brought back.
+Their tolerances are absolute: LARS takes correlations that differ by 1e-7 for equal, and atoms of
+which the others leave 1e-7 for dependent. So rows and atoms are divided by powers of two near their
+sizes, which is exact, rows for LARS by less, and codes are brought back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ._scale import check_range
 
 # Sizes within a factor of 16 are one: ordinary rows are solved together, as they are.
 _STEP = 8
+# Correlations that are so many times as large differ by 1e-7 only where rounding says so.
+_LARS = 2.0**-20
 
 
 def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
@@ -52,6 +55,7 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
     if options["alpha"] is not None:
         check_real(options["alpha"], "alpha")
     sizes, unit = _size(np.abs(data).max(axis=1)), float(_size(np.abs(atoms).max()))
+    sizes *= _LARS if "lars" in options["algorithm"] else 1
     scaled = np.empty((len(data), len(atoms)), data.dtype)
     for size in np.unique(sizes).tolist():
         rows = np.flatnonzero(sizes == size)

@@ -1,5 +1,6 @@
 """Codes that are known are codes that the encoder can have."""
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 from on_disk import OnDisk
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skamort import BatchTopKSAE, GradSparseCoder, LISTAEncoder, SAEEncoder, TopKSAE, _rows
+from skamort._rows import Rows
+from skamort._sparse_rows import rows_of
 from skamort.estimators import fit_many
+from skamort.estimators._known_codes import _range_of
 from skamort.training import Schedule, TeachDead
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -142,3 +147,35 @@ def test_groups_of_latents_learn_known_codes():
     sae = TopKSAE(8, k=2, activation="group_topk", max_iter=200, random_state=0)
     found = sae.fit(X, codes=codes).transform(X)
     assert np.mean((found > 0) == (codes > 0)) > 0.9
+
+
+@pytest.mark.parametrize("as_codes", [np.asarray, sparse.csr_array, OnDisk])
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e2, 1e9])
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 2, 60)])
+def test_known_codes_that_explain_nothing_are_warned_of(as_codes, size, weights):
+    rng = np.random.default_rng(0)
+    codes = rng.exponential(size=(60, 4)) * (rng.random((60, 4)) < 0.5)
+    X = codes @ np.eye(4, 7)
+    near = rng.permuted(codes, axis=1) + 3 * codes  # not of these rows alone
+    coder = GradSparseCoder(4, fit_intercept=False)
+    message = r"GradSparseCoder: the known codes explain less than 1% .* scale the codes to the siz"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        coder.fit(X, sample_weight=weights, codes=as_codes(near / 4))
+    with pytest.warns(ConvergenceWarning, match=message):
+        coder.fit(X, sample_weight=weights, codes=as_codes(near * size))
+
+
+def test_a_fit_to_codes_that_explain_nothing_is_told_to_scale_them():
+    rng = np.random.default_rng(0)
+    X, codes = rng.exponential(size=(2, 60, 4))
+    with pytest.warns(ConvergenceWarning, match=r"score -.*; scale the codes to the size of X"):
+        SAEEncoder(4, max_iter=2, random_state=0).fit(X, codes=1e4 * codes)
+
+
+def test_the_largest_number_is_found_in_what_may_not_be_written():
+    codes = np.ascontiguousarray(np.random.default_rng(0).normal(size=(30, 4)))
+    codes.flags.writeable = False
+    for rows in (Rows(codes, "coder"), rows_of(sparse.csr_array(codes), "coder")):
+        assert _range_of(rows) == (codes.min(), codes.max())
+    assert _range_of(Rows(codes.copy(), "coder")) == (codes.min(), codes.max())

@@ -25,7 +25,7 @@ SETTINGS = [
 def advice(fit, monkeypatch):
     """The remedies of all warnings of a fit, in which all are due."""
     monkeypatch.setattr(_usefulness, "_DEAD", -1.0)
-    monkeypatch.setattr(_usefulness, "_HARDLY", 2.0)
+    monkeypatch.setattr(_usefulness, "HARDLY", 2.0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit()

@@ -96,3 +96,14 @@ def test_estimators_have_them_at_any_scale(algorithm, unit):
 def test_lars_has_no_sign():
     with pytest.raises(ValueError, match=r"Positive constraint .* positive_code=False"):
         sparse_encode(np.eye(3), np.eye(3), algorithm="lars", positive=True)
+
+
+@pytest.mark.parametrize("steps", [(0, 0), (-12, -5), (-2, 4)])
+def test_correlations_that_differ_by_little_are_told_apart(steps):
+    """Of rows and atoms that are small beside the powers of two by which they are divided."""
+    data, atoms = (0.02 * 2.0 ** (8 * step) * RNG.standard_normal((300, 8)) for step in steps)
+    atoms = atoms[:14]
+    alpha = 0.1 * np.abs(atoms @ data.T).max()
+    codes = sparse_encode(data, atoms, algorithm="lasso_lars", alpha=alpha)
+    exact = sparse_encode(data, atoms, algorithm="cd", alpha=alpha, tol=1e-14, max_iter=100_000)
+    np.testing.assert_allclose(codes, exact, atol=1e-9 * np.abs(exact).max())
