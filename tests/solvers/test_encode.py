@@ -170,6 +170,7 @@ def test_names_zero_atoms():
         ({"max_iter": -1}, ValueError, "max_iter must be >= 0"),
         ({"max_iter": True}, TypeError, "max_iter must be an integer, got True"),
         ({"max_iter": 1.5}, TypeError, "max_iter must be an integer"),
+        ({"n_jobs": 0}, ValueError, "n_jobs"),
         ({"init": np.zeros((6, 11))}, ValueError, r"init must have shape .* \(6, 12\)"),
         ({"gram": np.eye(3)}, ValueError, "gram must be dictionary @ dictionary.T"),
         ({"algorithm": "magic"}, ValueError, "algorithm='magic' is unknown; choose one of"),

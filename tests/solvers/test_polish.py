@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skamort.solvers import FISTA
+from skamort.solvers import FISTA, CoordinateDescent
 from skamort.solvers._polish import polish
 
 
@@ -48,3 +48,20 @@ def test_survives_dependent_atoms():
     polished, gap = polish(X, dictionary, torch.ones(1), True, codes, gap)
     assert torch.equal(polished, codes)
     assert not gap.any()
+
+
+def test_solves_for_the_non_zeros_of_every_sample_where_it_is_observed():
+    draw = torch.Generator().manual_seed(0)
+    X, dictionary = (torch.randn(n, 9, generator=draw, dtype=torch.float64) for n in (6, 12))
+    mask = (torch.rand(6, 9, generator=draw) < 0.7).double()
+    mask[5] = 1
+    alpha, X = torch.linspace(0.2, 2.0, 6).double(), X * mask
+    best = CoordinateDescent(tol=1e-13).solve(
+        X, dictionary, alpha=alpha, positive=False, mask=mask.bool()
+    )
+    assert len(best.codes.count_nonzero(dim=1).unique()) > 2
+    rough = best.codes * (1 + 1e-3)
+    gap = torch.ones(6, dtype=torch.float64)
+    codes, gap = polish(X, dictionary, alpha, False, rough, gap, mask)
+    torch.testing.assert_close(codes, best.codes, rtol=0, atol=1e-9)
+    assert (gap < 1e-12).all()
