@@ -130,6 +130,24 @@ def test_warns_where_it_has_not_converged():
     assert np.isfinite(codes).all()
 
 
+def test_says_how_many_samples_have_not_converged_and_the_worst_gap():
+    data = np.vstack([X, 0 * X, 3 * X])
+    options = {"alpha": 0.01, "algorithm": "fista", "max_iter": 1, "tol": 1e-6}
+    with pytest.warns(ConvergenceWarning, match=r"FISTA: 12 of 18 .* tol=1e-06 in max_iter=1") as w:
+        _, info = sparse_encode(data, DICTIONARY, return_info=True, **options)
+    assert info.converged.sum() == 6
+    failed = ~info.converged
+    worst = (info.gap[failed] / (0.5 * (data[failed] ** 2).sum(axis=1))).max()
+    assert f"worst relative duality gap is {worst:.1e}" in str(w[0].message)
+
+
+def test_one_is_enough_of_what_is_counted():
+    for algorithm, option in [("exchange", "beam_width"), ("gomp", "n_stages")]:
+        sparse_encode(X, DICTIONARY, algorithm=algorithm, n_nonzero_coefs=2, **{option: 1})
+        with pytest.raises(ValueError, match=f"{option} must be >= 1"):
+            sparse_encode(X, DICTIONARY, algorithm=algorithm, n_nonzero_coefs=2, **{option: 0})
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
 def test_refuses_values_that_are_not_finite(bad, convert):
