@@ -63,5 +63,18 @@ def times(values: Any, factor: float) -> Any:
 
 
 def factor_for(parameter: Tensor, factor: Tensor | float) -> Tensor:
-    """Return a factor as a tensor of the dtype and on the device of what it is to multiply."""
-    return torch.as_tensor(factor, dtype=parameter.dtype, device=parameter.device)
+    """Return a factor as a tensor of the dtype and on the device of what it is to multiply, of
+    which it has one number, or one for each row.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of them.
+    """
+    factor = torch.as_tensor(factor, dtype=parameter.dtype, device=parameter.device)
+    if factor.ndim and parameter.ndim and factor.numel() not in (1, len(parameter)):
+        raise ValueError(
+            f"a scale must be a number or one for each of {len(parameter)} latents, got shape "
+            f"{tuple(factor.shape)}."
+        )
+    return factor

@@ -183,12 +183,17 @@ def _complaint(
 def _look(job: Job) -> tuple[float, str]:
     """Return the share of the variance of rows of its data that a trained net explains, 1 where
     there is none, and what is wrong with the share of codes that are not zero."""
-    module = job.net.module_
-    dictionary = module.decoder.dictionary
     X, weights = _some_rows(job)
     about_mean = X - mean_of_rows(X, weights)
-    if are_alike(X, about_mean):
+    explained, complaint = _judged(job, X, about_mean, weights)
+    if (complaint or not explained >= HARDLY) and are_alike(X, about_mean):
         return 1.0, ""
+    return explained, complaint
+
+
+def _judged(job: Job, X: Tensor, about_mean: Tensor, weights: Tensor | None) -> tuple[float, str]:
+    module = job.net.module_
+    dictionary = module.decoder.dictionary
     codes, centered = module.encode_compactly(X), module.center(X)
     residual = codes.residual(dictionary, centered)
     parts = residual, about_mean

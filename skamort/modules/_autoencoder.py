@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .._given import described
 from ._activations import Activation
 from ._codes import DenseCodes, SparseCodes, sparse_pays
+from ._columns import check_columns
 from ._encoders import Encoder
 from ._workspace import Workspace
 
@@ -53,6 +54,7 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode (n, n_components) codes to (n, n_features) data."""
+        check_columns(codes, len(self.dictionary), "Decoder", "codes")
         if self.intercept is None:
             return codes @ self.dictionary
         return torch.addmm(self.intercept, codes, self.dictionary)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .._rows import few_rows
 from .._unit import factor_for
 from ._codes import DenseCodes, SparseCodes
+from ._columns import check_columns
 from ._screen import Screen, screening_pays
 from ._workspace import Workspace, add_gradient, add_gradient_rows
 
@@ -139,7 +140,13 @@ class LayeredEncoder(Encoder):
     @torch.no_grad()
     def tie(self, X: Tensor, dictionary: Tensor, sample_weight: Tensor | None = None) -> None:
         """Make the last layer the ridge regression of X D^T on its input."""
-        self.output_layer.weight.copy_(self.tied_rows(X, dictionary, sample_weight))
+        weight = self.output_layer.weight
+        if dictionary.shape != (len(weight), X.shape[1]):
+            raise ValueError(
+                f"{type(self).__name__}: it is tied to a dictionary of an atom a latent, of shape "
+                f"{(len(weight), X.shape[1])}, got {tuple(dictionary.shape)}."
+            )
+        weight.copy_(self.tied_rows(X, dictionary, sample_weight))
 
     def tied_rows(self, X: Tensor, atoms: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         """Return the rows of the last layer that make A = X D^T, or come close."""
@@ -216,6 +223,11 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
     def output_layer(self) -> nn.Linear:
         """The one layer."""
         return self
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Map (n, n_features) centered data to (n, n_components) pre-activations."""
+        check_columns(X, self.in_features, "LinearEncoder")
+        return super().forward(X)
 
     def tied_rows(self, X, atoms, sample_weight=None):  # noqa: ARG002
         """Return the atoms."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .._unit import factor_for
+from ._columns import check_columns
 from ._encoders import Encoder
 
 
@@ -40,6 +41,8 @@ class LISTA(Encoder):
 
     def __init__(self, dictionary: Tensor, alpha: float, n_layers: int):
         super().__init__()
+        if n_layers < 1:
+            raise ValueError(f"LISTA: n_layers must be >= 1, got {n_layers}.")
         # Not matrix_norm(ord=2): the smaller Gram matrix is as exact and much cheaper.
         wide = dictionary.shape[0] > dictionary.shape[1]
         gram = dictionary.T @ dictionary if wide else dictionary @ dictionary.T
@@ -57,7 +60,8 @@ class LISTA(Encoder):
 
     def forward(self, X: Tensor) -> Tensor:
         """Map (n, n_features) data to (n, n_components) pre-activations."""
-        first, *others = self.layers
+        first, *others = self.steps
+        check_columns(X, first.weight.shape[1], "LISTA")
         preactivations = first(X)
         for layer in others:
             preactivations = layer(X, preactivations.relu())

@@ -1,7 +1,11 @@
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from skamort.modules import make_encoder
+from skamort.modules import LISTA, Decoder, make_encoder
 
 
 def generator(seed=0):
@@ -107,3 +111,46 @@ def test_he_initialization_keeps_the_second_moment():
     X = torch.randn(100, 200, generator=generator(1))
     hidden = torch.relu(encoder[0](X))
     assert hidden.square().mean().item() == pytest.approx(1.0, rel=0.05)
+
+
+def standing_alone():
+    """Modules of 5 features and 7 latents, by what they are called with."""
+    atoms = nn.functional.normalize(torch.randn(7, 5, generator=torch.Generator().manual_seed(0)))
+    make = partial(make_encoder, 5, 7, generator=torch.Generator().manual_seed(0))
+    yield "LinearEncoder", make(), 5
+    yield "LinearEncoder", make((4,)), 5  # the first layer of an MLP
+    yield "LISTA", LISTA(atoms, 0.1, 3), 5
+    yield "Decoder", Decoder(atoms), 7
+
+
+@pytest.mark.parametrize(("name", "module", "width"), list(standing_alone()))
+def test_modules_say_for_which_width_they_were_made(name, module, width):
+    for shape in ((3, width + 1), (3, 1), (width - 1,), ()):
+        with pytest.raises(ValueError, match=rf"{name}: \w+ must have {width} columns, .*got"):
+            module(torch.zeros(shape))
+    with pytest.raises(TypeError, match=f"{name}: .* must be a tensor, got ndarray of shape"):
+        module(np.zeros((3, width)))
+    assert module(torch.zeros(3, width)).shape[1] == 12 - width
+
+
+@pytest.mark.parametrize("module", [module for _, module, _ in standing_alone()][:3])
+def test_a_scale_is_one_or_one_a_latent(module):
+    before = module(torch.ones(2, 5)).detach()
+    for wrong in (torch.ones(5), torch.ones(8), torch.ones(0)):
+        with pytest.raises(ValueError, match=r"one for each of 7 latents, got shape \("):
+            module.rescale(wrong)
+    module.rescale(torch.full((7,), 2.0))
+    module.rescale(torch.full((1,), 0.5))
+    torch.testing.assert_close(module(torch.ones(2, 5)).detach(), before)
+
+
+@pytest.mark.parametrize("module", [module for _, module, _ in standing_alone()][:2])
+@pytest.mark.parametrize("shape", [(6, 5), (1, 5), (7, 4)])
+def test_encoders_are_tied_to_an_atom_a_latent(module, shape):
+    with pytest.raises(ValueError, match=r"tied to a dictionary .* of shape \(7, 5\), got"):
+        module.tie(torch.randn(20, 5), torch.randn(shape))
+
+
+def test_lista_has_a_layer():
+    with pytest.raises(ValueError, match="LISTA: n_layers must be >= 1, got 0"):
+        LISTA(torch.eye(3), 0.1, 0)
