@@ -30,3 +30,8 @@ def test_does_not_depend_on_the_units(scale, values):
     factor = 2.0 ** round(scale).bit_length()
     for value in powers:
         assert plain.reached(value) == scaled.reached(value * factor)
+
+
+def test_an_equal_loss_is_no_fall():
+    plateau = Plateau(tol=0.0, patience=2)
+    assert [plateau.reached(1.0) for _ in range(3)] == [False, False, True]

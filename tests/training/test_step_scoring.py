@@ -40,6 +40,7 @@ def test_scores_are_those_of_the_estimator_and_costs_what_flops_counts():
     assert looks.curve_["score"][-1] == pytest.approx(
         total(sae.transform(HELD_OUT), sae.components_)
     )
+    assert looks.curve_["flops"][0] == looks.curve_["n_samples"][0] == 0
     n_rows = looks.curve_["n_samples"][-1]
     assert n_rows == 63 * sae.n_iter_
     assert looks.curve_["flops"][-1] == flops(sae, 63, mode="training")
