@@ -18,7 +18,9 @@ from skamort.modules import (
 from skamort.training import (
     ClearDenormals,
     ClipGradient,
+    CodeRegressionLoss,
     InMemoryData,
+    LatentActivity,
     Progress,
     ResampleDead,
     SparseCodingLoss,
@@ -245,8 +247,11 @@ def test_progress_bar_shows_the_loss_and_leaves_no_trace(data, capsys, monkeypat
 
     original = _progress.tqdm
     monkeypatch.setattr(_progress, "tqdm", bar)
-    net = make_net([Progress("SAE")]).partial_fit(data)
+    net = make_net([("activity", LatentActivity()), Progress("SAE")])
+    net.module_.encoder.bias.data[2] = -100.0
+    net.partial_fit(data)
     assert bars[0].n == 5
+    assert "dead=16.7%" in bars[0].postfix  # one of six
     assert bars[0].disable  # it is closed
     shown = capsys.readouterr()
     assert "SAE" in shown.err
@@ -311,6 +316,14 @@ LACKING = {
 def test_what_requires_more_than_the_model_offers_is_refused_before_training(parts, told):
     with pytest.raises(ValueError, match=told):
         parts_of_a_net(**parts).initialize()
+
+
+def test_another_loss_must_go_with_the_other_parts():
+    net = parts_of_a_net(callbacks=[("activity", LatentActivity()), TeachDead()]).initialize()
+    before = net.criterion_
+    with pytest.raises(ValueError, match="TeachDead requires dead of the model and its loss"):
+        net.minimize(CodeRegressionLoss())
+    assert net.criterion_ is before
 
 
 def test_what_the_parts_offer_together_is_enough(data):
