@@ -18,7 +18,8 @@ PACKAGES = [
     "skamort.solvers",
 ]
 
-ROOMS = ["skamort.estimators", "skamort.interop", "skamort.modules", "skamort.training"]
+ROOMS = ["skamort.estimators", "skamort.interop", "skamort.modules"]
+ROOMS += ["skamort.training", "skamort.training.batched"]
 
 # numpydoc's checks that a reader would miss: https://numpydoc.readthedocs.io/en/latest/validation.html
 FORM = {

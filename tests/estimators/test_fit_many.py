@@ -18,6 +18,7 @@ from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKS
 from skamort.estimators import _base_trained, fit_many
 from skamort.estimators._first_look import first_look
 from skamort.training import Checkpoint, ResampleDead, Schedule, SparseNet, StopOnPlateau
+from skamort.training.batched import BatchedNet
 
 N_COMPONENTS = 12
 CASES = {
@@ -161,6 +162,14 @@ def test_of_equal_codes_only_k_are_kept(X, no_fit_alone):
         alone = fit_quietly(clone(model).fit, X)
         np.testing.assert_allclose(model.loss_curve_, alone.loss_curve_)
         np.testing.assert_allclose(model.latent_frequency_.sum(), alone.latent_frequency_.sum())
+
+
+def test_denormals_are_looked_for_as_often_as_in_a_fit_alone(X, monkeypatch):
+    seen = []
+    monkeypatch.setattr(BatchedNet, "clear_denormals", lambda self: seen.append(self.n_steps))
+    sae = SAEEncoder(4, batch_size=1, max_iter=2)
+    fit_quietly(fit_many, sae, X, {"alpha": [0.1, 1.0]}, [0])
+    assert seen == [128, 256]
 
 
 def test_dead_latents_start_anew_from_the_codes_that_the_step_has_seen(X):

@@ -161,3 +161,14 @@ def test_gradients_are_those_of_autograd(k):
         np.testing.assert_array_equal(fired[m], (Z > 0).sum(0))
         for name, value in values.items():
             torch.testing.assert_close(net.grads[name][m], value.grad)
+
+
+def test_denormal_moments_are_cleared_and_others_kept():
+    net = make_net(3, 4)
+    for moment in (net.mean, net.square):
+        moment.fill_(0.5)
+        moment[:, ::2] = 1e-310
+    net.clear_denormals()
+    for moment in (net.mean, net.square):
+        assert not moment[:, ::2].any()
+        assert (moment[:, 1::2] == 0.5).all()
