@@ -152,14 +152,14 @@ def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights
 @pytest.mark.parametrize(
     ("kind", "given", "activation"),
     [
-        (SparseCodingLoss, {"alpha": 0.3}, None),
-        (GatedLoss, {"alpha": 0.3}, Gated(7)),
-        (MatryoshkaLoss, {"prefix_sizes": [2, 5, 7]}, BatchTopK(2)),
-        (PursuitLoss, {"solver": GOMP(2, n_stages=2)}, TopK(2)),
+        (SparseCodingLoss, {"alpha": 0.3}, lambda: None),
+        (GatedLoss, {"alpha": 0.3}, lambda: Gated(7)),
+        (MatryoshkaLoss, {"prefix_sizes": [2, 5, 7]}, lambda: BatchTopK(2)),
+        (PursuitLoss, {"solver": GOMP(2, n_stages=2)}, lambda: TopK(2)),
     ],
 )
 def test_every_loss_teaches_the_dead_what_the_codes_leave_over(kind, given, activation):
-    module, X = make_problem(activation=activation)
+    module, X = make_problem(activation=activation())
     gamma, rows = torch.linspace(0.5, 2, 5).double(), torch.linspace(0, 2, len(X)).double()
     criterion, dead = kind(**given, feature_weights=gamma), torch.tensor([0, 1, 2, 4, 5])
     criterion.sample_weight = rows
