@@ -121,6 +121,15 @@ def test_a_fingerprint_tells_data_apart(monkeypatch):
     assert data.fingerprint() != first
 
 
+def test_a_fingerprint_knows_the_weight_of_every_row():
+    X, weights = torch.ones(95, 2), torch.ones(95)
+    digests = {
+        InMemoryData(X, sample_weight=weights + (torch.arange(95) == i)).fingerprint()
+        for i in range(95)
+    }
+    assert len(digests) == 95
+
+
 @pytest.mark.parametrize("unit", [1.0, 4.0])
 def test_data_of_another_unit_are_rows_and_codes_divided_by_it(unit, monkeypatch):
     monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 2 * 30)
