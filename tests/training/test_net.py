@@ -355,5 +355,6 @@ def test_predict_returns_codes_that_do_not_depend_on_the_batch(data):
     """Those of `transform`, though a scoring callback asks in the midst of training."""
     net = parts_of_a_net(activation=BatchTopK(2)).initialize().partial_fit(data)
     expected = net.module_.encode(data.tensors[0]).detach().numpy()
+    net.batch_size = 7
     net.module_.train()
     assert_allclose(net.predict(data), expected, atol=1e-6)
