@@ -1,13 +1,22 @@
 """The gradients written by hand are those of autograd."""
 
+import copy
+
 import pytest
 import torch
+from device import emulated_cuda
 from small_models import autograd_loss, gradients, make_problem
 from torch import nn
 
-from skamort.modules import Activation, BatchTopK, Gated, TopK, add_gradient
+from skamort.modules import Activation, BatchTopK, Gated, JumpReLU, TopK, add_gradient
 from skamort.solvers import GOMP
-from skamort.training import GatedLoss, MatryoshkaLoss, PursuitLoss, SparseCodingLoss
+from skamort.training import (
+    GatedLoss,
+    JumpReLULoss,
+    MatryoshkaLoss,
+    PursuitLoss,
+    SparseCodingLoss,
+)
 from skamort.training._data_parallel import OneProcess
 
 
@@ -149,15 +158,15 @@ def test_auxiliary_gradients_are_those_of_the_dead_latents_loss(options, weights
         torch.testing.assert_close(gradient, expected[name], msg=name)
 
 
-@pytest.mark.parametrize(
-    ("kind", "given", "activation"),
-    [
-        (SparseCodingLoss, {"alpha": 0.3}, lambda: None),
-        (GatedLoss, {"alpha": 0.3}, lambda: Gated(7)),
-        (MatryoshkaLoss, {"prefix_sizes": [2, 5, 7]}, lambda: BatchTopK(2)),
-        (PursuitLoss, {"solver": GOMP(2, n_stages=2)}, lambda: TopK(2)),
-    ],
-)
+LOSSES = [
+    (SparseCodingLoss, {"alpha": 0.3}, lambda: None),
+    (GatedLoss, {"alpha": 0.3}, lambda: Gated(7)),
+    (MatryoshkaLoss, {"prefix_sizes": [2, 5, 7]}, lambda: BatchTopK(2)),
+    (PursuitLoss, {"solver": GOMP(2, n_stages=2)}, lambda: TopK(2)),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "activation"), LOSSES)
 def test_every_loss_teaches_the_dead_what_the_codes_leave_over(kind, given, activation):
     module, X = make_problem(activation=activation())
     gamma, rows = torch.linspace(0.5, 2, 5).double(), torch.linspace(0, 2, len(X)).double()
@@ -182,6 +191,36 @@ def test_every_loss_teaches_the_dead_what_the_codes_leave_over(kind, given, acti
     for name, gradient in gradients(module).items():
         more = 0 if added[name] is None else added[name]
         torch.testing.assert_close(gradient, expected[name] + more, msg=name)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "given", "activation"),
+    [
+        *LOSSES[:3],
+        (SparseCodingLoss, {}, lambda: TopK(2)),
+        (JumpReLULoss, {"alpha": 0.3}, lambda: JumpReLU(7, 0.1, 0.5)),
+    ],
+)
+def test_a_gpu_has_the_values_and_gradients_of_a_cpu(kind, given, activation, weighted):
+    module, X = make_problem(activation=activation())
+    there, criterion = copy.deepcopy(module), kind(**given)
+    rows = torch.linspace(0, 2, len(X)).double() if weighted else None
+    dead = None if kind is JumpReLULoss else torch.tensor([1, 4])
+    criterion.dead, criterion.sample_weight = dead, rows
+    here = criterion.backward(module, X), criterion.evaluate(module, X)
+    with emulated_cuda():
+        there.to("cuda")
+        criterion.to("cuda")
+        criterion.dead = None if dead is None else dead.to("cuda")
+        criterion.sample_weight = None if rows is None else rows.to("cuda")
+        outcomes = [call(there, X.to("cuda")) for call in (criterion.backward, criterion.evaluate)]
+        found = [(outcome.loss.cpu(), outcome.codes.to_dense().cpu()) for outcome in outcomes]
+        grads = {name: gradient.cpu() for name, gradient in gradients(there).items()}
+    for outcome, (loss, codes) in zip(here, found, strict=True):
+        torch.testing.assert_close(loss, outcome.loss)
+        torch.testing.assert_close(codes, outcome.codes.to_dense())
+    torch.testing.assert_close(grads, gradients(module))
 
 
 def test_where_nothing_is_left_over_the_dead_learn_nothing():
