@@ -69,7 +69,5 @@ def _remedy(value: Any) -> str:
     if is_estimator(value):
         return "pass its components_, or transform(X)"
     if isinstance(value, _FILES):
-        return (
-            "load the file first: np.load(path), with mmap_mode='r' where it is larger than memory"
-        )
+        return "pass an array, of a file np.load(path), with mmap_mode='r' where it is large"
     return "pass an array"

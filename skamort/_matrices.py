@@ -38,9 +38,22 @@ def check_labels(values: Any, name: str) -> np.ndarray:
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     if labels.ndim != 1:
         raise ValueError(f"{name} must hold one label a row, got {described(values)}.")
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
+    if _lack(labels):
         raise ValueError(f"{name} contains NaN; leave out the rows that have no label.")
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        raise TypeError(f"{name} must hold labels of one type, to sort them: {error}") from None
     return labels
+
+
+def _lack(labels: np.ndarray) -> bool:
+    """Whether a label is missing, as NumPy, Python or pandas say it."""
+    if labels.dtype.kind == "f":
+        return bool(np.isnan(labels).any())
+    return labels.dtype == object and any(
+        label is None or type(label).__name__ == "NAType" or label != label for label in labels
+    )
 
 
 def as_dense(rows: Codes) -> np.ndarray:

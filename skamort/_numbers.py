@@ -98,6 +98,8 @@ def _numbers_in(X: Any, owner: str, name: str, *, allow_masked: bool) -> np.ndar
             f"{owner}{name} are a {type(X).__name__} that has yet to be computed; call "
             ".collect() first."
         )
+    if sparse.issparse(X):
+        X = X.toarray()
     check_numbers_given(X, owner + name)
     if isinstance(X, Tensor):
         check_dense(X, owner + name)

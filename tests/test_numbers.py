@@ -67,6 +67,11 @@ def test_every_estimator_refuses_masked_entries_and_takes_a_mask_that_hides_none
     assert_array_equal(as_array(np.ma.masked_array(X)), X)
 
 
+def test_weights_in_a_sparse_matrix_have_its_shape():
+    with pytest.raises(ValueError, match=r"sample_weight must have shape .* got \(1, 30\)"):
+        clone(SAE).fit(X, sample_weight=sparse.csr_array(np.ones((1, 30))))
+
+
 def test_codes_and_weights_that_are_masked_are_refused():
     for given in ({"codes": abs(RNG.normal(size=(30, 7)))}, {"sample_weight": abs(X[:, 0])}):
         name, values = next(iter(given.items()))
@@ -78,7 +83,7 @@ def test_codes_and_weights_that_are_masked_are_refused():
 @pytest.mark.parametrize("name", ["dictionary", "dict_init", "feature_weights"])
 @pytest.mark.parametrize("path", ["atoms.npy", Path("atoms")])
 def test_a_path_in_place_of_an_array_parameter_is_told_to_be_loaded(name, path):
-    with pytest.raises(TypeError, match=rf"TopKSAE: {name} must hold numbers, .*: np\.load\(path"):
+    with pytest.raises(TypeError, match=rf"TopKSAE: {name} must hold numbers, .*np\.load\(path"):
         TopKSAE(7, **{name: path}).fit(X)
 
 
@@ -90,7 +95,7 @@ def test_a_name_that_is_no_option_is_answered_with_the_options():
 @pytest.mark.parametrize("given", ["X.npy", b"X", Path("X.npy")])
 def test_a_path_in_place_of_data_or_codes_is_told_to_be_loaded(given):
     message = (
-        r"must hold numbers, got .*; load the file first: np\.load\(path\), with mmap_mode='r'"
+        r"must hold numbers, got .*; pass an array, of a file np\.load\(path\), with mmap_mode="
     )
     for use in (
         SAE.fit,

@@ -30,6 +30,8 @@ import torch
 from torch import Tensor
 
 from .._engine import resolve_engine
+from .._given import described
+from .._numbers import check_dense
 from .._validation import as_tensor
 
 _BLOCK = 64
@@ -101,15 +103,23 @@ def update_dictionary(
 def overwritable(dictionary: Any, owner: str) -> Tensor:
     """The dictionary as a tensor that shares its memory."""
     if isinstance(dictionary, Tensor):
-        return dictionary
-    is_array = isinstance(dictionary, np.ndarray) and dictionary.ndim == 2
-    if is_array and dictionary.dtype in (np.float32, np.float64) and dictionary.flags.writeable:
+        check_dense(dictionary, f"{owner}: dictionary")
+        if dictionary.ndim == 2 and dictionary.dtype in (torch.float32, torch.float64):
+            return dictionary.detach()
+    elif _is_overwritable(dictionary):
         return torch.from_numpy(dictionary)
     raise TypeError(
         f"{owner}: dictionary is updated in place and must be a writeable matrix, a NumPy "
-        f"array or a tensor of float32 or float64, got {type(dictionary).__name__}; pass "
+        f"array or a tensor of float32 or float64, got {described(dictionary)}; pass "
         "np.array(dictionary, dtype=float)."
     )
+
+
+def _is_overwritable(array: Any) -> bool:
+    if not isinstance(array, np.ndarray) or np.ma.isMaskedArray(array):
+        return False
+    is_known = array.ndim == 2 and array.dtype in (np.float32, np.float64)
+    return is_known and array.flags.writeable
 
 
 def check_like(

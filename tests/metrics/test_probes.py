@@ -80,9 +80,13 @@ def test_bad_input(problem, measure):
         (None, "y must hold one label a row, got None"),
         (np.ones((200, 2)), r"y must hold one label a row, got ndarray of shape \(200, 2\)"),
         (np.where(np.arange(200) % 2, 1.0, np.nan), "y contains NaN; leave out the rows"),
+        ([None, *range(199)], "y contains NaN; leave out the rows"),
+        (np.array([np.nan, *["a", "b"] * 99, "a"], object), "y contains NaN; leave out the rows"),
     ):
         with pytest.raises(ValueError, match=told):
             measure(codes, wrong)
+    with pytest.raises(TypeError, match="y must hold labels of one type, to sort them: '<' not"):
+        measure(codes, np.array(["a", 1] * 100, object))
     with pytest.raises(ValueError, match="same number of rows, got 200 and 3"):
         measure(codes, y[:3])
     codes[3, 2] = np.nan

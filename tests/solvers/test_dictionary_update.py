@@ -149,7 +149,22 @@ def test_takes_arrays():
     np.testing.assert_allclose(array, dictionary)
 
 
-@pytest.mark.parametrize("dictionary", [[[1.0, 0.0]], np.eye(2, dtype=int), np.ones(3)])
+UNCHANGEABLE = [
+    *([[1.0, 0.0]], np.eye(2, dtype=int), np.ones(3), np.ma.masked_array(np.eye(2), np.eye(2) > 0)),
+    *(torch.eye(2).half(), torch.ones(3), torch.eye(2).long()),
+]
+
+
+def test_a_parameter_is_updated_without_a_gradient():
+    atoms, parameter = torch.eye(2, 3), torch.nn.Parameter(torch.eye(2, 3))
+    products = torch.eye(2), torch.ones(2, 3)
+    update_dictionary(atoms, *products)
+    update_dictionary(parameter, *products)
+    assert torch.equal(parameter.detach(), atoms)
+    assert parameter.grad is None
+
+
+@pytest.mark.parametrize("dictionary", UNCHANGEABLE)
 def test_refuses_a_dictionary_that_it_cannot_overwrite(dictionary):
     with pytest.raises(TypeError, match="updated in place"):
         update_dictionary(dictionary, np.eye(1), np.ones((1, 2)))
