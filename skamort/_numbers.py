@@ -134,6 +134,8 @@ def check_dense(X: Tensor, name: str) -> None:
 def check_array_given(values: Any, name: str, **rules: Any) -> Any:
     """Return a finite matrix of float32 or float64, by the rules of scikit-learn's `check_array`,
     whose errors tell the name."""
+    if _is_checked(values):
+        return values
     if sparse.issparse(values):
         _check_kind(values, name)
     else:
@@ -145,6 +147,15 @@ def check_array_given(values: Any, name: str, **rules: Any) -> Any:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name}: {error}") from error
+
+
+def _is_checked(values: Any) -> bool:
+    """Whether `check_array` would return the array as it is, for which it takes 70 us."""
+    if type(values) is not np.ndarray or values.dtype not in (np.float64, np.float32):
+        return False
+    with np.errstate(all="ignore"):  # a sum too large is left to `check_array`
+        is_finite = bool(np.isfinite(values.sum()))
+    return is_finite and values.ndim == 2 and values.size > 0 and values.flags.c_contiguous
 
 
 def check_real(values: np.ndarray, owner: str, name: str) -> np.ndarray:

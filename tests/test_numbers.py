@@ -10,9 +10,10 @@ from discovery import public_estimators
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.utils import check_array
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
-from skamort._numbers import as_array
+from skamort._numbers import as_array, check_array_given
 from skamort._rows import is_lazy
 from skamort.solvers import alpha_max, duality_gap, sparse_encode
 
@@ -163,3 +164,37 @@ def test_columns_of_a_frame_are_named_by_solvers_too():
     for column in (["x"] * 30, pandas.date_range("2020", periods=30), X[:, 0] + 0j):
         with pytest.raises(ValueError, match="column 'c' of X must hold numbers, got"):
             sparse_encode(frame.assign(c=column), D)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.eye(3),
+        np.eye(3, dtype=np.float32),
+        np.full((2, 2), 1e308),
+        np.ones((3, 2), order="F"),
+        np.eye(3, dtype=int),
+        np.eye(3, dtype=">f8"),
+        np.eye(3, dtype=np.float16),
+        np.zeros((0, 3)),
+        np.zeros((3, 0)),
+        np.zeros(3),
+        np.zeros((2, 2, 2)),
+        np.array([[0.0, np.nan]]),
+        np.array([[1.0, np.inf]]),
+    ],
+    ids=lambda values: f"{values.dtype.str} {values.shape} {values.max(initial=0)}",
+)
+def test_arrays_are_checked_as_scikit_learn_checks_them(values):
+    rules = {"dtype": [np.float64, np.float32], "order": "C"}
+    try:
+        expected = check_array(values, **rules)
+    except ValueError:
+        with pytest.raises(ValueError, match="the values"):
+            check_array_given(values, "the values", order="C")
+        return
+    found = check_array_given(values, "the values", order="C")
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
+    assert found.flags.c_contiguous
+    assert (found is values) == (expected is values)
