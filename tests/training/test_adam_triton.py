@@ -66,7 +66,9 @@ def test_other_numbers_and_layouts_are_left_to_torch(tensor):
     with patch.object(_adam, "has_triton", lambda device: True):
         assert not _adam.steps_by_kernel(tensor)
         assert _adam.steps_by_kernel(tensor.float().contiguous())
+        assert not _adam.steps_on_sphere(tensor)
         assert not _adam.steps_on_sphere(torch.empty(1, 8193))
+        assert _adam.steps_on_sphere(torch.empty(1, 8192))
 
 
 class Looks(Callback):

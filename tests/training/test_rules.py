@@ -98,3 +98,10 @@ def test_mean_of_batches_is_the_mean_of_the_rows(draw):
     parts = rows[:4], rows[4:8], rows[8:]
     means, sizes = [part.mean(axis=0) for part in parts], [len(part) for part in parts]
     assert rules.mean_of_batches(means, sizes) == pytest.approx(rows.mean(axis=0))
+
+
+def test_a_loss_as_low_as_the_lowest_is_not_lower():
+    before = [{"loss": 3.0, "loss_best": True}, {"loss": 2.0, "loss_best": True}, {"loss": 4.0}]
+    for loss, is_lowest in ((1.9, True), (2.0, False), (2.5, False)):
+        assert rules.is_lowest("loss", [*before, {"loss": loss}]) == is_lowest
+    assert rules.is_lowest("loss", [{"loss": 3.0}])
