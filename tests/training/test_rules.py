@@ -76,8 +76,11 @@ def test_only_denormal_numbers_are_cleared(dtype):
     assert values.tolist() == [0, 0, tiny, -tiny, 0, 1]
 
 
+@pytest.mark.parametrize("n_copies", [1, 100])
 @pytest.mark.parametrize("by_kernel", [False, True])
-def test_silence_is_counted_from_the_last_batch_in_which_a_latent_fired(by_kernel, monkeypatch):
+def test_silence_is_counted_from_the_last_batch_in_which_a_latent_fired(
+    by_kernel, n_copies, monkeypatch
+):
     launches = []
     if by_kernel:
         pytest.importorskip("triton", "3.6" if torch.cuda.is_available() else "3.9")
@@ -85,12 +88,14 @@ def test_silence_is_counted_from_the_last_batch_in_which_a_latent_fired(by_kerne
         real = _triton.launch
         monkeypatch.setattr(_triton, "launch", lambda *a, **s: launches.append(real(*a, **s)))
     device = "cuda" if by_kernel and torch.cuda.is_available() else "cpu"
-    counts, silence = torch.zeros(2, 3, dtype=torch.int64).to(device)
+    memory = torch.zeros(2, 3 * n_copies + 1, dtype=torch.int64).to(device)
+    counts, silence = memory[:, :-1]
     for fired in ([1, 0, 0], [0, 2, 0], [0, 3, 0]):
-        rules.count_firing(counts, silence, torch.tensor(fired).to(device), 10)
+        rules.count_firing(counts, silence, torch.tensor(fired * n_copies).to(device), 10)
     assert len(launches) == 3 * by_kernel
-    assert counts.tolist() == [1, 5, 0]
-    assert silence.tolist() == [20, 0, 30]
+    assert counts.tolist() == [1, 5, 0] * n_copies
+    assert silence.tolist() == [20, 0, 30] * n_copies
+    assert not memory[:, -1].any()  # nothing beyond them
 
 
 def test_mean_of_batches_is_the_mean_of_the_rows(draw):
