@@ -255,6 +255,8 @@ class GradSparseCoder(
         generator = self._make_generator(fresh=True)
         self.n_iter_all_starts_ = 0
         learned = self._learn(X, codes, weights, again, generator, task)
+        if not again:
+            learned.atoms = self._seen(learned.atoms, X)
         self._keep(learned, [], generator)
         if self.missing_values is not None and self.dictionary is None:
             warn_of_unobserved(self, rows)
@@ -463,7 +465,10 @@ class GradSparseCoder(
         if again:
             return self._fitted_atoms(X)
         auto = None if self.n_nonzero_coefs is None else "auto"
-        atoms = initial_dictionary(self, X, generator, weights, auto)
+        return self._seen(initial_dictionary(self, X, generator, weights, auto), X)
+
+    def _seen(self, atoms, X):
+        """Return atoms, 0 where no row of X has an entry and none were given."""
         is_whole = self.missing_values is None or given_dictionary(self) is not None
         return atoms if is_whole else without_unobserved(atoms, X)
 

@@ -37,7 +37,7 @@ def warn_of_unobserved(owner: Any, X: Rows) -> None:
         shown = ", ".join(map(str, columns[:5])) + ", ..." * (len(columns) > 5)
         warnings.warn(
             f"{type(owner).__name__}: {len(columns)} column(s) of X have no observed entry, number "
-            f"{shown}: atoms and what is filled in are 0 there, or as dict_init has them; leave "
+            f"{shown}: atoms and what is filled in are 0 there, or as they were given; leave "
             "them out.",
             UserWarning,
             stacklevel=4,

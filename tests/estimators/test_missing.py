@@ -273,9 +273,32 @@ def test_nothing_is_made_up_where_a_column_was_never_observed(signal, settings, 
     assert not coder.inverse_transform(coder.transform(holed))[:, columns].any()
     np.testing.assert_allclose(np.linalg.norm(coder.components_, axis=1), 1)
     given = clone(coder).set_params(dict_init=signal[2])
-    with pytest.warns(UserWarning, match="or as dict_init has them"):
+    with pytest.warns(UserWarning, match="or as they were given"):
         given.fit(holed)
     assert given.components_[:, columns].any()
+
+
+@never_observed
+@short_fits
+@pytest.mark.parametrize("n_components", [3, 9])
+def test_atoms_in_excess_are_0_where_nothing_was_observed_too(n_components):
+    """Those that are equal go elsewhere, and have nowhere to go."""
+    holed = np.full((40, 6), np.nan)
+    holed[:, 1] = np.random.default_rng(0).standard_normal(40)
+    coder = GradSparseCoder(n_components, missing_values=np.nan, random_state=0).fit(holed)
+    np.testing.assert_allclose(abs(coder.components_), np.tile(np.eye(6)[1], (n_components, 1)))
+
+
+@never_observed
+@short_fits
+def test_a_warm_start_forgets_no_column_that_is_silent_now(signal):
+    coder = GradSparseCoder(12, alpha=0.02, missing_values=np.nan, max_iter=3, warm_start=True)
+    before = coder.fit(signal[1]).components_[:, 3]
+    silent = signal[1].copy()
+    silent[:, 3] = np.nan
+    after = coder.fit(silent).components_[:, 3]
+    assert abs(before).max() > 0.1
+    np.testing.assert_allclose(after, before, atol=0.1)
 
 
 @short_fits
