@@ -39,10 +39,11 @@ def check_given(is_right: Any, value: Any, name: str, what: str) -> None:
         raise TypeError(f"{name} must be {what}, got {described(value)}.")
 
 
-def is_path(value: Any) -> bool:
-    """Whether a value says where a file is."""
+def is_mistaken(value: Any) -> bool:
+    """Whether a value in place of an array says where a file is, or is a dict or a set of some."""
     named = isinstance(value, str) and PurePath(value).suffix
-    return isinstance(value, PathLike) or bool(named)
+    is_other = isinstance(value, PathLike | Mapping | Set) and not sparse.issparse(value)
+    return is_other or bool(named)
 
 
 def check_numbers_given(values: Any, name: str) -> None:

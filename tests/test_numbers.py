@@ -88,6 +88,21 @@ def test_a_path_in_place_of_an_array_parameter_is_told_to_be_loaded(name, path):
         TopKSAE(7, **{name: path}).fit(X)
 
 
+@pytest.mark.parametrize("name", ["dictionary", "dict_init", "feature_weights"])
+@pytest.mark.parametrize("wrong", [{"a": D}, {1, 2}])
+def test_a_dict_or_a_set_in_place_of_an_array_parameter(name, wrong):
+    with pytest.raises(
+        TypeError, match=f"TopKSAE: {name} must hold numbers, got .*; pass an array"
+    ):
+        TopKSAE(7, **{name: wrong}).fit(X)
+
+
+@pytest.mark.parametrize("weights", [[1, 2, 3, 4, "a"], lambda X, y: np.array(["1"] * 5)])
+def test_weights_of_features_are_numbers(weights):
+    with pytest.raises(ValueError, match="the feature_weights must hold numbers, got texts"):
+        TopKSAE(7, feature_weights=weights).fit(X)
+
+
 def test_a_name_that_is_no_option_is_answered_with_the_options():
     with pytest.raises(ValueError, match=r"dict_init.*k-means\+\+.*Got 'sampels'"):
         TopKSAE(7, dict_init="sampels").fit(X)

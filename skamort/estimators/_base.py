@@ -12,7 +12,7 @@ from .._compat import CallbackSupportMixin, ParameterNames
 from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
-from .._given import check_numbers_given, is_path
+from .._given import check_numbers_given, is_mistaken
 from .._numbers import as_numbers, check_real, column_names, is_frame, is_on_gpu
 from .._rows import Rows, is_lazy, rows_on_gpu
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
@@ -91,7 +91,7 @@ class BaseSparseCoder(
     def _validate_params(self):
         for name, declared in self._declared.items():
             value = getattr(self, name)
-            if "array-like" in declared.rule and is_path(value):
+            if "array-like" in declared.rule and is_mistaken(value):
                 check_numbers_given(value, f"{type(self).__name__}: {name}")
         super()._validate_params()
 

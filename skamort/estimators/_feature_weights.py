@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import Tensor
 
-from .._numbers import as_array
+from .._numbers import as_array, as_numbers
 from .._sparse_rows import SparseRows
 from ..metrics import semantic_consistency
 
@@ -79,7 +79,8 @@ def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndar
                 "fit(X, y), or choose feature_weights='variance'."
             )
         return _unless_alike(semantic_consistency(X, y), X, _variances(X, None))
-    scores = np.asarray(given(X, y) if callable(given) else given, dtype=np.float64)
+    found = as_numbers(given(X, y) if callable(given) else given, name, "feature_weights")
+    scores = np.asarray(found, dtype=np.float64)
     if scores.shape != (X.shape[1],):
         raise ValueError(
             f"{name}: feature_weights must have shape (n_features,) = ({X.shape[1]},), got "
