@@ -9,6 +9,7 @@ from sklearn.linear_model import Lasso
 
 from skamort.solvers import duality_gap
 from skamort.solvers._certificate import certified_gap, certify, directions, gap_from_gram
+from skamort.solvers._certificate import objective as objective_of
 
 
 def objective(X, codes, dictionary, alpha):
@@ -131,6 +132,7 @@ def test_the_objective_comes_with_the_gap(masked):
         0.5 * e @ e + w * z.abs().sum() for e, w, z in zip(error, alpha, codes, strict=True)
     ]
     torch.testing.assert_close(value, torch.stack(expected).double())
+    torch.testing.assert_close(objective_of(X, codes, atoms, alpha, mask), value)
 
 
 @pytest.mark.parametrize(("n_atoms", "n_features"), [(40, 300), (300, 40), (1, 7)])

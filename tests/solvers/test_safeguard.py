@@ -217,7 +217,7 @@ def careless(found, claimed=None):
 
     class Careless(LassoSolver):
         def _solve_block(self, X, problem, alpha, codes):
-            codes.copy_(torch.tensor(found))
+            codes.copy_(torch.tensor(found, dtype=torch.float64))
             gap = None if claimed is None else torch.tensor(claimed, dtype=torch.float64)
             return torch.zeros(len(X), dtype=torch.int64), gap
 
@@ -225,7 +225,7 @@ def careless(found, claimed=None):
 
 
 # The best codes of (3, 0) are (2, 0), and of (0, 3) they are (0, 2).
-CODES = [[2.0, 0.0], [9.0, 0.0]]
+CODES = [[2.0, 0.0], [0.5, 0.0]]
 
 
 @pytest.mark.parametrize("claimed", [None, [0.0, 9.0]])
