@@ -305,6 +305,17 @@ def test_least_squares_from_a_start_leave_no_more_than_it(positive):
 
 
 @needs_numba
+@pytest.mark.parametrize("algorithm", ["topk_refined", "gomp"])
+def test_least_squares_are_solved_by_the_engine_that_is_named(algorithm, monkeypatch):
+    monkeypatch.setattr("skamort.solvers._least_squares._compiled", None)
+    X, dictionary = np.random.default_rng(0).standard_normal((2, 12, 8))
+    options = {"algorithm": algorithm, "n_nonzero_coefs": 3}
+    sparse_encode(X, dictionary, engine="torch", **options)
+    with pytest.raises(TypeError, match="not callable"):
+        sparse_encode(X, dictionary, engine="numba", **options)
+
+
+@needs_numba
 @pytest.mark.parametrize("solver", [OMP, ORMP])
 def test_number_of_threads_changes_nothing(solver):
     generator = torch.Generator().manual_seed(0)
