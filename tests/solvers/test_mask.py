@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, orthogonal_mp
 
-from skamort.solvers import SOLVERS, alpha_max, duality_gap, sparse_encode, sparse_encode_path
+from skamort.solvers import (
+    SOLVERS,
+    CoordinateDescent,
+    alpha_max,
+    duality_gap,
+    sparse_encode,
+    sparse_encode_path,
+)
 
 EXAMPLES = settings(max_examples=10, deadline=None)
 LASSO = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
@@ -275,6 +282,25 @@ def test_free_codes_are_least_squares(positive):
         few = np.array([len(b) == 1 for b in best])
         found = 2 * objective(X, mask, codes, dictionary, 0.0)[few]
         np.testing.assert_allclose(found, np.concatenate([b for b in best if len(b)]), atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_free_codes_beside_others_are_least_squares_too(engine):
+    X, mask, dictionary = some_data(n_components=5)
+    dictionary[0, 1:] *= 1e-25  # hardly observed without the first feature
+    data, atoms, seen = (torch.from_numpy(a) for a in (X, dictionary, mask))
+    solver, weights = CoordinateDescent(tol=1e-8, engine=engine), torch.zeros(len(X)).double()
+    weights[::2] = 0.3
+    mixed = solver.solve(data, atoms, alpha=weights, positive=False, mask=seen)
+    assert mixed.converged.all()
+    for first, alpha in ((0, 0.3), (1, 0.0)):
+        rows = slice(first, None, 2)
+        alone = solver.solve(data[rows], atoms, alpha=alpha, positive=False, mask=seen[rows])
+        ours, theirs = (
+            objective(X[rows], mask[rows], codes, dictionary, alpha)
+            for codes in (mixed.codes[rows], alone.codes)
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize("positive", [False, True])
