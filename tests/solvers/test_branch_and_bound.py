@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from engines import ENGINES, each_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skamort.datasets import make_sparse_coded_signal
 from skamort.metrics import latent_mcc
 from skamort.solvers import sparse_encode
-from skamort.solvers._supports_search import sum_of_binomials
+from skamort.solvers._base import Problem
+from skamort.solvers._supports_search import search, sum_of_binomials
 
 EXAMPLES = settings(max_examples=40, deadline=None)
 any_engine = st.sampled_from(ENGINES)
@@ -107,18 +109,47 @@ def test_bounds_cut_off_supports(positive):
 def test_a_search_that_begins_with_nothing_finds_the_best(positive):
     """Most starts leave it nothing to find."""
     pytest.importorskip("numba")
-    from skamort.solvers._supports_search_numba import search
+    from skamort.solvers._supports_search_numba import search as compiled
 
     rng = np.random.default_rng(0)
     X, dictionary = rng.standard_normal((6, 5)), rng.standard_normal((8, 5))
     energy, support = (X**2).sum(1), np.empty((6, 3), np.int64)
     n_iter, bound = np.empty(6, np.int64), np.empty(6)
     products = dictionary @ dictionary.T, 3, positive, 1000, X @ dictionary.T
-    search(*products, energy, energy, n_iter, bound, support)
+    compiled(*products, energy, energy, n_iter, bound, support)
     for x, places in zip(X, support, strict=True):
         atoms = dictionary[places[places >= 0]]
         found = least_residual(x, atoms, len(atoms), positive)
         np.testing.assert_allclose(found, least_residual(x, dictionary, 3, positive), atol=1e-9)
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("block", [1, 1 << 20])
+def test_a_search_in_torch_that_begins_with_nothing_finds_the_best(positive, block, monkeypatch):
+    monkeypatch.setattr("skamort.solvers._supports_search.BLOCK_ELEMENTS", block)
+    rng = np.random.default_rng(0)
+    X, dictionary = rng.standard_normal((7, 5)), rng.standard_normal((8, 5))
+    X[5] = 2 * dictionary[3] + dictionary[6]
+    best = np.array([least_residual(x, dictionary, 3, positive) for x in X])
+    residual = torch.tensor((X**2).sum(axis=1))
+    residual[6] = best[6]  # nothing is to be found
+    data, atoms = torch.from_numpy(X), torch.from_numpy(dictionary)
+    problem = Problem(atoms, torch.ones(()), None, atoms, None, positive)
+    every = sum_of_binomials(8, 3)
+    assert every == 1 + 8 + 28
+    n_iter, bound, support = search(data, problem, 3, every, residual)
+    for x, places, least in zip(X[:6], support.numpy(), best, strict=False):
+        chosen = dictionary[places[places >= 0]]
+        assert 0 < len(chosen) <= 3
+        assert least_residual(x, chosen, len(chosen), positive) == pytest.approx(least, abs=1e-9)
+    assert (support[6] == -1).all()
+    assert bound.isinf().all()
+    assert (n_iter[[0, 1, 2, 3, 4, 6]] == every).all()
+    assert n_iter[5] <= 1 + 8  # what leaves nothing ends the search
+    n_iter, bound, _ = search(data, problem, 3, every - 1, residual)
+    assert (n_iter[:5] == every - 1).all()
+    np.testing.assert_allclose(bound[:5], 0, atol=1e-9)  # what all atoms leave
+    assert bound[5].isinf()
 
 
 def test_an_atom_of_which_nothing_is_left_makes_no_nan():
