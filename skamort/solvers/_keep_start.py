@@ -49,6 +49,8 @@ def keep_start(
     if enough is not None:
         rivals &= residual > enough
     rows = rivals.nonzero()[:, 0]
+    if not len(rows):
+        return
     support, value, left = _largest_of(X[rows], problem.of(rows), k, start[rows])
     wins = (left < residual[rows]).nonzero()[:, 0]
     for part in row_blocks(wins, k * X.shape[1], times=_BLOCK_SIZE):
