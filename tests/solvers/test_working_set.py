@@ -47,6 +47,7 @@ def test_the_cheap_gap_is_the_gap(positive):
 def test_the_atoms_that_correlate_most_join_in_turn(positive):
     rng = np.random.default_rng(0)
     c = rng.standard_normal(3 * SEGMENT - 7)
+    c[0], c[SEGMENT + 3], c[SEGMENT] = 4, 6, 5  # first and second to join of a segment
     value = c.copy() if positive else np.abs(c)
     working, u, tops = np.zeros(20, np.int64), np.zeros(20), np.zeros(3)
     working[:2], before = [5, SEGMENT + 1], c.copy()
@@ -65,6 +66,18 @@ def test_the_atoms_that_correlate_most_join_in_turn(positive):
     np.testing.assert_array_equal(working[6:8], order[4:6])
     rest[order[:6]] = 0
     assert tops.max() == rest.max()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_the_highest_may_be_any_in_use(positive):
+    u, tops = np.array([1.0, 2.0, 9.0]), np.array([0.5, 0.0, 1.5])
+    assert highest(u, 2, tops, positive) == 2
+    for place in range(2):
+        u[place] = 3 + place
+        assert highest(u, 2, tops, positive) == 3 + place
+    for place in range(3):
+        tops[place] = 5 + place
+        assert highest(u, 2, tops, positive) == 5 + place
 
 
 def test_progress_is_a_gap_that_falls_or_atoms_that_join():
@@ -90,14 +103,15 @@ def test_progress_is_a_gap_that_falls_or_atoms_that_join():
 
 
 @pytest.mark.parametrize("positive", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "twice", "opposite", "coherent"])
+@pytest.mark.parametrize("kind", ["plain", "twice", "nearly", "opposite", "coherent"])
 def test_a_working_set_is_minimized_to_its_target(positive, kind):
     for seed in range(6):
         rng, atoms, x = problem(seed)
         if kind == "coherent":
             atoms += 4
         elif kind != "plain":
-            atoms = np.vstack([atoms[:6], (1 if kind == "twice" else -1) * atoms[:6]])
+            atoms[6:] = (-1 if kind == "opposite" else 1) * atoms[:6]
+            atoms[6:] += (kind == "nearly") * 1e-5 * rng.standard_normal((6, 9))
         size, alpha = len(atoms), 0.05 * np.abs(atoms @ x).max()
         block, b = atoms @ atoms.T, atoms @ x
         z = rng.random(size) * (rng.random(size) < 0.3)
