@@ -45,10 +45,9 @@ def keep_start(
     enough : Tensor of shape (n_samples,), default=None
         Codes that leave no more than this stay as they are; None: none.
     """
-    rivals = _rivals(X, problem, k, start, residual, n_jobs)
+    rows = _rivals(X, problem, k, start, residual, n_jobs)
     if enough is not None:
-        rivals &= residual > enough
-    rows = rivals.nonzero()[:, 0]
+        rows = rows[residual[rows] > enough[rows]]
     if not len(rows):
         return
     support, value, left = _largest_of(X[rows], problem.of(rows), k, start[rows])
@@ -65,19 +64,18 @@ def keep_start(
 def _rivals(
     X: Tensor, problem: Problem, k: int, start: Tensor, residual: Tensor, n_jobs: int
 ) -> Tensor:
-    """Rows whose start may leave less than ``residual``: told by kernels, which look at the
-    non-zeros alone, else all."""
-    rivals = torch.ones(len(X), dtype=torch.bool, device=X.device)
-    if n_jobs > 0:
-        from ._keep_start_numba import find_rivals
+    """Numbers of the rows whose start may leave less than ``residual``: told by kernels, which look
+    at the non-zeros alone, else all."""
+    if n_jobs == 0:
+        return torch.arange(len(X), device=X.device)
+    from ._keep_start_numba import find_rivals
 
-        seen = X[:, :0] if problem.mask is None else problem.mask
-        atoms = problem.atoms.contiguous().numpy()
-        by_row = [a.contiguous().numpy() for a in (X, seen, start, residual, rivals)]
-        run_in_threads(
-            lambda rows: find_rivals(atoms, k, *(a[rows] for a in by_row)), len(X), n_jobs
-        )
-    return rivals
+    seen = X[:, :0] if problem.mask is None else problem.mask
+    rivals = torch.empty(len(X), dtype=torch.bool)
+    atoms = problem.atoms.contiguous().numpy()
+    by_row = [a.contiguous().numpy() for a in (X, seen, start, residual, rivals)]
+    run_in_threads(lambda rows: find_rivals(atoms, k, *(a[rows] for a in by_row)), len(X), n_jobs)
+    return rivals.nonzero()[:, 0]
 
 
 def _largest_of(
