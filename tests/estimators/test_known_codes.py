@@ -164,6 +164,8 @@ def test_known_codes_that_explain_nothing_are_warned_of(as_codes, size, weights)
         coder.fit(X, sample_weight=weights, codes=as_codes(near / 4))
     with pytest.warns(ConvergenceWarning, match=message):
         coder.fit(X, sample_weight=weights, codes=as_codes(near * size))
+    with pytest.warns(ConvergenceWarning, match="score -"):  # farther from X than 0 is
+        coder.fit(X, sample_weight=weights, codes=as_codes(2.5 * codes))
 
 
 def test_a_fit_to_codes_that_explain_nothing_is_told_to_scale_them():
@@ -179,3 +181,13 @@ def test_the_largest_number_is_found_in_what_may_not_be_written():
     for rows in (Rows(codes, "coder"), rows_of(sparse.csr_array(codes), "coder")):
         assert _range_of(rows) == (codes.min(), codes.max())
     assert _range_of(Rows(codes.copy(), "coder")) == (codes.min(), codes.max())
+
+
+def test_known_codes_may_be_far_below_zero_too():
+    rng = np.random.default_rng(0)
+    X, codes = rng.exponential(size=(2, 30, 4))
+    coder = GradSparseCoder(4, positive_code=False)
+    with pytest.raises(ValueError, match="atoms have norm 1"):
+        coder.fit(X, codes=-1e40 * codes)
+    with pytest.raises(ValueError, match="atoms have norm 1"):
+        coder.fit(-1e40 * X, codes=codes)

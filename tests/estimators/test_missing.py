@@ -12,10 +12,10 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skamort import GradSparseCoder, ITOCoder, SAEEncoder
+from skamort import GradSparseCoder, ITOCoder, SAEEncoder, _rows
 from skamort._explained_variance import ExplainedVariance
 from skamort.datasets import make_sparse_coded_signal
-from skamort.estimators._missing import complete
+from skamort.estimators._missing import complete, unobserved
 from skamort.metrics import dictionary_mcc
 from skamort.solvers import sparse_encode, update_dictionary
 
@@ -309,3 +309,10 @@ def test_a_column_that_is_silent_for_a_chunk_is_learned_from_the_next(signal):
     coder = GradSparseCoder(12, alpha=0.02, missing_values=np.nan, random_state=0)
     assert not coder.partial_fit(silent).components_[:, 3].any()  # and without a warning
     assert abs(coder.partial_fit(X[200:]).components_[:, 3]).max() > 0.1
+
+
+def test_a_column_is_observed_where_any_block_has_an_entry(monkeypatch):
+    monkeypatch.setattr(_rows, "BLOCK_ELEMENTS", 12)  # blocks of 3 rows
+    holed = np.ones((9, 4))
+    holed[:3, 0] = holed[3:6, 1] = holed[6:, 2] = holed[:, 3] = np.nan
+    assert unobserved(_rows.Rows(holed, "data", allow_nan=True)).tolist() == [0, 0, 0, 1]

@@ -42,3 +42,10 @@ def test_rows_that_are_all_alike_weigh_all_features_alike(kind, as_data, alike):
         coder = WeightedSAE(feature_weights=kind, **QUICK)
         coder.fit(as_data(alike), np.arange(len(alike)) % 3, sample_weight=given)
         assert_array_equal(coder.feature_weights_, 1)
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [("f8", 1e-9), ("f4", 1e-3)])
+def test_rows_that_differ_by_little_are_not_alike(dtype, apart):
+    near = (1 + apart * X).astype(dtype)
+    gamma = WeightedSAE(**QUICK).fit(near).feature_weights_
+    assert_allclose(gamma, WeightedSAE(**QUICK).fit(X).feature_weights_, rtol=1e-2)
