@@ -84,6 +84,7 @@ def test_an_interrupt_in_the_first_epoch_leaves_what_was_counted(n_steps):
     net, data = make_net(callbacks if n_steps else callbacks[::-1], batch_size=50), make_data()
     with pytest.raises(KeyboardInterrupt):
         net.partial_fit(data)
+    assert len(net.history) == 0
     fired = (net.module_.encode(data.tensors[0]) > 0).float().mean(0)
     torch.testing.assert_close(net.callback("activity").frequency_, n_steps * fired)
 

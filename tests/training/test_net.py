@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from device import emulated_cuda
 from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch import nn
@@ -10,6 +11,7 @@ from skamort.modules import (
     LISTA,
     BatchTopK,
     Decoder,
+    Gated,
     ReLU,
     SparseAutoencoder,
     TopK,
@@ -19,6 +21,7 @@ from skamort.training import (
     ClearDenormals,
     ClipGradient,
     CodeRegressionLoss,
+    GatedLoss,
     InMemoryData,
     LatentActivity,
     Progress,
@@ -358,3 +361,40 @@ def test_predict_returns_codes_that_do_not_depend_on_the_batch(data):
     net.batch_size = 7
     net.module_.train()
     assert_allclose(net.predict(data), expected, atol=1e-6)
+
+
+def test_history_holds_the_mean_terms_of_the_samples(data):
+    net = parts_of_a_net(activation=Gated(6), criterion=GatedLoss(0.3))
+    net.learning_rate, net.batch_size, net.max_epochs = 1e-12, 16, 1
+    net.partial_fit(data, data)
+    terms = GatedLoss(0.3).evaluate(net.module_, data.tensors[0]).terms
+    for name, term in terms.items():
+        for prefix in ("train", "valid"):
+            assert net.history[0, f"{prefix}_{name}"] == pytest.approx(term.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("criterion", [SparseCodingLoss(), CodeRegressionLoss()], ids=str)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_no_gradient_drowns_in_adams_eps(criterion, scale):
+    net = parts_of_a_net(criterion=criterion)
+    net.data_scale = scale
+    for group in net.initialize().optimizer_.param_groups:
+        unit = net.gradient_unit(group["params"][0])
+        assert 0 < group["eps"] <= 1.001e-8 * unit
+        assert scale != 1 or group["eps"] == 1e-8
+
+
+def test_a_net_goes_on_as_it_was_on_another_device_and_with_another_loss(data):
+    weights = torch.tensor([1.0, 0.5, 2.0, 1.0])
+    net = parts_of_a_net(callbacks=[UnitNormAtoms()]).initialize()
+    net.minimize(SparseCodingLoss(0.1, weights))
+    net.max_epochs = 2
+    copy = pickle.loads(pickle.dumps(net.partial_fit(data)))
+    net.partial_fit(data)
+    with emulated_cuda():
+        copy.move_to(torch.device("cuda"))
+        copy.partial_fit(InMemoryData(data.tensors[0].to("cuda")))
+        copy.move_to(torch.device("cpu"))
+    assert copy.history[:, "train_loss"] == pytest.approx(net.history[:, "train_loss"])
+    for p, q in zip(net.module_.parameters(), copy.module_.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
