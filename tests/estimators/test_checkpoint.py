@@ -29,7 +29,7 @@ from skamort import (
     WeightedSAE,
     _rows,
 )
-from skamort.training import Checkpoint, Schedule
+from skamort.training import Checkpoint, ResampleDead, Schedule
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -88,6 +88,17 @@ def test_a_fit_resumed_within_an_epoch_ends_in_the_same_bits(encoder, data, tmp_
         killed(encoder, data, steps, "steps", resume=True)
     assert "batch" in max(tmp_path.iterdir()).name
     assert_same_bits(encoder.fit(data, resume=True), undisturbed)
+
+
+def test_what_was_counted_and_drawn_within_an_epoch_lasts(X, tmp_path):
+    """Killed in the second epoch and in the last, each after latents have been resampled."""
+    common = {"batch_size": 20, "max_iter": 3, "tol": 0, "random_state": 0}
+    encoder = TopKSAE(40, k=1, dead_latents=ResampleDead(window=20), **common)
+    undisturbed = clone(encoder).fit(X)
+    encoder.set_params(checkpoint=Checkpoint(tmp_path, every_seconds=0))
+    for steps in (8, 5):
+        killed(encoder, X, steps, "steps", resume=True)
+    assert_same_bits(encoder.fit(X, resume=True), undisturbed)
 
 
 def test_a_schedule_is_resumed_with_the_length_it_had(X, tmp_path):

@@ -125,11 +125,14 @@ def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_a
         assert_equals_one_fitted_alone(model, X)
 
 
-@pytest.mark.parametrize("code_loss", ["cosine", "squared_error"])
-def test_known_codes(code_loss, X, no_fit_alone):
+@pytest.mark.parametrize(
+    ("code_loss", "early_stopping"), [("cosine", False), ("squared_error", True)]
+)
+def test_known_codes(code_loss, early_stopping, X, no_fit_alone):
     codes = np.abs(np.random.default_rng(1).standard_normal((len(X), N_COMPONENTS)))
     known = {"codes": codes, "code_loss": code_loss}
-    sae = SAEEncoder(N_COMPONENTS, max_iter=10, fit_intercept=True)
+    options = {"fit_intercept": True, "early_stopping": early_stopping}
+    sae = SAEEncoder(N_COMPONENTS, max_iter=10, **options)
     models = fit_quietly(fit_many, sae, X, {"learning_rate": [1e-3, 1e-2]}, [0, 1], **known)
     no_fit_alone.undo()
     for model in models:
@@ -175,7 +178,7 @@ def test_denormals_are_looked_for_as_often_as_in_a_fit_alone(X, monkeypatch):
 def test_dead_latents_start_anew_from_the_codes_that_the_step_has_seen(X):
     """Not from those of the weights after it, which at this learning rate are others."""
     far = {"learning_rate": 0.05, "batch_size": 50, "max_iter": 4, "fit_intercept": False}
-    sae = SAEEncoder(N_COMPONENTS, dead_latents=ResampleDead(60), **far)
+    sae = SAEEncoder(N_COMPONENTS, dead_latents=ResampleDead(100), **far)
     for model in fit_quietly(fit_many, sae, X, {"alpha": [1.0, 1.2]}, [0]):
         assert_equals_one_fitted_alone(model, X, 1e-6)
 

@@ -32,6 +32,7 @@ def test_best_scale_of_the_codes_minimizes_the_squared_error(weights):
     assert loss(scale) < min(loss(0.99 * scale), loss(1.01 * scale))
     module, X = make_problem(intercept=False)
     assert criterion.best_scale(module, torch.zeros_like(X)) == 1.0  # nothing to reconstruct
+    assert CodeRegressionLoss().best_scale(module, X) == 1.0
 
 
 class SmoothLoss(ReconstructionLoss):
