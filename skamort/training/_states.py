@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -68,9 +69,10 @@ def states_of(net):
 
 
 def load_states(net, states):
-    """Give callbacks their states; those that came since then begin without."""
+    """Give callbacks copies of their states, which they may change; those that came since then
+    begin without."""
     for name, callback in net.callbacks_:
-        state = moved(states.get(name, {}), net.device)
+        state = moved(deepcopy(states.get(name, {})), net.device)
         if state and _has_state(callback):
             callback.load_state_dict(state)
         elif state:
