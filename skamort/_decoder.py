@@ -157,8 +157,8 @@ def atoms_of_part(part: Any, owner: str, name: str) -> Any:
             "as an array."
         )
     if hasattr(part, "inverse_transform"):
-        dictionary, _ = linear_decoder(part)
-        found, few = dictionary[:_ROWS_CHECKED], _unit_codes(dictionary)
+        dictionary, intercept = linear_decoder(part)
+        found, few = dictionary[:_ROWS_CHECKED], _few_codes(dictionary, intercept)
         expected = _decoded(part, few) - _decoded(part, 0 * few)
         _check_close(_directions(found), _directions(expected), told)
     return atoms
@@ -179,7 +179,7 @@ def check_taught(teacher: Any, X: np.ndarray) -> None:
     """Refuse a teacher whose codes do not weigh its atoms; where it does not say how it decodes,
     warn where a few rows do."""
     dictionary, intercept = linear_decoder(teacher)
-    _check_decodes(teacher, _unit_codes(dictionary), dictionary, intercept)
+    _check_decodes(teacher, _few_codes(dictionary, intercept), dictionary, intercept)
     warn_if_far(teacher, X)
 
 
@@ -214,9 +214,10 @@ def _check_decodes(
         _check_close(few @ dictionary + intercept, _decoded(estimator, few), name)
 
 
-def _unit_codes(dictionary: np.ndarray) -> np.ndarray:
-    """Return codes that take an atom each, of some."""
-    return np.eye(min(_ROWS_CHECKED, len(dictionary)), len(dictionary), dtype=dictionary.dtype)
+def _few_codes(dictionary: np.ndarray, intercept: np.ndarray | float) -> np.ndarray:
+    """Return codes that take an atom each, of some, and are not lost beside the intercept."""
+    units = np.eye(min(_ROWS_CHECKED, len(dictionary)), len(dictionary), dtype=dictionary.dtype)
+    return units * np.maximum(1, np.abs(intercept).max(), dtype=dictionary.dtype)
 
 
 def _decoded(estimator: Any, codes: np.ndarray) -> np.ndarray:
