@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -72,7 +71,7 @@ def load_states(net, states):
     """Give callbacks copies of their states, which they may change; those that came since then
     begin without."""
     for name, callback in net.callbacks_:
-        state = moved(deepcopy(states.get(name, {})), net.device)
+        state = moved(states.get(name, {}), net.device, copy=True)
         if state and _has_state(callback):
             callback.load_state_dict(state)
         elif state:
@@ -90,10 +89,10 @@ def _has_state(part):
     return has_both and not isinstance(part, type)
 
 
-def moved(value: Any, device: torch.device | str) -> Any:
-    """Move the tensors in a value to a device."""
+def moved(value: Any, device: torch.device | str, copy: bool = False) -> Any:
+    """Move the tensors in a value to a device; copy those that are there too, where asked to."""
     if isinstance(value, dict):
-        return {key: moved(item, device) for key, item in value.items()}
+        return {key: moved(item, device, copy) for key, item in value.items()}
     if isinstance(value, list):
-        return [moved(item, device) for item in value]
-    return value.to(device) if isinstance(value, Tensor) else value
+        return [moved(item, device, copy) for item in value]
+    return value.to(device, copy=copy) if isinstance(value, Tensor) else value
