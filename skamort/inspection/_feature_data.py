@@ -150,14 +150,6 @@ def _labels(labels: Any, n_rows: int) -> np.ndarray | None:
             f"FeatureReport: labels must have one class for each of the {n_rows} rows, got "
             f"{len(labels)}."
         )
-    kinds = sorted({type(label).__name__ for label in labels.tolist()})
-    try:
-        np.sort(labels)
-    except TypeError as error:
-        raise TypeError(
-            f"FeatureReport: labels must be classes of one type, got {' and '.join(kinds)}; pass "
-            "texts, with one for those that are missing."
-        ) from error
     return labels
 
 
