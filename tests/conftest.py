@@ -24,21 +24,20 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before anyone imports Triton
 
 
-# What compiles kernels first, and at last what uses them most. Two processes take a half each, and
-# the second finds on disk what the first has compiled: a quarter of the suite's time is compiling.
-_FIRST = ("tests/solvers/", "skamort/")
-_LAST = ("tests/gpu/", "tests/training/", "tests/estimators/")
+_COMPILE = ("tests/solvers/", "skamort/")
+_HARDLY_COMPILE = tuple(
+    f"tests/{room}/" for room in ("gpu", "training", "inspection", "interop", "hooks")
+)
 
 
 def pytest_collection_modifyitems(items):
-    """Sort tests by their folders."""
-    items.sort(key=lambda item: _rank(item.nodeid))
-
-
-def _rank(nodeid):
-    if nodeid.startswith(_FIRST):
-        return 0
-    return 1 + sum(nodeid.startswith(_LAST[i:]) for i in range(len(_LAST)))
+    """Let the first half begin with tests that compile kernels, the second with tests that hardly
+    need any: of two processes one then finds on disk what the other has compiled."""
+    first = [item for item in items if item.nodeid.startswith(_COMPILE)]
+    free = [item for item in items if item.nodeid.startswith(_HARDLY_COMPILE)]
+    rest = [item for item in items if not item.nodeid.startswith(_COMPILE + _HARDLY_COMPILE)]
+    n_before = max(0, len(items) // 2 - len(first))
+    items[:] = first + rest[:n_before] + free + rest[n_before:]
 
 
 @pytest.hookimpl(tryfirst=True)
