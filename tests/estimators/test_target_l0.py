@@ -64,7 +64,7 @@ def test_training_begins_with_as_many_codes_and_each_latent_with_its_share(X, En
     asked = {"target_l0": target, "batch_size": 500, "max_iter": 1, "learning_rate": 1e-7}
     Encoder(60, callbacks=[seen], random_state=0, **asked).fit(X)
     firing = np.mean(seen.firing_, axis=0)
-    assert firing.sum() == pytest.approx(target, rel=0.1)
+    assert firing.sum() == pytest.approx(target, rel=0.15)
     assert firing.min() > 0.2 * target / 60
     assert firing.max() < 3 * target / 60
 
