@@ -81,6 +81,11 @@ class TargetL0(Stateful):
             self.alphas_ = [*self.alphas_, self.alpha_][-_EPOCHS:]
             net.history.record("settling", not self._is_settled())
 
+    def on_train_end(self, net, **kwargs):  # noqa: ARG002
+        """Leave the weight to which it has come."""
+        if self.alpha_ is not None:
+            net.criterion_.alpha = self.alpha_
+
     def _is_settled(self):
         moved = math.log(max(self.alphas_) / min(self.alphas_))
         return len(self.alphas_) == _EPOCHS and max(moved, abs(self.distance_)) < _SETTLED

@@ -95,5 +95,6 @@ def test_a_number_of_codes_asked_for_is_what_to_change(cls):
     with pytest.warns(ConvergenceWarning, match="; lower target_l0 for sparse codes") as caught:
         sae.fit(X)
     for text in (str(warning.message) for warning in caught):
+        assert f"at alpha={sae.alpha_:.3g}," in text
         assert "raise alpha" not in text
         assert "lower alpha" not in text
