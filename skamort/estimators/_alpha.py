@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from ._missing import center_of_observed, fill_in
 # Of the mean distance of rows from their mean. The best codes of all but unstructured data have
 # then 1 to 15 % of the atoms, be they as many as the features or some times more.
 _SHARE = 0.1
+# By how much atoms of unit norm are off.
+_ROUNDING = 1e-3
 
 
 def resolve_alpha(
@@ -32,6 +35,12 @@ def resolve_alpha(
     if estimator.alpha != "auto":
         return float(estimator.alpha)
     return weight_of(auto_alpha(X, sample_weight))
+
+
+def weight_for(atoms: np.ndarray) -> Callable[[float], float]:
+    """Return what makes the weight for atoms of any length of that for atoms of unit norm."""
+    length = float(np.median(np.linalg.norm(atoms.astype(np.float64), axis=1)))
+    return lambda weight: weight if abs(length - 1) < _ROUNDING else weight * length
 
 
 def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:

@@ -26,7 +26,7 @@ from .._rows import few_rows
 from .._sample_weight import check_sample_weight, weights_to
 from .._validation import as_tensor, check_dictionary
 from ..metrics import flops
-from ._alpha import resolve_alpha
+from ._alpha import resolve_alpha, weight_for
 from ._auto import tell
 from ._base import BaseSparseCoder
 from ._center import initial_intercept, resolve_fit_intercept
@@ -91,8 +91,8 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     alpha : float or "auto"
         Weight of the L1 penalty on the codes, in the units of the data. "auto": that of the
         estimator; where it has none, and with `dictionary`, a tenth of the mean distance of the
-        rows of X from their mean. Not beside `n_nonzero_coefs`, `residual_tol` or a k-sparse
-        solver.
+        rows of X from their mean, times the median length of the atoms. Not beside
+        `n_nonzero_coefs`, `residual_tol` or a k-sparse solver.
     fit_intercept : bool or {"auto", "mean", "geometric_median"}
         With `dictionary`, whether codes are sought for what is left of X without its center: its
         mean (True or "mean") or its geometric median. "auto": False, the dictionary explains X as
@@ -278,7 +278,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
             known = known_alpha(self.estimator_)
             if known is not None:
                 return known
-        return resolve_alpha(self, rows, weights)
+        return resolve_alpha(self, rows, weights, weight_for(self.components_))
 
     def _find_dictionary(self, like):
         """Return the atoms as an array of the type of the tensor `like`."""

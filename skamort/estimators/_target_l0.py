@@ -24,6 +24,8 @@ _ROWS = 1 << 14
 # Rows of which the codes are counted, and the share by which they may be off without a word.
 _LOOKED_AT = 2048
 _TOLERANCE = 0.2
+# By how much more codes may raise the error: training found those that it needed.
+_WORSE = 1.1
 
 
 class TargetL0Parameters(Declared):
@@ -35,9 +37,10 @@ class TargetL0Parameters(Declared):
         Mean number of active codes a sample, at most `n_components`, that `alpha`, which is then
         "auto", is to be adapted to in training. It begins with biases, or thresholds, that let each
         latent fire on its share of the rows, and `fit` ends by moving the threshold of activity of
-        all latents at once, so that rows of X have exactly as many, and warns where there is no
-        bias to move and rows have more or fewer; ``partial_fit`` adapts `alpha` alone. Refused
-        with known codes, which have a number of their own. None: `alpha` stays as it is.
+        all latents at once, so that rows of X have as many. Where there is no bias to move, or rows
+        need fewer and more would make their reconstruction worse, it leaves them, and warns of a
+        number that is off by more than a fifth. ``partial_fit`` adapts `alpha` alone. Refused with
+        known codes, which have a number of their own. None: `alpha` stays as it is.
     """
 
     target_l0: float | None = parameter(POSITIVE, None, default=None, may_change="warm")
@@ -98,26 +101,49 @@ class TargetL0Parameters(Declared):
     def _settle(self: Any, data: TrainingData) -> None:
         if self.target_l0 is None:
             return
-        self._settle_at(data, self.target_l0)
         _, (X, _, weights) = data.sample(torch.Generator())
         few = few_rows(X, _LOOKED_AT)
-        X, weights = X[few], None if weights is None else weights[few]
-        l0 = mean_of_rows((self.net_.module_.encode(X) != 0).sum(1).to(X), weights).item()
-        alike = are_alike(X, X - mean_of_rows(X, weights))
-        self._warn_if_missed(l0, alike)
+        rows = X[few], None if weights is None else weights[few]
+        alike = are_alike(rows[0], rows[0] - mean_of_rows(*rows))
+        remedy = self._settle_unless_worse(data, rows)
+        told = ", for they are all alike, with the same codes; pass rows that differ" * alike
+        self._warn_if_missed(_mean_l0(self.net_.module_, *rows), told or f"; {remedy}")
         self.net_.converged_ |= alike  # which no epoch more would change
 
-    def _warn_if_missed(self: Any, l0: float, alike: bool) -> None:
+    def _settle_unless_worse(self: Any, data: TrainingData, rows: tuple) -> str:
+        """Move the threshold, but back where more codes make the error of rows larger; return what
+        to do where the number of codes is not that asked for."""
+        module = self.net_.module_
+        learned = {name: value.clone() for name, value in module.state_dict().items()}
+        before, error = _mean_l0(module, *rows), _mean_error(module, *rows)
+        self._settle_at(data, self.target_l0)
+        if _mean_l0(module, *rows) > before and _mean_error(module, *rows) > _WORSE * error:
+            module.load_state_dict(learned)
+            return "more would make their reconstruction worse: lower target_l0"
+        wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
+        return f"{wait * (not self.net_.converged_)}set alpha instead"
+
+    def _warn_if_missed(self: Any, l0: float, told: str) -> None:
         if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
-            wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
-            remedy = f"{wait * (not self.net_.converged_)}set alpha instead"
-            told = ", for they are all alike, with the same codes; pass rows that differ" * alike
             warnings.warn(
                 f"{type(self).__name__}: rows have {l0:.3g} codes on average, not target_l0="
-                f"{self.target_l0}{told or f'; {remedy}'}.",
+                f"{self.target_l0}{told}.",
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+
+@torch.no_grad()
+def _mean_l0(module: SparseAutoencoder, X: Tensor, weights: Tensor | None) -> float:
+    """Return the mean number of codes of rows."""
+    return mean_of_rows((module.encode(X) != 0).sum(1).to(X), weights).item()
+
+
+@torch.no_grad()
+def _mean_error(module: SparseAutoencoder, X: Tensor, weights: Tensor | None) -> float:
+    """Return the mean squared error of rows."""
+    residual = X - module.decoder(module.encode(X))
+    return mean_of_rows(residual.square().sum(1), weights).item()
 
 
 def threshold_of_data(

@@ -61,6 +61,8 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
         rows = np.flatnonzero(sizes == size)
         given = options | _given(options, rows, size, unit)
         scaled[rows] = sparse_encode(data[rows] / size, atoms / unit, **given)
+    if options["positive"]:  # where atoms are equal LARS may say otherwise
+        scaled.clip(min=0, out=scaled)
     codes = _brought_back(scaled, sizes, unit, options["algorithm"])
     return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
 

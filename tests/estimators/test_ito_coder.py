@@ -138,6 +138,15 @@ def test_conflicts_and_missing_dictionaries_are_refused(signal):
         ITOCoder(algorithm="guess", dictionary=dictionary).fit(X)
 
 
+@pytest.mark.parametrize("length", [1e-9, 30.0, 1e7])
+def test_the_default_weight_goes_with_the_length_of_the_atoms(signal, length):
+    X, dictionary, _ = signal
+    coders = [ITOCoder(dictionary=atoms).fit(X) for atoms in (dictionary, length * dictionary)]
+    codes = [coder.transform(X) for coder in coders]
+    assert_allclose(length * codes[1], codes[0], rtol=1e-5, atol=1e-7)
+    assert coders[1].alpha_ == pytest.approx(length * coders[0].alpha_)
+
+
 def test_dictionary_is_taken_as_it_is(signal):
     X, dictionary, _ = signal
     assert_array_equal(ITOCoder(dictionary=3 * dictionary).fit(X).components_, 3 * dictionary)

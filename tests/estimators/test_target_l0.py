@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 from skorch.history import History
@@ -55,6 +55,16 @@ def test_half_of_the_latents_is_no_hard_target(share):
     sae = JumpReLUSAE(72, **asked).fit(X)
     assert mean_l0(sae.transform(X)) == pytest.approx(share * 72, rel=0.1)
     assert sae.score(X) > 0.95
+
+
+def test_rows_that_need_fewer_are_not_spoiled():
+    """Iris has four features: more than five or so codes leave less of nothing."""
+    X = load_iris().data
+    sae = MLPEncoder(32, target_l0=8, max_iter=200, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="worse: lower target_l0"):
+        sae.fit(X)
+    assert mean_l0(sae.transform(X)) < 6
+    assert sae.score(X) > 0.98
 
 
 @pytest.mark.parametrize("Encoder", [E for E in ENCODERS if E is not LISTAEncoder])

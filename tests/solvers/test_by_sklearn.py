@@ -93,6 +93,16 @@ def test_estimators_have_them_at_any_scale(algorithm, unit):
         np.testing.assert_allclose(coder.transform(unit * X) / unit, expected, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("seed", range(3, 7))
+def test_codes_asked_for_as_positive_are_so_for_equal_atoms_too(seed):
+    r = np.random.default_rng(seed)
+    D = r.standard_normal((8, 4)).astype(np.float32)
+    D[4:] = D[:4]
+    x = r.standard_normal((5, 4)).astype(np.float32)
+    assert sparse_encode(x, D, algorithm="lasso_lars", alpha=0.05, positive=True).min() >= 0
+
+
 def test_lars_has_no_sign():
     with pytest.raises(ValueError, match=r"Positive constraint .* positive_code=False"):
         sparse_encode(np.eye(3), np.eye(3), algorithm="lars", positive=True)
