@@ -108,10 +108,11 @@ def overwritable(dictionary: Any, owner: str) -> Tensor:
             return dictionary.detach()
     elif _is_overwritable(dictionary):
         return torch.from_numpy(dictionary)
+    dtype = f" and {dictionary.dtype}" if hasattr(dictionary, "dtype") else ""
     raise TypeError(
         f"{owner}: dictionary is updated in place and must be a writeable matrix, a NumPy "
-        f"array or a tensor of float32 or float64, got {described(dictionary)}; pass "
-        "np.array(dictionary, dtype=float)."
+        "array or a tensor of native float32 or float64 whose rows are not reversed, got "
+        f"{described(dictionary)}{dtype}; pass np.array(dictionary, dtype=float, order='C')."
     )
 
 
@@ -119,7 +120,7 @@ def _is_overwritable(array: Any) -> bool:
     if not isinstance(array, np.ndarray) or np.ma.isMaskedArray(array):
         return False
     is_known = array.ndim == 2 and array.dtype in (np.float32, np.float64)
-    return is_known and array.flags.writeable
+    return is_known and array.flags.writeable and min(array.strides) >= 0
 
 
 def check_like(

@@ -150,6 +150,9 @@ def test_takes_arrays():
 
 
 UNCHANGEABLE = [
+    np.ones((2, 3))[:, ::-1],
+    np.ones((2, 3))[::-1],
+    np.ones((1, 2), np.dtype(float).newbyteorder()),
     *([[1.0, 0.0]], np.eye(2, dtype=int), np.ones(3), np.ma.masked_array(np.eye(2), np.eye(2) > 0)),
     *(torch.eye(2).half(), torch.ones(3), torch.eye(2).long()),
 ]
