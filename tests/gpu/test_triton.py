@@ -1,6 +1,7 @@
 """Training with Triton's kernels: interpreted on the emulated GPU, compiled on a real one."""
 
 from contextlib import nullcontext
+from unittest import TestCase
 from unittest.mock import patch
 
 import numpy as np
@@ -139,11 +140,12 @@ def test_older_cards_are_left_to_torch(gpu, capability):
     assert not launch.called
 
 
-def test_a_compiler_that_is_not_there_stops_no_training(kernels, caplog):
+def test_a_compiler_that_is_not_there_stops_no_training(kernels):
     broken = patch.object(_triton, "_broken", set())
-    with kernels(), broken, patch.object(_triton, "launch", side_effect=RuntimeError("no gcc")):
+    launch = patch.object(_triton, "launch", side_effect=RuntimeError("no gcc"))
+    with kernels(), broken, launch, TestCase().assertLogs("skamort") as told:
         found = weights(fitted())
-    assert len(caplog.messages) == 1
-    assert "no gcc" in caplog.text
+    assert len(told.output) == 1
+    assert "no gcc" in told.output[0]
     with kernels(), patch.object(_triton, "_is_installed", lambda: False):
         assert np.array_equal(found, weights(fitted()))
