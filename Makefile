@@ -120,6 +120,11 @@ suite-minimal: $(TOOLS)
 		tests/datasets tests/modules tests/test_public_api.py \
 		$(foreach name,SAEEncoder TopKSAE ITOCoder,"tests/estimators/test_common.py::test_check_estimator[$(name)]")
 
+# numba names a kernel in its index before it writes it: where another version has left a file of that
+# name, a second process reads that one. So each environment has kernels of its own.
+suite-oldest: export NUMBA_CACHE_DIR = $(CURDIR)/$(OLDEST)/kernels
+run-oldest-torch: export NUMBA_CACHE_DIR = $(CURDIR)/$(OLDEST_TORCH)/kernels
+
 # All tests but those on an emulated GPU; the examples of docstrings run on the newest dependencies alone.
 suite-oldest: $(OLDEST_TOOLS) browser
 	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu
