@@ -14,14 +14,13 @@ from torch import Tensor
 
 from .._rows import Rows, few_rows
 from .._sample_weight import mean_of_rows
+from ._dictionary import lengths_of
 from ._far_rows import without_far_rows
 from ._missing import center_of_observed, fill_in
 
 # Of the mean distance of rows from their mean. The best codes of all but unstructured data have
 # then 1 to 15 % of the atoms, be they as many as the features or some times more.
 _SHARE = 0.1
-# By how much atoms of unit norm are off.
-_ROUNDING = 1e-3
 
 
 def resolve_alpha(
@@ -39,8 +38,8 @@ def resolve_alpha(
 
 def weight_for(atoms: np.ndarray) -> Callable[[float], float]:
     """Return what makes the weight for atoms of any length of that for atoms of unit norm."""
-    length = float(np.median(np.linalg.norm(atoms.astype(np.float64), axis=1)))
-    return lambda weight: weight if abs(length - 1) < _ROUNDING else weight * length
+    lengths = lengths_of(atoms)
+    return lambda weight: weight if lengths is None else weight * float(np.median(lengths))
 
 
 def auto_alpha(X: Tensor | Rows, sample_weight: Tensor | None = None) -> float:

@@ -32,6 +32,7 @@ from ._base import BaseSparseCoder
 from ._base_trained import BaseTrainedEncoder
 from ._centered_rows import CenteredRows
 from ._declared import parameter
+from ._dictionary import lengths_of
 from ._fitting import fitting
 from ._grad_sparse_coder import GradSparseCoder
 from ._interrupts import noting_interrupts
@@ -44,8 +45,6 @@ from ._topk import TopKSAE
 
 # Rows whose codes are decoded where a teacher does not say itself how.
 _ROWS_LOOKED_AT = 64
-# By how much atoms of unit norm are off.
-_ROUNDING = 1e-3
 
 
 class AmortizedCoder(BaseSparseCoder):
@@ -293,8 +292,7 @@ class AmortizedCoder(BaseSparseCoder):
             )
         intercept = center_of(teacher)
         self.components_ = atoms.numpy().copy()
-        lengths = np.linalg.norm(self.components_, axis=1)
-        lengths = None if np.allclose(lengths, 1, rtol=_ROUNDING) else lengths
+        lengths = lengths_of(self.components_)
         if lengths is not None:
             self.components_ /= lengths[:, None]
         dtype = self.components_.dtype

@@ -25,6 +25,7 @@ _CANDIDATES_PER_ATOM = 10
 _FIRST_ENTRIES = 3  # of a row, which mostly tell it from others
 _PASSED_AT_ONCE = 1 << 14  # numbers that stay in the cache
 _LEAST_LENGTH = 1e-12
+_ROUNDING = 1e-3  # by how much atoms of unit norm are off
 
 
 def given_dictionary(estimator):
@@ -51,6 +52,12 @@ def given_dictionary(estimator):
             "sklearn.frozen.FrozenEstimator."
         )
     return atoms_of_part(start, type(estimator).__name__, "dict_init")
+
+
+def lengths_of(atoms):
+    """Return the lengths of atoms, None where they are of unit norm up to rounding."""
+    lengths = np.linalg.norm(atoms.astype(np.float64), axis=1)
+    return None if np.allclose(lengths, 1, rtol=_ROUNDING) else lengths
 
 
 def resolve_n_components(estimator):

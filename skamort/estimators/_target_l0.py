@@ -105,23 +105,24 @@ class TargetL0Parameters(Declared):
         few = few_rows(X, _LOOKED_AT)
         rows = X[few], None if weights is None else weights[few]
         alike = are_alike(rows[0], rows[0] - mean_of_rows(*rows))
-        remedy = self._settle_unless_worse(data, rows)
+        l0, remedy = self._settle_unless_worse(data, rows)
         told = ", for they are all alike, with the same codes; pass rows that differ" * alike
-        self._warn_if_missed(_mean_l0(self.net_.module_, *rows), told or f"; {remedy}")
+        self._warn_if_missed(l0, told or f"; {remedy}")
         self.net_.converged_ |= alike  # which no epoch more would change
 
-    def _settle_unless_worse(self: Any, data: TrainingData, rows: tuple) -> str:
-        """Move the threshold, but back where more codes make the error of rows larger; return what
-        to do where the number of codes is not that asked for."""
+    def _settle_unless_worse(self: Any, data: TrainingData, rows: tuple) -> tuple[float, str]:
+        """Move the threshold, but back where more codes make the error of rows larger; return the
+        number of codes, and what to do where it is not that asked for."""
         module = self.net_.module_
         learned = {name: value.clone() for name, value in module.state_dict().items()}
-        before, error = _mean_l0(module, *rows), _mean_error(module, *rows)
+        before, error = _number_and_error(module, *rows)
         self._settle_at(data, self.target_l0)
-        if _mean_l0(module, *rows) > before and _mean_error(module, *rows) > _WORSE * error:
+        l0, new_error = _number_and_error(module, *rows)
+        if l0 > before and new_error > _WORSE * error:
             module.load_state_dict(learned)
-            return "more would make their reconstruction worse: lower target_l0"
+            return before, "more would make their reconstruction worse: lower target_l0"
         wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
-        return f"{wait * (not self.net_.converged_)}set alpha instead"
+        return l0, f"{wait * (not self.net_.converged_)}set alpha instead"
 
     def _warn_if_missed(self: Any, l0: float, told: str) -> None:
         if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
@@ -133,17 +134,14 @@ class TargetL0Parameters(Declared):
             )
 
 
-@torch.no_grad()
-def _mean_l0(module: SparseAutoencoder, X: Tensor, weights: Tensor | None) -> float:
-    """Return the mean number of codes of rows."""
-    return mean_of_rows((module.encode(X) != 0).sum(1).to(X), weights).item()
-
-
-@torch.no_grad()
-def _mean_error(module: SparseAutoencoder, X: Tensor, weights: Tensor | None) -> float:
-    """Return the mean squared error of rows."""
-    residual = X - module.decoder(module.encode(X))
-    return mean_of_rows(residual.square().sum(1), weights).item()
+def _number_and_error(
+    module: SparseAutoencoder, X: Tensor, weights: Tensor | None
+) -> tuple[float, float]:
+    """Return the mean number of codes of rows, and their mean squared error."""
+    codes = module.encode(X)
+    of_rows = (codes != 0).sum(1).to(X), (X - module.decoder(codes)).square().sum(1)
+    number, error = (mean_of_rows(values, weights).item() for values in of_rows)
+    return number, error
 
 
 def threshold_of_data(
