@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from ._given import described
-from ._numbers import as_array, check_array_given
+from ._numbers import as_array, check_array_given, has_masked
 
 Codes: TypeAlias = np.ndarray | sparse.csr_array | sparse.csr_matrix
 
@@ -38,8 +38,8 @@ def check_labels(values: Any, name: str) -> np.ndarray:
     labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
     if labels.ndim != 1:
         raise ValueError(f"{name} must hold one label a row, got {described(values)}.")
-    if _lack(labels):
-        raise ValueError(f"{name} contains NaN; leave out the rows that have no label.")
+    if has_masked(values) or _lack(labels):
+        raise ValueError(f"{name} contains NaN or a mask; leave out the rows that have no label.")
     try:
         np.unique(labels)
     except TypeError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from torch import Tensor
 from ._given import check_numbers_given
 
 _NUMERIC = "biuf"  # NumPy's kinds: booleans, integers, floats
+_MASKED = _NUMERIC + "O"  # what can be NaN
 _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+_RAGGED = ("inhomogeneous", "must have the same shape")  # rows, by errors of NumPy
 # What is not numbers, by NumPy's kinds.
 _HELD = {"m": "durations", "M": "dates", "V": "records"}
 
@@ -31,15 +33,28 @@ def column_names(frame: Any) -> list:
 
 def as_array(values: Any) -> np.ndarray:
     """Return an array of the same float type; of less precision that NumPy lacks, float32; NaN
-    where an entry is masked."""
+    where an entry, or one of a list of rows, is masked."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         is_known = values.dtype in _NUMPY_FLOATS or not values.is_floating_point()
         values = values if is_known else values.float()
-    if isinstance(values, np.ma.MaskedArray) and values.dtype.kind in _NUMERIC:
-        kind = values.dtype if values.dtype.kind == "f" else np.float64
+    values = _as_one_mask(values)
+    if np.ma.is_masked(values) and values.dtype.kind in _MASKED:
+        kind = values.dtype if values.dtype.kind in "fO" else np.float64
         return np.ma.filled(values.astype(kind), np.nan)
     return np.asarray(values)
+
+
+def has_masked(values: Any) -> bool:
+    """Whether an entry of a masked array, or of one in a list of rows, is masked."""
+    return bool(np.ma.is_masked(_as_one_mask(values)))
+
+
+def _as_one_mask(values: Any) -> Any:
+    """Rows, some of which are masked arrays, as one, for of these NumPy drops the masks."""
+    if isinstance(values, Sequence) and any(isinstance(v, np.ma.MaskedArray) for v in values):
+        return np.ma.stack(list(values))
+    return values
 
 
 def is_on_gpu(X: Any) -> bool:
@@ -103,15 +118,16 @@ def _numbers_in(X: Any, owner: str, name: str, *, allow_masked: bool) -> np.ndar
     check_numbers_given(X, owner + name)
     if isinstance(X, Tensor):
         check_dense(X, owner + name)
-    if np.ma.is_masked(X) and not allow_masked:
-        raise ValueError(
-            f"{owner}{name} must be given whole, got masked entries; fill them, or leave them out "
-            "by missing_values=np.nan of GradSparseCoder and ITOCoder, or mask= of the solvers."
-        )
     try:
+        if not allow_masked and has_masked(X):
+            raise ValueError(
+                f"{owner}{name} must be given whole, got masked entries; fill them, or leave them "
+                "out by missing_values=np.nan of GradSparseCoder and ITOCoder, or mask= of the "
+                "solvers."
+            )
         return _check_kind(as_array(X), owner + name)
     except ValueError as error:
-        if "inhomogeneous" not in str(error):
+        if not any(told in str(error) for told in _RAGGED):
             raise
         raise ValueError(f"{owner}{name} must have rows of one length: {error}") from error
 

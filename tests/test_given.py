@@ -53,10 +53,11 @@ WRONG = {
     "None": None, "PCA": PCA, "LinearRegression": LinearRegression().fit(X, X[:, 0]),
     "ndarray of shape": D, "'sae'": "sae", "3": 3,
 }  # fmt: skip
+MASKED = np.ma.masked_array(X, X > 0)
 NO_MATRICES = {
     "none": None, "class": PCA, "fitted": PCA().fit(X), "unfitted": PCA(), "dict": {"a": X},
     "list of estimators": [PCA()], "text": "sae", "row": X[0], "empty": X[:0],
-    "path": Path("X.npy"), "masked": np.ma.masked_array(X, X > 0), "dates": X.astype("M8[s]"),
+    "path": Path("X.npy"), "masked": MASKED, "masked rows": [*MASKED], "dates": X.astype("M8[s]"),
     "ragged": [[1.0, 2.0], [3.0]], "values": {"a": X}.values(), "records": X.view("f8,f8"),
     "sparse tensor": tensor(X).to_sparse(),
 }  # fmt: skip

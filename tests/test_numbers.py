@@ -13,8 +13,10 @@ from sklearn.base import clone
 from sklearn.utils import check_array
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
+from skamort._matrices import check_labels
 from skamort._numbers import as_array, check_array_given
 from skamort._rows import is_lazy
+from skamort.metrics import fraction_variance_unexplained
 from skamort.solvers import alpha_max, duality_gap, sparse_encode
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -26,6 +28,10 @@ MASKED = np.ma.masked_array(X, HIDDEN)
 SAE = SAEEncoder(7, max_iter=1, random_state=0)
 
 
+FORMS = pytest.mark.parametrize("masked", [MASKED, list(MASKED), deque(MASKED)], ids=type)
+
+
+@FORMS
 @pytest.mark.parametrize(
     "coder",
     [
@@ -34,37 +40,67 @@ SAE = SAEEncoder(7, max_iter=1, random_state=0)
     ],
     ids=lambda coder: type(coder).__name__,
 )
-def test_what_a_mask_hides_is_missing(coder):
+def test_what_a_mask_hides_is_missing(coder, masked):
     holed = np.where(HIDDEN, np.nan, X)
     expected = clone(coder).fit(holed)
-    assert_array_equal(coder.fit(MASKED).components_, expected.components_)
-    assert_array_equal(coder.transform(MASKED), expected.transform(holed))
-    assert coder.score(MASKED) == expected.score(holed) != coder.score(X)
+    assert_array_equal(coder.fit(masked).components_, expected.components_)
+    assert_array_equal(coder.transform(masked), expected.transform(holed))
+    assert coder.score(masked) == expected.score(holed) != coder.score(X)
 
 
 def test_whole_numbers_may_be_masked():
     whole = np.ma.masked_array(np.arange(6).reshape(2, 3), [[0, 1, 0], [0, 0, 0]])
     assert_array_equal(as_array(whole), [[0, np.nan, 2], [3, 4, 5]])
-    assert as_array(whole[1:].astype(np.float32)).dtype == np.float32
+    assert as_array(whole[:1].astype(np.float32)).dtype == np.float32
+    assert as_array([[5, 6, 7], *whole]).tolist()[2] == [3, 4, 5]
+    assert np.isnan(as_array(whole.astype(object)).astype(float)).sum() == 1
 
 
-def test_solvers_that_know_what_is_observed_never_look_behind_a_mask():
+@FORMS
+def test_solvers_that_know_what_is_observed_never_look_behind_a_mask(masked):
     seen, Z = ~HIDDEN, RNG.exponential(size=(30, 7))
     for solve in (
         lambda data, mask: sparse_encode(data, D, alpha=0.2, mask=mask),
         lambda data, mask: duality_gap(data, Z, D, 0.2, mask=mask),
         lambda data, mask: alpha_max(data, D, mask=mask),
     ):
-        assert_array_equal(solve(MASKED, seen), solve(X, seen))
+        assert_array_equal(solve(masked, seen), solve(X, seen))
         with pytest.raises(ValueError, match="NaN"):
-            solve(MASKED, np.ones_like(seen))
+            solve(masked, np.ones_like(seen))
+    with pytest.raises(ValueError, match="mask has masked entries itself; fill them"):
+        sparse_encode(X, D, mask=np.ma.masked_array(seen, HIDDEN))
+
+
+@FORMS
+def test_what_is_masked_is_no_data_code_or_start(masked):
+    for use in (
+        lambda: sparse_encode(masked, D),
+        lambda: sparse_encode(X, D, algorithm="lasso_cd", init=[*masked]),
+        lambda: fraction_variance_unexplained(X, masked),
+    ):
+        with pytest.raises(ValueError, match="must be given whole, got masked entries"):
+            use()
+
+
+@pytest.mark.parametrize("labels", [[3, 4], ["a", "b"], [0.5, 1.5]])
+def test_a_label_that_is_masked_is_none(labels):
+    masked = np.ma.masked_array(labels, [True, False])
+    for given in (masked, [*masked]):
+        with pytest.raises(ValueError, match="y contains NaN or a mask; leave out the rows"):
+            check_labels(given, "y")
+
+
+def test_masked_rows_of_several_lengths_are_refused():
+    with pytest.raises(ValueError, match="X must have rows of one length"):
+        sparse_encode([MASKED[0], MASKED[1, :3]], D)
 
 
 @pytest.mark.parametrize("coder", public_estimators())
 def test_every_estimator_refuses_masked_entries_and_takes_a_mask_that_hides_none(coder):
     named = rf"{coder.__name__}: the data must be given whole, got masked entries; .*missing_values"
-    with pytest.raises(ValueError, match=named):
-        coder(7).fit(MASKED)
+    for masked in (MASKED, [*MASKED]):
+        with pytest.raises(ValueError, match=named):
+            coder(7).fit(masked)
     assert_array_equal(as_array(np.ma.masked_array(X)), X)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._decoder import linear_decoder
 from .._matrices import check_labels
+from .._numbers import as_array
 from .._validation import check_integer
 from ._activity import N_SAMPLED, Activity, find_activity, quantile_bins
 from ._coded_rows import CodedRows
@@ -162,7 +163,7 @@ def _numbers(given: Told | None) -> Told | None:
     if given is None:
         return None
     try:
-        values = np.array(given, dtype=float).reshape(len(given))
+        values = as_array(given).astype(float).reshape(len(given))
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"FeatureReport: scores must be numbers, one for each latent: {error}."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._given import check_given
+from .._numbers import as_array
 
 
 class Places:
@@ -34,7 +35,7 @@ class Places:
         is_texts = isinstance(tokens, Sized) and not isinstance(tokens, str)
         check_given(is_texts, tokens, f"{owner}: tokens", "a list of the tokens of each text")
         self.tokens = tokens
-        self.text, self.position = np.asarray(text), np.asarray(position)
+        self.text, self.position = as_array(text), as_array(position)
         self._check(owner)
         self._step = max(map(len, tokens), default=0) + 1
         keys = self.text * self._step + self.position

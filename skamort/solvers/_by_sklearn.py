@@ -23,6 +23,7 @@ from ._scale import check_range
 _STEP = 8
 # Correlations that are so many times as large differ by 1e-7 only where rounding says so.
 _LARS = 2.0**-20
+_MATRICES = ("gram", "cov", "init")
 
 
 def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any:
@@ -49,8 +50,9 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
             "sparse_encode: Positive constraint not supported for 'lars' coding method; pass "
             "positive=False, to an estimator positive_code=False, or choose 'lasso_lars'."
         )
-    options = {name: _as_array(value) for name, value in options.items()}
     checks = options["check_input"]
+    given = {name: options[name] for name in _MATRICES if options[name] is not None}
+    options |= {name: _matrix(value, name, checks) for name, value in given.items()}
     data, atoms = (_matrix(a, name, checks) for a, name in ((X, "X"), (dictionary, "dictionary")))
     if options["alpha"] is not None:
         check_real(options["alpha"], "alpha")
@@ -65,10 +67,6 @@ def encode_by_sklearn(X: Any, dictionary: Any, mask: Any, **options: Any) -> Any
         scaled.clip(min=0, out=scaled)
     codes = _brought_back(scaled, sizes, unit, options["algorithm"])
     return torch.as_tensor(codes).to(X) if isinstance(X, Tensor) else codes
-
-
-def _as_array(value: Any) -> Any:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
 
 
 def _matrix(values: Any, name: str, checks: bool) -> np.ndarray:
@@ -88,8 +86,8 @@ def _given(options: dict, rows: np.ndarray, size: float, unit: float) -> dict:
     return {
         "alpha": (1.0 if alpha is None else alpha) / size / unit,
         "gram": gram if unit == 1 else None,
-        "cov": None if cov is None else np.asarray(cov)[:, rows] / size / unit,
-        "init": None if init is None else np.asarray(init)[rows] / size * unit,
+        "cov": None if cov is None else cov[:, rows] / size / unit,
+        "init": None if init is None else init[rows] / size * unit,
     }
 
 

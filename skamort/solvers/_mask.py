@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._numbers import as_array
+from .._numbers import as_array, has_masked
 from ._certificate import certified_gap
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_mask(mask: Any, X: Any) -> Tensor | None:
     """The mask as a tensor on the device of the data; None where there is none."""
     if mask is None:
         return None
-    values = mask.detach() if isinstance(mask, Tensor) else torch.from_numpy(np.array(mask))
+    values = mask.detach() if isinstance(mask, Tensor) else torch.from_numpy(_whole(mask))
     if values.dtype != torch.bool:
         raise TypeError(
             f"mask must be boolean, True where X is observed, got {values.dtype}; pass mask != 0."
@@ -43,6 +43,12 @@ def check_mask(mask: Any, X: Any) -> Tensor | None:
             f"mask must have the shape {tuple(np.shape(X))} of X, got {tuple(values.shape)}."
         )
     return values.to(X.device) if isinstance(X, Tensor) else values.cpu()
+
+
+def _whole(mask: Any) -> np.ndarray:
+    if has_masked(mask):
+        raise ValueError("mask has masked entries itself; fill them, False where X is missing.")
+    return np.array(mask)
 
 
 def fill_missing(X: Any, mask: Tensor | None) -> Any:

@@ -181,7 +181,7 @@ def raising(row):
         ({"scores": np.array(1.0)}, TypeError, "scores must be a dict .* got a ndarray"),
         ({"scores": {0: "good"}}, TypeError, "scores must be numbers.* 'good'"),
         ({"scores": np.ones((5, 2))}, TypeError, "scores must be numbers, one for each latent"),
-        ({"labels": [None, "a"] * 40}, ValueError, "labels contains NaN; leave out the rows"),
+        ({"labels": [None, "a"] * 40}, ValueError, "labels contains NaN or a mask; leave"),
         ({"labels": np.array([1, "a"] * 40, object)}, TypeError, "labels .* one type"),
         ({"title": None}, TypeError, "title must be a str, got a NoneType"),
         ({"settings": ["layer 3"]}, TypeError, "settings must be a dict by name"),

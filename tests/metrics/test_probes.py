@@ -79,9 +79,9 @@ def test_bad_input(problem, measure):
     for wrong, told in (
         (None, "y must hold one label a row, got None"),
         (np.ones((200, 2)), r"y must hold one label a row, got ndarray of shape \(200, 2\)"),
-        (np.where(np.arange(200) % 2, 1.0, np.nan), "y contains NaN; leave out the rows"),
-        ([None, *range(199)], "y contains NaN; leave out the rows"),
-        (np.array([np.nan, *["a", "b"] * 99, "a"], object), "y contains NaN; leave out the rows"),
+        (np.where(np.arange(200) % 2, 1.0, np.nan), "y contains NaN or a mask; leave"),
+        ([None, *range(199)], "y contains NaN or a mask; leave"),
+        (np.array([np.nan, *["a", "b"] * 99, "a"], object), "y contains NaN or a mask; leave"),
     ):
         with pytest.raises(ValueError, match=told):
             measure(codes, wrong)
