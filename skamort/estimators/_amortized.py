@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -39,6 +40,7 @@ from ._interrupts import noting_interrupts
 from ._l1_encoder import L1Encoder
 from ._lista import LISTAEncoder
 from ._parameters import COUNT, NON_NEGATIVE
+from ._parts import part_of
 from ._split_sign import joined
 from ._tasks import FitTask
 from ._topk import TopKSAE
@@ -187,14 +189,15 @@ class AmortizedCoder(BaseSparseCoder):
         resolve_device(self.device, self)
         check_no_pipeline(self.teacher, "AmortizedCoder", "teacher")
         if self.encoder is not None:
-            self.encoder._validate_params()  # before the teacher's work
+            with part_of(self, "encoder", self.encoder):
+                self.encoder._validate_params()  # before the teacher's work
         rows = self._check_rows(X, reset=True)
         rng = check_random_state(self.random_state)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         weights = scaled_to_mean_one(weights)
         if self.encoder is not None:
             self._rehearse(rows, weights)
-        self.teacher_ = teacher = self._find_teacher(rows.source, y, weights, rng, task.part)
+        self.teacher_ = teacher = self._find_teacher(rows.source, y, weights, rng, task)
         lengths = self._take_dictionary(teacher, rows[:1])
         check_taught(teacher, rows[few_rows(rows, _ROWS_LOOKED_AT)].cpu().numpy())
         self.alpha_ = None if limits_number_to_given(teacher) else known_alpha(teacher)
@@ -209,7 +212,7 @@ class AmortizedCoder(BaseSparseCoder):
         lessons = self._center_samples(samples)
         encoder = self._make_student(teacher, codes, rng)
         taught = {"codes": codes, "code_loss": self.code_loss}
-        with task.part(encoder):
+        with task.part("encoder", encoder):
             self.encoder_ = encoder.fit(lessons, sample_weight=weights, **taught)
         task.end()
         return self
@@ -240,7 +243,8 @@ class AmortizedCoder(BaseSparseCoder):
         atoms = np.ones((n_components, rows.shape[1]))
         encoder.set_params(dictionary=atoms, fit_intercept=False)
         codes = sparse.csr_array((len(rows), n_components))
-        encoder._prepare_fit(rows.source, None, weights, codes, self.code_loss)
+        with part_of(self, "encoder", encoder):
+            encoder._prepare_fit(rows.source, None, weights, codes, self.code_loss)
 
     def _known_n_components(self):
         """Return the number of the teacher's atoms, None where only its fit can tell."""
@@ -252,8 +256,8 @@ class AmortizedCoder(BaseSparseCoder):
             return len(getattr(self.teacher, "components_", ())) or None
         return getattr(self.teacher, "n_components", None)
 
-    def _find_teacher(self, X, y, weights, rng, within):
-        """Return the fitted teacher, which may be fitted within a context."""
+    def _find_teacher(self, X, y, weights, rng, task):
+        """Return the fitted teacher, whose fit may be a part of a task."""
         teacher = GradSparseCoder() if self.teacher is None else self.teacher
         given = {name: getattr(self, name) for name in ("dictionary", "alpha", "fit_intercept")}
         given = {n: value for n, value in given.items() if not (value is None or _is_auto(value))}
@@ -264,8 +268,9 @@ class AmortizedCoder(BaseSparseCoder):
             )
         if given:
             teacher = clone(teacher).set_params(**given)
+        within, shared = partial(task.part, "teacher"), self._shared(rng)
         with noting_interrupts() as noted:
-            teacher = fitted(teacher, X, y, weights, within=within, **self._shared(rng))
+            teacher = fitted(teacher, X, y, weights, within=within, **shared)
         if noted:
             self.teacher_ = teacher
             raise KeyboardInterrupt(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -49,6 +48,7 @@ from ._parameters import (
     InferenceParameters,
     L1Parameters,
 )
+from ._parts import warn
 from ._solver_parameters import (
     check_learned_sparsity,
     check_sparsity,
@@ -515,7 +515,7 @@ class GradSparseCoder(
         return None if self._statistics is None else self._statistics.copy_like(atoms)
 
     def _warn_not_converged(self):
-        warnings.warn(
+        warn(
             f"GradSparseCoder: the objective was still falling after {self.n_iter_} iterations; "
             "raise max_iter, or raise tol if this is good enough.",
             ConvergenceWarning,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+
+from ._parts import warn
 
 _NOTED: ContextVar[list[str] | None] = ContextVar("noted", default=None)
 
@@ -17,7 +18,7 @@ def warn_interrupted(owner: Any, moment: str) -> None:
     noted = _NOTED.get()
     if noted is not None:
         noted.append(told)
-    warnings.warn(f"{told}; what was learned so far is kept.", UserWarning, stacklevel=4)
+    warn(f"{told}; what was learned so far is kept.", UserWarning, stacklevel=4)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
         check_alpha(self)
         weights = check_sample_weight(sample_weight, len(rows), type(self).__name__)
         known = self.dictionary is not None
-        within = nullcontext if task is None else task.part
+        within = nullcontext if task is None else partial(task.part, "estimator")
         self.estimator_ = None if known else self._fit_estimator(rows.source, y, weights, within)
         weights = weights_to(weights, dtype=rows.dtype, device=rows.device)
         self.intercept_ = self._find_center(rows, weights)

@@ -3,7 +3,6 @@ and in the end their scale."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from .._rows import Rows, few_rows, rows_within
 from .._sample_weight import mean_of_rows
 from ..modules import SparseAutoencoder
 from ..training import TeachDead, TrainingData
+from ._parts import warn
 from ._remedies import SCALE_CODES
 from ._usefulness import HARDLY, are_alike
 
@@ -98,7 +98,7 @@ def warn_if_far(
     parts = centered - codes[few] @ atoms, about_mean
     unexplained, total = (mean_of_rows(part.double().square(), weights).sum() for part in parts)
     if not 1 - unexplained / total >= HARDLY:
-        warnings.warn(
+        warn(
             f"{type(estimator).__name__}: the known codes explain less than {HARDLY:.0%} of the "
             f"variance of X by atoms of norm 1, score {1 - unexplained / total:.2g}; "
             f"{SCALE_CODES}, and check that they belong to these rows.",

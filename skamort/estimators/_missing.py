@@ -11,7 +11,6 @@ update makes the objective rise (majorization-minimization; Dempster, Laird and 
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from .._rows import Rows
 from .._sample_weight import mean_of_rows
+from ._parts import warn
 
 
 def check_observed(owner: Any, X: Rows) -> None:
@@ -35,7 +35,7 @@ def warn_of_unobserved(owner: Any, X: Rows) -> None:
     columns = unobserved(X).nonzero().flatten().tolist()
     if columns:
         shown = ", ".join(map(str, columns[:5])) + ", ..." * (len(columns) > 5)
-        warnings.warn(
+        warn(
             f"{type(owner).__name__}: {len(columns)} column(s) of X have no observed entry, number "
             f"{shown}: atoms and what is filled in are 0 there, or as they were given; leave "
             "them out.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..training import Job, ResampleDead, TargetL0, TeachDead
+from ._parts import is_part
 
 SCALE_CODES = "scale the codes to the size of X, which atoms of norm 1 ask for"
 # What to do about too many codes, and too few: for a price that is to be filled in.
@@ -13,7 +14,8 @@ def remedies_of_useless(job: Job) -> str:
     """Return what to do about a fit that explains hardly more than the mean."""
     is_centered = job.net.module_.decoder.intercept is not None
     centering = ["set fit_intercept=True, or center X, where the mean is far from 0"]
-    known = [SCALE_CODES] * job.data.codes_known
+    codes = "take a teacher whose codes explain X" if is_part() else SCALE_CODES
+    known = [codes] * job.data.codes_known
     return _listed(
         [*known, *centering * (not is_centered), "lower learning_rate", *_more_codes(job)]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..training import TargetL0, TrainingData
 from ._declared import Declared, parameter
 from ._dictionary import resolve_n_components
 from ._parameters import POSITIVE
+from ._parts import warn
 from ._usefulness import are_alike
 
 # Rows by which a threshold is set: the mean of their numbers of codes is known to a percent.
@@ -126,7 +126,7 @@ class TargetL0Parameters(Declared):
 
     def _warn_if_missed(self: Any, l0: float, told: str) -> None:
         if abs(l0 - self.target_l0) > _TOLERANCE * self.target_l0:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: rows have {l0:.3g} codes on average, not target_l0="
                 f"{self.target_l0}{told}.",
                 ConvergenceWarning,

@@ -10,6 +10,7 @@ from typing import Any
 from skorch.callbacks import Callback
 
 from ..training import SparseNet, TrainingConverged
+from ._parts import part_of
 
 
 class FitTask:
@@ -28,6 +29,7 @@ class FitTask:
     def __init__(
         self, estimator: Any, X: Any, y: Any, sample_weight: Any, n_iterations: int | None = 0
     ):
+        self._estimator = estimator
         self.is_watched = bool(getattr(estimator, "_skl_callbacks", ()))
         self._iteration: Any = None
         if self.is_watched:
@@ -60,9 +62,14 @@ class FitTask:
         )
 
     @contextmanager
-    def part(self, estimator: Any) -> Iterator[None]:
+    def part(self, name: str, part: Any) -> Iterator[None]:
         """Let the fit of a part of the estimator, which happens inside, be a task in this one; a
         callback that goes on to parts sees it."""
+        with part_of(self._estimator, name, part), self._subtask(part):
+            yield
+
+    @contextmanager
+    def _subtask(self, estimator: Any) -> Iterator[None]:
         if not self.is_watched:
             yield
             return

@@ -5,7 +5,6 @@ its latents live.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from .._validation import as_tensor
 from ..solvers import alpha_max
 from ..training import Job
 from ._far_rows import far_rows, looked_at
+from ._parts import warn
 from ._remedies import ALPHA, remedies_of_codes, remedies_of_dead, remedies_of_useless
 
 # Rows that are looked at: many where they are in memory, a few where each has to be read.
@@ -39,7 +39,7 @@ _ROUNDING = 1e-6
 
 def warn_not_converged(estimator: Any) -> None:
     """Warn of a fit that ended before its loss did fall no more."""
-    warnings.warn(
+    warn(
         f"{type(estimator).__name__}: the training loss was still falling after max_iter="
         f"{estimator.max_iter_} epochs; raise max_iter or learning_rate, or raise tol if this "
         "is good enough.",
@@ -60,7 +60,7 @@ def warn_of_far_rows(X: Any, sample_weight: Tensor | None, owner: str) -> bool:
     X, sample_weight = looked_at(X, sample_weight)
     far, share = far_rows(X, sample_weight)
     if len(far):
-        warnings.warn(
+        warn(
             f"{owner}: {len(far)} of {len(X)} rows that were looked at are far from all others and "
             f"make up {share:.0%} of the variance (row {int(far[0])} of these first): they rule a "
             "fit by squared errors. Leave them out, give them a small sample_weight, or bring rows "
@@ -85,7 +85,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     complaints = [complaint for *_, complaint in looks if complaint]
     if complaints:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
-        warnings.warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
+        warn(f"{owner}: {complaints[0]}{more}", ConvergenceWarning, stacklevel=4)
     useless = {
         job: explained for job, explained, told in looks if not (told or explained >= HARDLY)
     }
@@ -94,7 +94,7 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     n_jobs = f"{len(useless)} of {len(jobs)}"
     which = "the fit explains" if len(jobs) == 1 else f"{n_jobs} models explain"
     worst, explained = min(useless.items(), key=lambda each: each[1])
-    warnings.warn(
+    warn(
         f"{owner}: {which} less than {HARDLY:.0%} of the variance of X about its mean, score "
         f"{explained:.2g}; {remedies_of_useless(worst)}.",
         ConvergenceWarning,
@@ -109,7 +109,7 @@ def _warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
     if not many:
         return
     which = "" if len(jobs) == 1 else f" in {len(many)} of {len(jobs)} models"
-    warnings.warn(
+    warn(
         f"{owner}: up to {max(many.values()):.0%} of the latents are dead{which}, they fired on no "
         f"row of the last epoch; {remedies_of_dead(max(many, key=many.__getitem__))}.",
         ConvergenceWarning,
@@ -143,7 +143,7 @@ def warn_of_codes(coder: Any, rows: Rows, alpha: float | None, center: Tensor | 
     positive = getattr(coder, "positive_code_", getattr(coder, "positive_code", True))
     complaint = _complaint(active, alpha, centered, atoms, positive)
     if complaint:
-        warnings.warn(f"{type(coder).__name__}: {complaint}", ConvergenceWarning, stacklevel=4)
+        warn(f"{type(coder).__name__}: {complaint}", ConvergenceWarning, stacklevel=4)
 
 
 def _complaint(
