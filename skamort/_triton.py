@@ -65,7 +65,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **settings: Any)
         first = first[0]
     if all(grid):
         with torch.cuda.device_of(first):  # else Triton takes the current one
-            kernel[grid](*arguments, **settings)
+            # Fused multiplications and additions, which a later Triton must be asked for.
+            kernel[grid](*arguments, enable_fp_fusion=True, **settings)
 
 
 def attempt(run: Callable[[], Result], device: torch.device) -> Result | None:

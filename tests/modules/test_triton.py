@@ -162,7 +162,7 @@ def test_kernels_run_where_their_tensors_are():
         assert not place.called
         _triton.launch(kernel, (2, 3), tensor, 5, T=1)
     assert place.call_args.args[0] is tensor
-    kernel[2, 3].assert_called_once_with(tensor, 5, T=1)
+    kernel[2, 3].assert_called_once_with(tensor, 5, T=1, enable_fp_fusion=True)
 
 
 def test_kernels_that_fail_give_way():
