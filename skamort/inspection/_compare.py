@@ -9,6 +9,7 @@ from time import monotonic, perf_counter
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import FitFailedWarning
 
 from .._decoder import decoder_of, dictionary_of, limits_number, n_parameters_of
 from .._explained_variance import fraction_unexplained
@@ -86,8 +87,10 @@ def compare_encoders(
         - `n_parameters`: numbers learned;
         - `sign`: ">= 0" where the best codes for the gap were sought among those that are not
           negative, as the encoder's are by rule or as found; else "any".
+
+        An estimator that cannot be fitted or measured has NaN in its row, and "" as its sign.
     estimators : dict
-        The fitted estimators by name. Only if `return_estimators`.
+        The fitted estimators by name, without those. Only if `return_estimators`.
 
     Raises
     ------
@@ -95,7 +98,14 @@ def compare_encoders(
         No estimators, a name that comes twice, data that do not fit each other, NaN or infinity, a
         negative `alpha`.
     TypeError
-        An estimator without `transform`, or without a dictionary once it is fitted.
+        Something without `transform`. All that can be told before any fit is.
+    Exception
+        That of the first estimator, where none can be fitted and measured.
+
+    Warns
+    -----
+    sklearn.exceptions.FitFailedWarning
+        Some cannot, with the error of each; the others are compared none the less.
 
     See Also
     --------
@@ -119,18 +129,40 @@ def compare_encoders(
     named = named_estimators(estimators, "compare_encoders", "transform")
     task = _check(X_train, X_test, alpha, codes, dictionary)
     rows: dict[str, dict[str, Any]] = {}
-    models = {}
+    models: dict[str, Any] = {}
+    errors: dict[str, Exception] = {}
     for name, estimator in _shown(named, bool(verbose)):
         try:
-            models[name], seconds = _fit(estimator, X_train)
-            rows[name] = _measure(as_one_coder(models[name]), task, seconds)
+            model, seconds = _fit(estimator, X_train)
+            rows[name] = _measure(as_one_coder(model), task, seconds)
+            models[name] = model
         except Exception as error:
             error.add_note(f"compare_encoders: this came from the estimator {name!r}.")
-            raise
+            errors[name] = error
+    _tell_failed(errors, len(named))
     _drop_unknown(rows)
     _warn_of_zero_codes(rows)
-    table = make_table(rows)
+    table = make_table({name: rows.get(name, _without_figures(rows)) for name in named})
     return (table, models) if return_estimators else table
+
+
+def _tell_failed(errors: Mapping[str, Exception], n_estimators: int) -> None:
+    """Warn of what could not be compared; of the first where nothing could, raise its error."""
+    if len(errors) == n_estimators:
+        raise next(iter(errors.values()))
+    if errors:
+        told = "; ".join(f"{name!r}: {type(e).__name__}: {e}" for name, e in errors.items())
+        warnings.warn(
+            f"compare_encoders: {len(errors)} of {n_estimators} estimators could not be compared, "
+            f"their figures are NaN. {told}",
+            FitFailedWarning,
+            stacklevel=3,
+        )
+
+
+def _without_figures(rows: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A row with the columns of the others, of what could not be compared."""
+    return {**dict.fromkeys(next(iter(rows.values())), float("nan")), "sign": ""}
 
 
 def _shown(named: Mapping[str, Any], verbose: bool) -> Iterator[tuple[str, Any]]:

@@ -196,10 +196,11 @@ class ComparisonDisplay:
         if column == "objective":
             gap = self._values("gap")
             share = gap / np.maximum(values - gap, np.finfo(float).tiny)
-            return [f"{_short(v)} (+{100 * s:.1f} %)" for v, s in zip(values, share, strict=True)]
+            pairs = zip(map(_short, values), 100 * share, strict=True)
+            return [told if np.isnan(more) else f"{told} (+{more:.1f} %)" for told, more in pairs]
         if column == "gap":
             bounds = zip(values, self._values("gap_upper"), strict=True)
-            return [_short(low) if low > high / 2 else f"0 to {high:.2g}" for low, high in bounds]
+            return [f"0 to {high:.2g}" if low <= high / 2 else _short(low) for low, high in bounds]
         return [_short(value) for value in values]
 
 

@@ -132,8 +132,10 @@ class ComputeFrontierDisplay:
         rows = {}
         values = np.asarray(compared[quality], dtype=float)
         speeds = np.asarray(compared["samples_per_second"], dtype=float)
-        for name, value, speed in zip(fitted, values, speeds, strict=True):
-            count = flops(fitted[name]) if callable(flops) else (flops or {}).get(name, np.nan)
+        for name, value, speed in zip(compared.index, values, speeds, strict=True):
+            count = np.nan
+            if name in fitted and flops is not None:
+                count = flops(fitted[name]) if callable(flops) else flops.get(name, np.nan)
             costs = {} if flops is None else {"flops": float(count)}
             rows[name] = {**costs, "seconds": 1 / speed, quality: value}
         return cls(make_table(rows), quality=quality).plot(ax)

@@ -211,8 +211,8 @@ def _certificate(table: Any) -> str:
     rows = (
         [
             html.row_header(name),
-            html.cell(low, f"{np.floor(100 * low) / 100:.2f} %"),
-            html.cell(high, f"{np.ceil(100 * high) / 100:.2f} %"),
+            html.cell(low, _percent(np.floor(100 * low))),
+            html.cell(high, _percent(np.ceil(100 * high))),
         ]
         for name, low, high in zip(table.index, percent * gap, percent * gap_upper, strict=True)
     )
@@ -222,6 +222,10 @@ def _certificate(table: Any) -> str:
         html.paragraph(_CERTIFICATE),
         html.sortable(header, rows),
     )
+
+
+def _percent(hundredths: float) -> str:
+    return "–" if np.isnan(hundredths) else f"{hundredths / 100:.2f} %"
 
 
 def _picture(caption: str, figure: Any) -> str:

@@ -2,16 +2,23 @@ import sys
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA, DictionaryLearning, SparseCoder, TruncatedSVD
+from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, PowerTransformer, StandardScaler
 
 from skamort.datasets import make_sparse_coded_signal
 from skamort.estimators import ITOCoder, SAEEncoder
+from skamort.inspection import (
+    ComparisonDisplay,
+    ComparisonReport,
+    ComputeFrontierDisplay,
+    compare_encoders,
+)
 from skamort.inspection import _compare as compare
-from skamort.inspection import compare_encoders
 from skamort.inspection._table import make_table
 from skamort.metrics import (
     amortization_gap,
@@ -236,6 +243,47 @@ def test_an_error_says_whose_it_is(signal):
     with pytest.raises(RuntimeError, match="no luck") as caught:
         compare_encoders({"unlucky": Broken()}, alpha=0.1, **signal)
     assert "estimator 'unlucky'" in caught.value.__notes__[0]
+
+
+def test_what_cannot_be_compared_costs_the_others_nothing(monkeypatch, signal):
+    whole = {"first": PCA(2), "second": PCA(3)}
+    expected = compare_encoders(whole, alpha=0.1, **signal)
+    some = {"unlucky": Broken(), "first": PCA(2), "no atoms": StandardScaler(), "second": PCA(3)}
+    for pandas in (True, False):
+        if not pandas:
+            monkeypatch.setattr(compare, "make_table", make_table_without_pandas)
+        told = "2 of 4 .* NaN. 'unlucky': RuntimeError: no luck; 'no atoms': TypeError: "
+        with pytest.warns(FitFailedWarning, match=told):
+            table, models = compare_encoders(some, alpha=0.1, return_estimators=True, **signal)
+        assert list(table.index) == list(some)
+        assert list(table) == COLUMNS
+        assert list(models) == list(whole)
+        rows = {name: place for place, name in enumerate(some)}
+        for column in COLUMNS[:8]:
+            values = np.asarray(table[column], dtype=float)
+            assert_allclose(values[[rows[name] for name in whole]], np.asarray(expected[column]))
+            assert np.isnan(values[[rows["unlucky"], rows["no atoms"]]]).all()
+        assert list(table["sign"]) == ["", "any", "", "any"]
+
+
+def test_where_nothing_can_be_compared_the_first_error_is_raised(signal):
+    with pytest.raises(TypeError, match="components_") as caught:
+        compare_encoders({"a": StandardScaler(), "b": Broken()}, alpha=0.1, **signal)
+    assert "estimator 'a'" in caught.value.__notes__[0]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning")
+def test_displays_and_reports_draw_the_others(signal, tmp_path):
+    pytest.importorskip("matplotlib")
+    some = {"unlucky": Broken(), "PCA": PCA(2)}
+    bars = ComparisonDisplay.from_estimators(
+        some, alpha=0.1, columns=["objective", "gap", "l0"], **signal
+    )
+    assert [axes.texts[0].get_text() for axes in bars.ax_] == ["n/a"] * 3
+    points = ComputeFrontierDisplay.from_estimators(some, alpha=0.1, flops=id, **signal)
+    assert points.frontiers_ == {"flops": ["PCA"], "seconds": ["PCA"]}
+    ComparisonReport.from_estimators(some, alpha=0.1, **signal).save(tmp_path / "report.html")
+    assert "nan %" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_sparse_data_have_the_figures_of_dense_ones():
