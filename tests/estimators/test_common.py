@@ -5,6 +5,7 @@ from discovery import fast_estimators
 from sklearn.utils.estimator_checks import check_estimator
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize("estimator", fast_estimators(), ids=lambda e: type(e).__name__)
 @pytest.mark.usefixtures("quick_inner_encoder")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
