@@ -17,6 +17,10 @@ _NUMERIC = "biuf"  # NumPy's kinds: booleans, integers, floats
 _MASKED = _NUMERIC + "O"  # what can be NaN
 _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 _RAGGED = ("inhomogeneous", "must have the same shape")  # rows, by errors of NumPy
+_LEFT_OUT = (
+    ", or leave them out by missing_values=np.nan of GradSparseCoder and ITOCoder, or mask= of the "
+    "solvers"
+)
 # What is not numbers, by NumPy's kinds.
 _HELD = {"m": "durations", "M": "dates", "V": "records"}
 
@@ -120,10 +124,10 @@ def _numbers_in(X: Any, owner: str, name: str, *, allow_masked: bool) -> np.ndar
         check_dense(X, owner + name)
     try:
         if not allow_masked and has_masked(X):
+            is_data = name in ("the data", "X")
             raise ValueError(
-                f"{owner}{name} must be given whole, got masked entries; fill them, or leave them "
-                "out by missing_values=np.nan of GradSparseCoder and ITOCoder, or mask= of the "
-                "solvers."
+                f"{owner}{name} must be given whole, got masked entries; fill them, as .filled(0) "
+                f"does{_LEFT_OUT * is_data}."
             )
         return _check_kind(as_array(X), owner + name)
     except ValueError as error:
@@ -156,13 +160,40 @@ def check_array_given(values: Any, name: str, **rules: Any) -> Any:
         _check_kind(values, name)
     else:
         values = _numbers_in(values, "", name, allow_masked=False)
+    check_is_matrix(values.shape, name)
     try:
-        return check_array(values, dtype=[np.float64, np.float32], input_name=name, **rules)
+        rules |= {"dtype": [np.float64, np.float32], "input_name": name}
+        checked = check_array(values, ensure_all_finite=False, **rules)
     except (TypeError, ValueError) as error:
         if name in str(error):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{name}: {error}") from error
+    stored = checked.data if sparse.issparse(checked) else checked
+    if not np.isfinite(stored).all():
+        raise ValueError(f"{name} contains NaN or infinity; remove or impute these values.")
+    return checked
+
+
+def check_is_matrix(shape: tuple[int, ...], name: str) -> None:
+    """Refuse what has not rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If these are not two dimensions, or there is none of them.
+    """
+    if len(shape) == 2 and 0 not in shape:
+        return
+    remedy = "pass one that is not empty"
+    if len(shape) != 2:
+        remedy = "give it two dimensions, by .reshape(n_rows, n_columns)"
+    if len(shape) == 1:
+        remedy = "give it two dimensions, by [:, None] where it is a column, [None] where a row"
+    raise ValueError(
+        f"{name} must be a matrix with at least one row and one column, got shape {shape}; "
+        f"{remedy}."
+    )
 
 
 def _is_checked(values: Any) -> bool:

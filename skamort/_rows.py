@@ -14,7 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 from ._device import blocks_larger_by, memory_of, upload
-from ._numbers import as_array, as_floats, check_real, is_frame
+from ._numbers import as_array, as_floats, check_is_matrix, check_real, is_frame
 from ._unit import times
 from ._validation import as_tensor
 
@@ -264,11 +264,7 @@ class Rows:
         shape = getattr(source, "shape", None)
         if shape is None:
             shape = (len(source), *(np.shape(source[0]) if len(source) else ()))
-        if len(shape) != 2 or 0 in shape:
-            raise ValueError(
-                f"{self._owner}: the {self._name} must be a matrix with at least one row and one "
-                f"column, got shape {tuple(shape)}."
-            )
+        check_is_matrix(tuple(shape), f"{self._owner}: the {self._name}")
         # dask, after a step whose outcome is known when it is computed
         if not self.in_memory and np.isnan(shape).any():
             raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._numbers import check_array_given, check_dense
+from ._numbers import check_array_given, check_dense, check_is_matrix
 
 if TYPE_CHECKING:
     from ._rows import Rows
@@ -34,11 +34,8 @@ def as_tensor(
                 f"{name} must be float32 or float64, got {tensor.dtype}; convert it, for "
                 "example with .float()."
             )
-        if check and (tensor.ndim != 2 or 0 in tensor.shape):
-            raise ValueError(
-                f"{name} must be a matrix with at least one row and one column, got shape "
-                f"{tuple(tensor.shape)}."
-            )
+        if check:
+            check_is_matrix(tuple(tensor.shape), name)
         if check and not tensor.isfinite().all():
             raise ValueError(f"{name} contains NaN or infinity; remove or impute these values.")
     else:
@@ -79,7 +76,7 @@ def check_codes(
     if tuple(tensor.shape) != expected:
         raise ValueError(
             f"{name} must have shape (n_samples, n_components) = {expected}, got "
-            f"{tuple(tensor.shape)}."
+            f"{tuple(tensor.shape)}; give one row of codes a row of X, with one code an atom."
         )
     return tensor
 

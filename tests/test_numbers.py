@@ -16,8 +16,14 @@ from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
 from skamort._matrices import check_labels
 from skamort._numbers import as_array, check_array_given
 from skamort._rows import is_lazy
-from skamort.metrics import fraction_variance_unexplained
-from skamort.solvers import alpha_max, duality_gap, sparse_encode
+from skamort.metrics import fraction_variance_unexplained, latent_mcc, mean_l0
+from skamort.solvers import (
+    alpha_max,
+    duality_gap,
+    sparse_encode,
+    update_dictionary,
+    update_dictionary_rows,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -113,8 +119,42 @@ def test_codes_and_weights_that_are_masked_are_refused():
     for given in ({"codes": abs(RNG.normal(size=(30, 7)))}, {"sample_weight": abs(X[:, 0])}):
         name, values = next(iter(given.items()))
         hidden = np.ma.masked_less(values, 0.1)
-        with pytest.raises(ValueError, match=f"the {name} must be given whole, got masked"):
+        told = f"the {name} must be given whole, got masked entries; fill them, as .* does\\.$"
+        with pytest.raises(ValueError, match=told):
             clone(SAE).fit(X, **{name: hidden})
+
+
+CODES = np.abs(RNG.normal(size=(30, 7)))
+TAKES_CODES = {
+    "fit": lambda codes: clone(SAE).fit(X, codes=codes),
+    "partial_fit": lambda codes: clone(SAE).partial_fit(X, codes=codes),
+    "inverse_transform": lambda codes: SAE.fit(X).inverse_transform(codes),
+    "update": lambda codes: update_dictionary(D.copy(), codes, np.ones((7, 5))),
+    "update_rows": lambda codes: update_dictionary_rows(D.copy(), codes, X),
+    "duality_gap": lambda codes: duality_gap(X, codes, D, 0.2),
+    "init": lambda codes: sparse_encode(X, D, init=codes),
+    "mean_l0": mean_l0,
+    "latent_mcc": lambda codes: latent_mcc(CODES, codes),
+}
+COLUMN_OR_ROW = r"got shape \(30,\); .*\[:, None\] where it is a column, \[None\] where a row"
+
+
+@pytest.mark.parametrize("use", TAKES_CODES.values(), ids=TAKES_CODES)
+@pytest.mark.parametrize(
+    ("codes", "told"),
+    [
+        (CODES[:, 0], COLUMN_OR_ROW),
+        (torch.tensor(CODES[:, 0]), COLUMN_OR_ROW),
+        (CODES[None], r"got shape \(1, 30, 7\); .*two dimensions, by .reshape\(n_rows"),
+        (CODES[:0], r"got shape \(0, 7\); pass one that is not empty"),
+        (np.ma.masked_less(CODES, 0.1), "got masked entries; fill them, as .* does"),
+        (np.where(CODES < 0.1, np.inf, CODES), "contains NaN or infinity; remove or impute"),
+    ],
+    ids=["column", "tensor", "block", "empty", "masked", "infinite"],
+)
+def test_codes_that_are_no_matrix_are_told_what_they_must_be(use, codes, told):
+    with pytest.raises(ValueError, match=told):
+        use(codes)
 
 
 @pytest.mark.parametrize("name", ["dictionary", "dict_init", "feature_weights"])

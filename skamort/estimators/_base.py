@@ -13,7 +13,15 @@ from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
 from .._given import check_numbers_given, is_mistaken
-from .._numbers import as_numbers, check_real, column_names, is_frame, is_on_gpu
+from .._numbers import (
+    as_numbers,
+    check_array_given,
+    check_is_matrix,
+    check_real,
+    column_names,
+    is_frame,
+    is_on_gpu,
+)
 from .._rows import Rows, is_lazy, rows_on_gpu
 from .._sample_weight import check_sample_weight, scaled_to_mean_one
 from .._sparse_rows import rows_of
@@ -134,8 +142,8 @@ class BaseSparseCoder(
             ``X @ components_``, plus the intercept where the estimator has one.
         """
         coder = self._ready()
-        codes = X if sparse.issparse(X) else as_numbers(X, type(self).__name__, "codes")
-        codes = check_array(codes, accept_sparse=["csr", "csc"], dtype=_FLOAT_TYPES)
+        name = f"{type(self).__name__}: the codes"
+        codes = check_array_given(X, name, accept_sparse=["csr", "csc"])
         if codes.shape[1] != self._n_features_out:
             n_atoms = len(coder.components_)
             halves = " with two columns each" if n_atoms != self._n_features_out else ""
@@ -343,6 +351,7 @@ class BaseSparseCoder(
             like = {"dtype": _FLOAT_TYPES, "order": "C", "input_name": "codes"}
             if not sparse.issparse(codes):
                 codes = as_numbers(codes, name, "codes")
+            check_is_matrix(codes.shape, f"{name}: the codes")
             codes = check_array(codes, accept_sparse="csr", ensure_all_finite=False, **like)
             rows = rows_of(codes, name, "codes")
         if rows.shape != (len(X), n_components):

@@ -77,7 +77,7 @@ def test_objective_of_float32_is_computed_in_float64():
         ({"alpha": "1"}, TypeError, "alpha must be a finite number, got '1'"),
         ({"codes": np.ones((7, 5))}, ValueError, r"codes \(7, 5\).*do not fit together"),
         ({"dictionary": np.ones((6, 3))}, ValueError, r"dictionary \(6, 3\).*do not fit"),
-        ({"X": np.full((7, 4), np.inf)}, ValueError, "X contains infinity"),
+        ({"X": np.full((7, 4), np.inf)}, ValueError, "X contains NaN or infinity"),
         ({"codes": np.full((7, 6), np.nan)}, ValueError, "codes contains NaN"),
     ],
 )

@@ -192,7 +192,7 @@ def test_names_zero_atoms():
         ({"init": np.zeros((6, 11))}, ValueError, r"init must have shape .* \(6, 12\)"),
         ({"gram": np.eye(3)}, ValueError, "gram must be dictionary @ dictionary.T"),
         ({"algorithm": "magic"}, ValueError, "algorithm='magic' is unknown; choose one of"),
-        ({"X": np.zeros((0, 8))}, ValueError, "0 sample"),
+        ({"X": np.zeros((0, 8))}, ValueError, r"got shape \(0, 8\); pass one that is not empty"),
         ({"X": torch.zeros(0, 8)}, ValueError, "at least one row"),
         ({"X": torch.zeros(8)}, ValueError, "must be a matrix"),
         ({"X": torch.zeros(2, 8, dtype=torch.float16)}, TypeError, "float32 or float64"),
