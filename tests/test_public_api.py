@@ -178,7 +178,7 @@ def test_functions_are_short():
 
 def test_import_has_manners():
     """Importing every package warns of nothing, needs no optional dependency, changes no state; one
-    import gives all rooms."""
+    import gives all rooms. Nor does a fit import what torch compiles with, most of a second."""
     script = f"""
         import importlib, os, random, sys
 
@@ -210,6 +210,12 @@ def test_import_has_manners():
         after["pools"] = {{path: after["pools"][path] for path in before["pools"]}}
         changed = [name for name in before if before[name] != after[name]]
         assert not changed, changed
+
+        X = numpy.eye(8, dtype=numpy.float32)
+        for encoder in skamort.SAEEncoder(4, tol=1e9), skamort.TopKSAE(4, k=1, tol=1e9):
+            state = encoder.fit(X).net_.optimizer_.state_dict()
+            encoder.net_.optimizer_.load_state_dict(state)
+        assert not {{"torch._dynamo", "sympy"}} & sys.modules.keys()
     """
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],

@@ -50,7 +50,8 @@ def assembled(
         estimator.alpha_ = 1.0 if estimator.alpha == "auto" else float(estimator.alpha)
     activation = estimator._make_activation(1.0)
     activation.load_state_dict({**activation.state_dict(), **state})
-    module = SparseAutoencoder(_encoder(weights, bias), activation, Decoder(atoms, center))
+    encoder = LinearEncoder.of(weights.clone(), bias.clone())
+    module = SparseAutoencoder(encoder, activation, Decoder(atoms, center))
     module = module.to(atoms).eval()
     estimator.net_ = SparseNet(
         module,
@@ -63,11 +64,3 @@ def assembled(
     if has_penalty and estimator.alpha == "auto":
         estimator.alpha_ = estimator._made_with["alpha"] = None
     return estimator
-
-
-def _encoder(weights, bias):
-    encoder = torch.nn.utils.skip_init(LinearEncoder, *weights.shape[::-1], dtype=weights.dtype)
-    with torch.no_grad():
-        encoder.weight.copy_(weights)
-        encoder.bias.copy_(bias)
-    return encoder

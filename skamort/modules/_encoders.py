@@ -214,6 +214,26 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
     offers = frozenset({"latent_rows", "partial_gradients"})
     batched = ()
 
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None = None) -> LinearEncoder:
+        """Return an encoder with these as its parameters.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_components, n_features)
+            W.
+        bias : Tensor of shape (n_components,), optional
+            b; None for an encoder without one.
+        """
+        # On "meta" there are no numbers: `nn.Linear` would draw them from torch's global generator,
+        # which belongs to the user, and `skip_init` import a system of computer algebra.
+        n_components, n_features = weight.shape
+        encoder = cls(n_features, n_components, bias=bias is not None, device="meta")
+        encoder.weight = nn.Parameter(weight)
+        if bias is not None:
+            encoder.bias = nn.Parameter(bias)
+        return encoder
+
     @property
     def layers(self) -> list[LinearEncoder]:
         """The one layer."""
@@ -357,11 +377,7 @@ def make_encoder(
 
 
 def _make_linear(n_in: int, n_out: int, bias: bool, generator: torch.Generator) -> LinearEncoder:
-    # skip_init: nn.Linear would draw from torch's global generator, which belongs to the user.
-    layer = nn.utils.skip_init(LinearEncoder, n_in, n_out, bias=bias, dtype=torch.float32)
     bound = (6 / n_in) ** 0.5  # He et al. (2015), uniform: keeps the variance through ReLU layers
-    with torch.no_grad():
-        layer.weight.uniform_(-bound, bound, generator=generator)
-        if bias:
-            layer.bias.zero_()
-    return layer
+    weight = torch.empty(n_out, n_in, dtype=torch.float32)
+    weight.uniform_(-bound, bound, generator=generator)
+    return LinearEncoder.of(weight, weight.new_zeros(n_out) if bias else None)

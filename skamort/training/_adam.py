@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import unwrap
 
 import numpy as np
 import torch
@@ -34,6 +35,12 @@ class FusedAdam(torch.optim.Adam):
     """
 
     on_sphere: Tensor | None = None
+
+    # Without what keeps torch's compiler away from them, which imports it: most of a second.
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
 
     def __init__(self, groups: list[dict]):
         # The fused kernel: on the CPU ten times faster than the default loop on large dictionaries.
