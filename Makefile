@@ -151,9 +151,11 @@ run-bench: $(TOOLS)
 		echo "$$script"; $(VENV)/bin/python $$script --quick; done
 
 run-gpu: $(TOOLS)
-	@$(VENV)/bin/python -c "import sys, torch; sys.exit(not torch.cuda.is_available())" || \
-		{ echo "torch sees no GPU here; nothing ran"; exit 1; }
-	$(VENV)/bin/pytest tests/gpu
+	@$(VENV)/bin/python -c "import sys, torch; torch.cuda.is_available() or sys.exit( \
+		f'torch {torch.__version__}, for CUDA {torch.version.cuda}, sees no GPU here; nothing ran. ' \
+		'Is there one? Then install a build of torch that goes with its driver:\n  $(VENV)/bin/pip install ' \
+		'--force-reinstall $(shell grep ^torch constraints.txt) --index-url https://download.pytorch.org/whl/cu126')"
+	$(VENV)/bin/pytest tests/gpu -k real
 	$(VENV)/bin/python benchmarks/bench_card.py
 
 run-doc: $(DOC_TOOLS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from ._validation import as_tensor
 
 OutOfMemory = torch.cuda.OutOfMemoryError
 _GIB = 1 << 30
+_MOST_PINNED = 1 << 27  # bytes; the allocator rounds them up to a power of two
 
 
 def is_missing(device: torch.device | str) -> bool:
@@ -119,19 +121,38 @@ def telling_out_of_memory(owner: str, tell: Callable[[], tuple[str, str]]) -> It
 # -- How they multiply -----------------------------------------------------------------------------
 
 
-@contextmanager
-def tf32_products() -> Iterator[None]:
-    """Let GPUs since Ampere multiply float32 matrices with factors of eleven bits."""
-    matmul = torch.backends.cuda.matmul
-    # Since torch 2.9, which refuses to tell by the old name what was set by the new one.
-    is_new = hasattr(matmul, "fp32_precision")
-    name, on = ("fp32_precision", "tf32") if is_new else ("allow_tf32", True)
-    before = getattr(matmul, name)
-    setattr(matmul, name, on)
-    try:
-        yield
-    finally:
-        setattr(matmul, name, before)
+class _Tf32Setting:
+    """Torch's setting of the products of a process, which the first user turns on, and the last one
+    back: of two threads the first to end may not be the first that began."""
+
+    def __init__(self) -> None:
+        self._lock, self._n_users = threading.Lock(), 0
+        # Since torch 2.9, which refuses to tell by the old name what was set by the new one.
+        is_new = hasattr(torch.backends.cuda.matmul, "fp32_precision")
+        self._name = "fp32_precision" if is_new else "allow_tf32"
+        self._on = "tf32" if is_new else True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._n_users:
+                self._before = getattr(torch.backends.cuda.matmul, self._name)
+                setattr(torch.backends.cuda.matmul, self._name, self._on)
+            self._n_users += 1
+
+    def __exit__(self, *_: Any) -> None:
+        with self._lock:
+            self._n_users -= 1
+            if not self._n_users:
+                setattr(torch.backends.cuda.matmul, self._name, self._before)
+
+
+_tf32_setting = _Tf32Setting()
+
+
+def tf32_products() -> AbstractContextManager[None]:
+    """Return a context in which GPUs since Ampere multiply float32 matrices with factors of eleven
+    bits."""
+    return _tf32_setting
 
 
 # -- What they are asked for at once ---------------------------------------------------------------
@@ -196,17 +217,25 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device.
 
     From the host to a GPU it is copied while the GPU computes what it was asked before, and the
-    host goes on at once.
+    host goes on at once: piece by piece, since what is pinned for that is never given back.
     """
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
-    pinned, stream = tensor.pin_memory(), _stream_of("copies", device)
+    stream = _stream_of("copies", device)
     with torch.cuda.stream(stream):
-        there = pinned.to(device, non_blocking=True)
+        there = torch.empty_like(tensor, device=device)
+        for place, part in zip(_pieces(there), _pieces(tensor), strict=True):
+            place.copy_(part.pin_memory(), non_blocking=True)
     current = torch.cuda.current_stream(device)
     current.wait_stream(stream)
     there.record_stream(current)
     return there
+
+
+def _pieces(tensor: Tensor) -> Sequence[Tensor]:
+    """Split a tensor of one dimension or more in rows that are pinned together."""
+    row = max(1, math.prod(tensor.shape[1:]) * tensor.itemsize)
+    return tensor.split(max(1, _MOST_PINNED // row))
 
 
 _streams: dict[tuple[str, torch.device], Any] = {}

@@ -15,7 +15,8 @@ and puts into other words what C++ would take for a request to the meta device o
 `EmulatedTensor.__torch_dispatch__` stands below autograd, checks, counts and computes.
 
 Not emulated: memory, streams, TF32, the order of atomic additions, the kernels' own rounding. What
-waits is known from a table (`_WAITS`), which a real GPU can check.
+waits is known from a table (`_WAITS`), which a real GPU can check. Kernels of Triton are
+interpreted; which of them a GPU would have built by then is known, for a graph holds no others.
 """
 
 import operator
@@ -23,9 +24,11 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from types import SimpleNamespace
 from unittest import mock
 
+import numpy as np
 import torch
-from device_graph import EmulatedGraph, recording
+from device_graph import EmulatedGraph, build, recording
 from device_tensor import (
+    NO_KERNEL,
     STATE,
     Counts,
     EmulatedTensor,
@@ -80,7 +83,7 @@ class _Frontend(TorchFunctionMode):
 def _made_on(device, func, args, kwargs):
     """Make a new tensor on the device."""
     check_generator(kwargs.get("generator"))
-    if STATE.recording is None:
+    if STATE.recording is None and func.__name__ not in NO_KERNEL:
         STATE.counts.operators[place_of(func.__name__)] += 1
     kwargs = {**kwargs, "device": "cpu"}
     with torch._C.DisableTorchFunction():
@@ -156,6 +159,11 @@ def _new_tensor(func, args, kwargs):
         return func(*args, **kwargs)
     upload("new_tensor")
     return moved(func(args[0].inner, *args[1:], **kwargs), args[0].place)
+
+
+def _pin(func, args, kwargs):
+    STATE.counts.most_pinned = max(STATE.counts.most_pinned, args[0].nbytes)
+    return args[0]
 
 
 def _of_emulated(method):
@@ -265,7 +273,7 @@ _HANDLERS = {
     torch.Tensor.numpy: _of_emulated(torch.Tensor.numpy),
     torch.Tensor.__array__: _of_emulated(torch.Tensor.__array__),
     torch.Tensor.tolist: _of_emulated(torch.Tensor.tolist),
-    torch.Tensor.pin_memory: lambda func, args, kwargs: args[0],
+    torch.Tensor.pin_memory: _pin,
     torch.Tensor.data_ptr: _of_emulated(torch.Tensor.data_ptr),
     torch.where: _where,
     torch.Tensor.where: _where,
@@ -296,11 +304,14 @@ def _parse_to(*args, _real=torch._C._nn._parse_to, **kwargs):
 def _launch(kernel, grid, *arguments, _real=_triton.launch, **settings):
     """Run a kernel of Triton, interpreted, on what is inside of tensors."""
     inside = (kernel, grid, *unwrapped(arguments))
+    build(kernel, inside[2:], settings)
     if STATE.recording is None:
         STATE.counts.operators[place_of(kernel.__name__)] += 1
     else:
         STATE.recording.keep(tensors_in(inside))  # any may be written to
-    with torch._C.DisableTorchFunction():
+    # A graph is recorded of memory that holds anything.
+    anything = nullcontext() if STATE.recording is None else np.errstate(all="ignore")
+    with torch._C.DisableTorchFunction(), anything:
         call(_real, inside, settings)
 
 

@@ -50,6 +50,26 @@ class EmulatedGraph:
                 _put(func(*args, **kwargs), outcome)
 
 
+def build(kernel, arguments, settings):
+    """Note that Triton has built a kernel for such arguments; a GPU refuses to load one while a
+    graph is recorded."""
+    variant = kernel.__name__, _kind_of(arguments), tuple(settings.items())
+    if STATE.recording is not None and variant not in STATE.counts.built:
+        raise RuntimeError(f"Triton Error [CUDA]: a graph is recorded, and {variant} is not built")
+    STATE.counts.built.add(variant)
+
+
+def _kind_of(value):
+    """Return what of an argument Triton builds a kernel for."""
+    if isinstance(value, tuple):
+        return tuple(map(_kind_of, value))
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.storage_offset() * value.itemsize % 16 == 0
+    if type(value) is int:
+        return "1" if value == 1 else (value % 16 == 0, value.bit_length() > 31)
+    return type(value)
+
+
 @contextmanager
 def recording(graph):
     """Stand in for `torch.cuda.graph`."""

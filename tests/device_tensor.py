@@ -33,7 +33,7 @@ view _unsafe_view expand slice select t transpose permute unsqueeze squeeze sque
 detach alias as_strided split unbind diagonal _reshape_alias unfold split_with_sizes
 unflatten empty new_empty empty_like empty_strided new_empty_strided lift_fresh
 """
-_NO_KERNEL = frozenset(_VIEWS.split())
+NO_KERNEL = frozenset(_VIEWS.split())
 # Operators whose CUDA implementation takes tensors of the CPU beside those of the device.
 _INDEXING = frozenset(["index", "index_put", "index_put_", "_index_put_impl_"])
 _TAKE_BOTH = _INDEXING | {"copy_", "_to_copy", "set_"}
@@ -48,10 +48,14 @@ class Counts:
         How often, by (what, line of skamort).
     n_devices : int
         Number of devices that torch sees.
+    most_pinned : int
+        Bytes of the largest tensor that was pinned.
+    built : set
+        Kernels of Triton that have been launched, so that a graph may hold them.
     """
 
     def __init__(self, n_devices=1):
-        self.n_devices = n_devices
+        self.n_devices, self.most_pinned, self.built = n_devices, 0, set()
         self.waits, self.uploads, self.operators = Counter(), Counter(), Counter()
 
     def clear(self):
@@ -303,16 +307,21 @@ def check_generator(generator):
 
 
 def _count(name, args):
-    if name not in _NO_KERNEL and STATE.recording is None:
+    goes_there, comes_back = _ways(args) if name == "copy_" else (False, False)
+    if goes_there:
+        upload(name)
+    elif name not in NO_KERNEL and STATE.recording is None:
         STATE.counts.operators[place_of(name)] += 1
     if name in _WAITS:
         wait(name, _WAITS[name])
-    if name == "copy_":
-        goal, source = args[:2]
-        if is_emulated(goal) and not is_emulated(source):
-            upload(name)
-        elif is_emulated(source) and not is_emulated(goal):
-            wait("copy_ to the cpu")
+    if comes_back:
+        wait("copy_ to the cpu")
+
+
+def _ways(args):
+    """Whether a copy goes to the device, and whether one comes from there."""
+    goal, source = map(is_emulated, args[:2])
+    return goal and not source, source and not goal
 
 
 class Scalars(TorchDispatchMode):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from device import emulated_cuda
+from device_graph import build
 from torch import nn
 
 
@@ -178,3 +179,15 @@ def test_a_graph_holds_no_looks_and_no_uploads(x, look):
     with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
         recorded(lambda: look(x))
     assert not torch.cuda.is_current_stream_capturing()
+
+
+def test_a_graph_holds_kernels_that_were_built_before():
+    def kernel():
+        """Only its name is looked at."""
+
+    numbers = torch.arange(8.0)
+    build(kernel, (numbers, 32, 1.5), {})
+    recorded(lambda: build(kernel, (numbers.clone(), 64, 0.1), {}))
+    for others in [(numbers[1:], 32, 1.5), (numbers, 31, 1.5), (numbers.double(), 32, 1.5)]:
+        with pytest.raises(RuntimeError, match="not built"):
+            recorded(lambda others=others: build(kernel, others, {}))

@@ -359,6 +359,7 @@ class SparseNet(Packed, NeuralNet):
         finally:
             self._drop_unfinished_epoch()
             self.pass_ = self.graphs_ = None
+            self.optimizer_.zero_grad()  # or they would keep the memory of a graph
             self._take_weights(None)
             self.module_.eval()
             self.notify("on_train_end", X=X, y=y)

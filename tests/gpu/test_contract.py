@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skamort import BatchTopKSAE, GradSparseCoder, SAEEncoder, TopKSAE
+from skamort._device import tf32_products
 from skamort.estimators import fit_many
 from skamort.inspection import compare_encoders
 from skamort.metrics import amortization_gap
@@ -114,20 +115,28 @@ def test_half_precision(encoder, X):
     assert_allclose(ours.components_, on_cpu(encoder).fit(X).components_, atol=0.1)
 
 
-def test_tf32_is_on_in_products_alone(X, monkeypatch):
-    def on():
-        matmul = torch.backends.cuda.matmul
-        new = getattr(matmul, "fp32_precision", None)
-        return matmul.allow_tf32 if new is None else new == "tf32"
+def tf32_is_on():
+    matmul = torch.backends.cuda.matmul
+    new = getattr(matmul, "fp32_precision", None)
+    return matmul.allow_tf32 if new is None else new == "tf32"
 
+
+def test_tf32_ends_with_the_last_of_the_threads_that_ask_for_it():
+    first, second = tf32_products(), tf32_products()
+    for context, enters, on in [(first, 1, 1), (second, 1, 1), (first, 0, 1), (second, 0, 0)]:
+        context.__enter__() if enters else context.__exit__(None, None, None)
+        assert tf32_is_on() == on
+
+
+def test_tf32_is_on_in_products_alone(X, monkeypatch):
     seen, forward = [], ReLU.forward
-    spy = lambda self, values: seen.append(on()) or forward(self, values)  # noqa: E731
+    spy = lambda self, values: seen.append(tf32_is_on()) or forward(self, values)  # noqa: E731
     monkeypatch.setattr(ReLU, "forward", spy)
     for device, known in (("cuda", True), ("cpu", False)):
         seen.clear()
         SAEEncoder(4, max_iter=1, precision="tf32", device=device).fit(X)
         assert (True in seen) == known
-        assert not on()
+        assert not tf32_is_on()
 
 
 def test_resume(encoder, X, tmp_path):

@@ -1,12 +1,14 @@
 """What is sized by a GPU's memory, and what goes there once a call."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from device import emulated_cuda
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
-from skamort._device import blocks_larger_by
+from skamort._device import blocks_larger_by, upload
 from skamort._rows import rows_within
 from skamort.modules import DenseCodes, SparseCodes
 from skamort.solvers import LCA, sparse_encode
@@ -24,6 +26,26 @@ def test_blocks_grow_with_the_memory(gpu, memory, times):
         at_once = rows_within(100, torch.device("cuda:0"))
     assert at_once // rows_within(100) == max(1, times // 8)
     assert blocks_larger_by(torch.device("cpu")) == 1
+
+
+@pytest.mark.parametrize("shape", [(50, 3), (7, 200), (1, 5), (60,)])
+def test_what_is_pinned_is_a_piece(gpu, shape, monkeypatch):
+    """Torch keeps pinned memory to the end of the process."""
+    monkeypatch.setattr("skamort._device._MOST_PINNED", 1000)
+    values = torch.randn(shape)
+    there = upload(values, torch.device("cuda", 0))
+    assert there.is_cuda
+    assert torch.equal(there.cpu(), values)
+    row = 4 * math.prod(shape[1:])
+    assert gpu is None or gpu.most_pinned <= max(1000, row)
+
+
+def test_a_fit_leaves_no_gradients(X):
+    for model in (SAEEncoder(12), TopKSAE(96, k=2)):
+        fitted = model.set_params(max_iter=2, device="cuda").fit(X)
+        assert all(p.grad is None for p in fitted.net_.module_.parameters())
+        fitted.partial_fit(X)
+        assert all(p.grad is None for p in fitted.net_.module_.parameters())
 
 
 @pytest.mark.parametrize("by", [lambda part: part, lambda part: ITOCoder(estimator=part)])
