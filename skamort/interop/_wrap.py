@@ -11,7 +11,6 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 _ROWS = 4096
 
@@ -216,6 +215,8 @@ class WrappedModule(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 f"flops: {type(self.module).__name__} was trained by another package, which alone "
                 "knows what that took; ask for mode='inference'."
             )
+        from torch.utils.flop_counter import FlopCounterMode  # imports Triton
+
         row = np.zeros((1, self.n_features_in_))
         with FlopCounterMode(display=False) as counter:
             self.transform(row)
