@@ -4,7 +4,12 @@ from functools import cache
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _param_validation
-from sklearn.utils._param_validation import StrOptions, validate_params
+from sklearn.utils._param_validation import (
+    InvalidParameterError,
+    StrOptions,
+    make_constraint,
+    validate_params,
+)
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -44,8 +49,10 @@ __all__ = [
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
+    "InvalidParameterError",
     "ParameterNames",
     "StrOptions",
     "fit_context",
+    "make_constraint",
     "validate_params",
 ]

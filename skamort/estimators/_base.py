@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from .._compat import CallbackSupportMixin, ParameterNames
+from .._compat import CallbackSupportMixin, InvalidParameterError, ParameterNames
 from .._device import holding_uploads, is_missing, telling_out_of_memory
 from .._explained_variance import ExplainedVariance
 from .._fitted import check_same_names, has_learned
@@ -29,6 +29,7 @@ from ..modules import DenseCodes
 from ._known_codes import check_size
 from ._parameters import CoderParameters
 from ._saving import save
+from ._who_takes import telling_who_takes
 
 _FLOAT_TYPES = [np.float64, np.float32]
 
@@ -101,7 +102,10 @@ class BaseSparseCoder(
             value = getattr(self, name)
             if "array-like" in declared.rule and is_mistaken(value):
                 check_numbers_given(value, f"{type(self).__name__}: {name}")
-        super()._validate_params()
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            raise telling_who_takes(error, self) from None
 
     def transform(self, X):
         """Find the codes of the rows of X.
