@@ -3,15 +3,16 @@
     python benchmarks/table_layouts.py [--device cuda] [--output doc/layouts_cuda.inc] [--quick]
 
 Trains `TopKSAE` for some steps with codes held in either layout, for `k` from many to few of the
-components, and prints milliseconds a step, those of the processor on a CPU. Where the layouts cross
-is what `skamort.modules._codes` holds for the device.
+components, and prints milliseconds a step of the best epoch after the first, those of the processor
+on a CPU. Where the layouts cross is what `skamort.modules._codes` holds for the device.
 """
 
-import time
 from unittest import mock
 
 import torch
+from _clock import Clock
 from _list_table import measure_device
+from sklearn.base import clone
 
 from skamort import TopKSAE
 from skamort.modules import _autoencoder
@@ -23,34 +24,23 @@ SIZES = {
     "cpu": ((64, 1024, 256, 20), (256, 4096, 256, 6)),
 }
 QUICK = ((16, 512, 64, 3),)
+N_EPOCHS = 4
 HEAD = ("sizes", "products", "components a code", "k", "dense, ms", "sparse, ms")
 
 
 def milliseconds(X, n_components, k, n_steps, precision):
-    """Return what a step takes by dense and by sparse codes, the best of three runs each."""
+    """Return what a step takes by dense and by sparse codes."""
     model = TopKSAE(
-        n_components, k=k, batch_size=len(X) // n_steps, max_iter=1, precision=precision,
+        n_components, k=k, batch_size=len(X) // n_steps, max_iter=N_EPOCHS, precision=precision,
         dict_init=None, dead_latents=None, schedule=None, random_state=0, device=X.device.type,
     )  # fmt: skip
-    times = {False: [], True: []}
-    for _ in range(3):
-        for is_sparse, found in times.items():
-            with mock.patch.object(_autoencoder, "sparse_pays", return_value=is_sparse):
-                found.append(seconds_of(lambda: model.fit(X), X.device.type))
-    return [1000 * min(found) / n_steps for found in times.values()]
-
-
-def seconds_of(work, device):
-    """Return how long it takes; on a CPU, which others may share, the processor's own time."""
-    if device == "cpu":
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
+    times = []
+    for is_sparse in (False, True):
+        clock = Clock(X.device.type)
+        with mock.patch.object(_autoencoder, "sparse_pays", return_value=is_sparse):
+            clone(model).set_params(callbacks=[clock]).fit(X)
+        times.append(1000 * min(clock.seconds()) / n_steps)
+    return times
 
 
 def measure(sizes, device):

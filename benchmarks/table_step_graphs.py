@@ -17,10 +17,10 @@ from unittest import mock
 
 import numpy as np
 import torch
+from _clock import Clock
 from _list_table import to_rst
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import Callback
 
 from skamort import JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE
 from skamort.estimators import fit_many
@@ -66,24 +66,12 @@ def steps(sizes, device, n_epochs):
         yield kind, f"{slow:.0f}", f"{fast:.0f}", f"{slow / fast:.1f}"
 
 
-class Clock(Callback):
-    """Note when epochs have ended, the device being done with them."""
-
-    def __init__(self, ends):
-        self.ends = ends
-
-    def on_epoch_end(self, net, **kwargs):  # noqa: ARG002
-        if net.device != "cpu":
-            torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
-
-
 def step_time(model, X, n_epochs, most):
     """Return the seconds of a step of one way."""
-    ends = []
+    clock = Clock(X.device.type)
     with mock.patch.object(_step_graph, "_MOST_NUMBERS", most):
-        clone(model).set_params(max_iter=n_epochs + 2, callbacks=[Clock(ends)]).fit(X)
-    return np.median(np.diff(ends[1:])) / N_STEPS
+        clone(model).set_params(max_iter=n_epochs + 2, callbacks=[clock]).fit(X)
+    return np.median(clock.seconds()[1:]) / N_STEPS
 
 
 def many(n_models, n_rows, n_epochs, device):

@@ -158,6 +158,9 @@ def tf32_products() -> AbstractContextManager[None]:
 # -- What they are asked for at once ---------------------------------------------------------------
 
 
+_one_records = threading.Lock()  # torch lets one thread of a process record at a time
+
+
 def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], None], Any]:
     """Record a CUDA graph of what a function launches on a GPU, which is not computed yet.
 
@@ -172,7 +175,7 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
     graph, stream = torch.cuda.CUDAGraph(), _recording_stream(device)
     current = torch.cuda.current_stream(device)
     stream.wait_stream(current)
-    with _no_garbage_collection(), torch.cuda.stream(stream):
+    with _one_records, _no_garbage_collection(), torch.cuda.stream(stream):
         graph.capture_begin(capture_error_mode="thread_local")
         try:
             outcome = run()

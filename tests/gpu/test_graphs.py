@@ -1,8 +1,11 @@
 """Steps by CUDA graphs are the steps by operators, to the bit."""
 
 import gc
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -21,6 +24,7 @@ from skamort import (
     MLPEncoder,
     SAEEncoder,
     TopKSAE,
+    _device,
 )
 from skamort._device import OutOfMemory
 from skamort.estimators import fit_many
@@ -167,6 +171,23 @@ def test_a_gpu_without_memory_for_a_graph_goes_on_without(gpu, train, rows, monk
     train(TopKSAE(12, k=2), np.tile(rows, (2, 1)))
     assert len(tried) == 1
     assert gpu is None or n_replays(gpu) == 0
+
+
+def test_one_thread_records_at_a_time(gpu, monkeypatch):
+    if gpu is None:
+        pytest.skip("threads of their own see no emulated GPU, and this one records nothing")
+    monkeypatch.setattr(_device, "_recording_stream", lambda device: MagicMock())
+    at_once, most = [], []
+
+    def run():
+        at_once.append(None)
+        time.sleep(0.01)
+        most.append(len(at_once))
+        at_once.pop()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: _device.recorded(run, torch.device("cuda", 0)), range(4)))
+    assert most == [1, 1, 1, 1]
 
 
 class Watch(Callback):
