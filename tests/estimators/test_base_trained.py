@@ -37,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def encoder(request):
     plain = {"fit_intercept": False, "dict_init": None, "schedule": None}
     return clone(request.param).set_params(
-        n_components=16, random_state=0, learning_rate=3e-3, batch_size=64, **plain
+        n_components=16, random_state=0, learning_rate=6e-3, batch_size=125, **plain
     )
 
 
@@ -152,7 +152,7 @@ def test_intercept_takes_up_the_mean(encoder, signal):
 def test_encoder_bias_can_be_left_out(encoder, signal):
     if isinstance(encoder, LISTAEncoder):
         pytest.skip("its biases are the thresholds")
-    encoder.set_params(encoder_bias=False).fit(signal[0])
+    encoder.set_params(encoder_bias=False, max_iter=1).fit(signal[0])
     names = [name for name, _ in encoder.net_.module_.encoder.named_parameters()]
     assert all("bias" not in name for name in names)
 
@@ -176,12 +176,12 @@ def test_partial_fit_checks_the_width_of_later_chunks(encoder, signal):
 
 def test_warm_start_goes_on_where_fit_stopped(encoder, signal):
     X = signal[0]
-    encoder.set_params(max_iter=30)
-    whole = clone(encoder).set_params(max_iter=60).fit(X)
+    encoder.set_params(max_iter=5)
+    whole = clone(encoder).set_params(max_iter=10).fit(X)
     encoder.set_params(warm_start=True).fit(X).fit(X)
-    assert encoder.n_iter_ == 60
+    assert encoder.n_iter_ == 10
     assert_array_equal(encoder.components_, whole.components_)
-    assert encoder.set_params(warm_start=False).fit(X).n_iter_ == 30
+    assert encoder.set_params(warm_start=False).fit(X).n_iter_ == 5
 
 
 def test_attributes_do_not_change_under_later_training(encoder, signal):
@@ -215,7 +215,7 @@ def test_interrupt_keeps_what_was_learned(encoder, signal, monkeypatch):
 
     def interrupted(self, batch, **params):
         n_steps.append(1)
-        if len(n_steps) == 20:
+        if len(n_steps) == 10:
             raise KeyboardInterrupt
         return step(self, batch, **params)
 
@@ -366,7 +366,7 @@ def test_callbacks_pass_through(encoder, signal):
     recorder = Recorder()
     encoder.set_params(max_iter=4, callbacks=[recorder]).fit(signal[0])
     assert recorder.losses_ == encoder.loss_curve_
-    assert len(recorder.active_) == 4 * 8
+    assert len(recorder.active_) == 4 * 4
     assert 0 < np.mean(recorder.active_) <= 16
     assert clone(encoder).callbacks[0] is not recorder
     assert pickle.loads(pickle.dumps(encoder)).callbacks[0].losses_ == recorder.losses_
@@ -376,7 +376,7 @@ def test_callbacks_of_skorch_work(encoder, signal):
     clipping, decay = GradientNormClipping(1e-6), LRScheduler(StepLR, step_size=1, gamma=0.1)
     encoder.set_params(max_iter=3, callbacks=[clipping, ("decay", decay)]).fit(signal[0])
     rate = encoder.net_.optimizer_.param_groups[0]["lr"]
-    assert rate == pytest.approx(3e-3 * 0.1**3)
+    assert rate == pytest.approx(6e-3 * 0.1**3)
 
 
 def test_what_is_no_callback_is_refused(encoder, signal):

@@ -59,8 +59,8 @@ def test_consistency_favours_features_that_tell_classes_apart(encoder):
 
 
 def test_heavier_features_are_reconstructed_better(encoder):
-    Z = np.random.RandomState(1).randn(300, 6)
-    encoder.set_params(n_components=3, max_iter=300, learning_rate=3e-3, tol=0)
+    Z = np.random.RandomState(1).randn(200, 6)
+    encoder.set_params(n_components=3, max_iter=100, batch_size=100, learning_rate=1e-2, tol=0)
     if "alpha" in encoder.get_params():
         encoder.set_params(alpha=0.01)
 

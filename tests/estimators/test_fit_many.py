@@ -103,7 +103,7 @@ def no_fit_alone(monkeypatch):
         yield context
 
 
-@pytest.mark.parametrize(("early_stopping", "batch_size"), [(False, 64), (True, 64), (False, 1000)])
+@pytest.mark.parametrize(("early_stopping", "batch_size"), [(True, 64), (False, 1000)])
 @pytest.mark.parametrize("case", CASES)
 @each_engine
 def test_equals_fits_alone(engine, case, batch_size, early_stopping, X, no_fit_alone):
