@@ -81,6 +81,7 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     def _weigh_penalty(self, X, sample_weight):
         self._check_target_l0()
+        self._look_for_variety(X, sample_weight)
         self.alpha_ = resolve_alpha(self, X, sample_weight, self._price_of)
 
     def _price_of(self, size):

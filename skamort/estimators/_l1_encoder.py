@@ -15,7 +15,17 @@ class L1Encoder(L1Parameters, TargetL0Parameters):
 
     def _weigh_penalty(self, X, sample_weight):
         self._check_target_l0()
+        self._look_for_variety(X, sample_weight)
         self.alpha_ = resolve_alpha(self, X, sample_weight)
+
+    def _check_target_l0(self):
+        super()._check_target_l0()
+        if self.target_l0 is not None and not getattr(self, "encoder_bias", True):
+            raise ValueError(
+                f"{type(self).__name__}: target_l0={self.target_l0} moves the threshold above "
+                "which codes are active, and encoder_bias=False leaves none; set "
+                "encoder_bias=True, or alpha in place of target_l0."
+            )
 
     def _make_loss(self, feature_weights):
         return SparseCodingLoss(self.alpha_, feature_weights)

@@ -48,13 +48,19 @@ def remedies_of_codes(job: Job) -> tuple[str, str]:
 
 def has_target(job: Job) -> bool:
     """Whether the price of codes follows their number."""
-    return any(isinstance(callback, TargetL0) for _, callback in job.net.callbacks_)
+    return bool(_controllers(job))
+
+
+def _controllers(job: Job) -> list[TargetL0]:
+    return [callback for _, callback in job.net.callbacks_ if isinstance(callback, TargetL0)]
 
 
 def _more_codes(job: Job) -> list[str]:
     """Return what makes codes cheaper, where they have a price, and training longer, where it has
     not come to its end."""
     price = getattr(job.net.criterion_, "alpha", 0) or has_target(job)
+    if any(controller.is_least for controller in _controllers(job)):
+        price = 0
     cheaper = [remedies_of_codes(job)[1].partition(" to ")[0]] if price else []
     return cheaper + ["raise max_iter"] * (not job.net.converged_)
 

@@ -40,7 +40,8 @@ class TargetL0Parameters(Declared):
         all latents at once, so that rows of X have as many. Where there is no bias to move, or rows
         need fewer and more would make their reconstruction worse, it leaves them, and warns of a
         number that is off by more than a fifth. ``partial_fit`` adapts `alpha` alone. Refused with
-        known codes, which have a number of their own. None: `alpha` stays as it is.
+        known codes, which have a number of their own, and with ``encoder_bias=False``, which leaves
+        no threshold but those of `JumpReLUSAE`. None: `alpha` stays as it is.
     """
 
     target_l0: float | None = parameter(POSITIVE, None, default=None, may_change="warm")
@@ -71,8 +72,16 @@ class TargetL0Parameters(Declared):
     def _make_callbacks(self: Any, module: SparseAutoencoder, activity: Any) -> list:
         callbacks = super()._make_callbacks(module, activity)  # type: ignore[misc]
         if self.target_l0 is not None:
-            callbacks.insert(0, ("target_l0", TargetL0(self.target_l0)))
+            self._check_target_l0()  # which may be another one than that of the first fit
+            adapts = not getattr(self, "_rows_are_alike", False)
+            callbacks.insert(0, ("target_l0", TargetL0(self.target_l0, adapts)))
         return callbacks
+
+    def _look_for_variety(self: Any, X: Any, sample_weight: Tensor | None) -> None:
+        """Find out whether there are rows of several kinds, or nothing to adapt to."""
+        few = few_rows(X, _LOOKED_AT)
+        rows, weights = X[few], None if sample_weight is None else sample_weight[few]
+        self._rows_are_alike = are_alike(rows, rows - mean_of_rows(rows, weights))
 
     def _starting_thresholds(
         self: Any,
@@ -105,9 +114,13 @@ class TargetL0Parameters(Declared):
         few = few_rows(X, _LOOKED_AT)
         rows = X[few], None if weights is None else weights[few]
         alike = are_alike(rows[0], rows[0] - mean_of_rows(*rows))
-        l0, remedy = self._settle_unless_worse(data, rows)
-        told = ", for they are all alike, with the same codes; pass rows that differ" * alike
-        self._warn_if_missed(l0, told or f"; {remedy}")
+        if alike:
+            l0, _ = _number_and_error(self.net_.module_, *rows)
+            told = ", for they are all alike, with the same codes; pass rows that differ"
+        else:
+            l0, remedy = self._settle_unless_worse(data, rows)
+            told = f"; {remedy}"
+        self._warn_if_missed(l0, told)
         self.net_.converged_ |= alike  # which no epoch more would change
 
     def _settle_unless_worse(self: Any, data: TrainingData, rows: tuple) -> tuple[float, str]:
@@ -121,6 +134,8 @@ class TargetL0Parameters(Declared):
         if l0 > before and new_error > _WORSE * error:
             module.load_state_dict(learned)
             return before, "more would make their reconstruction worse: lower target_l0"
+        if l0 < self.target_l0 and self.net_.callback("target_l0").is_least:
+            return l0, "with hardly any penalty they have no more: lower target_l0"
         wait = "raise max_iter, as the penalty takes some 200 steps to adapt, or "
         return l0, f"{wait * (not self.net_.converged_)}set alpha instead"
 

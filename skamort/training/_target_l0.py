@@ -23,11 +23,13 @@ from ._callback import Stateful
 _EVERY = 8
 _COURSE = 50
 _PROPORTIONAL, _INTEGRAL = 0.5, 0.02
+# Of the weight of the beginning, to the power by which weights go with sizes: less is no penalty.
+_LEAST = 1e-4
 # In logs: beyond it an error of the beginning would add up to what takes long to forget.
 _LARGEST_ERROR = 1.0
 _FEWEST = 0.01
 # Settled is a weight that moves less than this, in logs, in so many epochs, with a number of codes
-# that is no farther from the target.
+# that is no farther from the target, or the least weight.
 _SETTLED, _EPOCHS = 0.05, 10
 
 
@@ -38,21 +40,40 @@ class TargetL0(Stateful):
     ----------
     target : float
         Mean number of codes.
+    adapts : bool, default=True
+        Whether the weight moves. Rows that are all alike have the same codes, of whose number no
+        weight makes another mean: it would move without end.
 
     Attributes
     ----------
     alpha_ : float or None
         The weight to which it has come; None where the loss has no penalty, as for known codes.
+    least_ : float
+        A weight that is no penalty, below which it does not fall.
     """
 
-    state = ("alpha_", "now_", "course_", "alphas_", "distance_", "n_codes_", "n_rows_", "n_steps_")
+    state = (
+        "alpha_",
+        "least_",
+        "now_",
+        "course_",
+        "alphas_",
+        "distance_",
+        "n_codes_",
+        "n_rows_",
+        "n_steps_",
+    )
 
-    def __init__(self, target):
+    def __init__(self, target, adapts=True):
         self.target = target
+        self.adapts = adapts
 
     def on_train_begin(self, net, **kwargs):  # noqa: ARG002
         """Begin with the weight that the loss has; a net that goes on keeps to its course."""
-        self.alpha_ = self.now_ = getattr(net.criterion_, "alpha", None)
+        loss = net.criterion_
+        self.alpha_ = self.now_ = getattr(loss, "alpha", None)
+        if self.alpha_ is not None and not hasattr(self, "least_"):
+            self.least_ = self.alpha_ * _LEAST ** (loss.degree - loss.penalty_degree)
         self.course_ = getattr(self, "course_", None)
         self.alphas_ = getattr(self, "alphas_", [])
         self.distance_ = math.inf
@@ -67,7 +88,7 @@ class TargetL0(Stateful):
 
     def on_batch_end(self, net, y_pred, training=False, **kwargs):  # noqa: ARG002
         """Count codes, and look at their number every few steps."""
-        if not training or self.alpha_ is None:
+        if not training or self.alpha_ is None or not self.adapts:
             return
         self._count(y_pred, net.criterion_.sample_weight, net.processes_)
         self.n_steps_ += 1
@@ -86,9 +107,17 @@ class TargetL0(Stateful):
         if self.alpha_ is not None:
             net.criterion_.alpha = self.alpha_
 
+    @property
+    def is_least(self):
+        """Whether what is left of the penalty keeps no codes away."""
+        return self.alpha_ is not None and self.alpha_ <= self.least_
+
     def _is_settled(self):
+        if not self.adapts:
+            return True
         moved = math.log(max(self.alphas_) / min(self.alphas_))
-        return len(self.alphas_) == _EPOCHS and max(moved, abs(self.distance_)) < _SETTLED
+        distance = 0 if self.is_least else abs(self.distance_)
+        return len(self.alphas_) == _EPOCHS and max(moved, distance) < _SETTLED
 
     def _count(self, codes, sample_weight, processes):
         if sample_weight is None:
@@ -104,5 +133,5 @@ class TargetL0(Stateful):
         fall = math.exp(-_EVERY / _COURSE)
         self.course_ = distance if self.course_ is None else fall * self.course_
         error = max(-_LARGEST_ERROR, min(_LARGEST_ERROR, distance - self.course_))
-        self.alpha_ *= math.exp(_INTEGRAL * _EVERY * error)
+        self.alpha_ = max(self.alpha_ * math.exp(_INTEGRAL * _EVERY * error), self.least_)
         self.now_ = self.alpha_ * math.exp(_PROPORTIONAL * error)

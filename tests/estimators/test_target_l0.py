@@ -16,7 +16,7 @@ from skorch.history import History
 from skamort import GatedSAE, JumpReLUSAE, LISTAEncoder, MLPEncoder, SAEEncoder, WeightedSAE
 from skamort.datasets import load_image_patches, make_sparse_coded_signal
 from skamort.metrics import mean_l0
-from skamort.training import BestWeights, StopOnPlateau, TargetL0
+from skamort.training import BestWeights, StopOnPlateau, TargetL0, _target_l0
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ENCODERS = [SAEEncoder, GatedSAE, JumpReLUSAE, MLPEncoder, WeightedSAE, LISTAEncoder]
@@ -167,7 +167,7 @@ def test_the_controller_settles(lag, sensitivity):
     """Where the number of codes falls with a power of the weight, and comes after it."""
     control = TargetL0(8)
     control.alpha_ = control.now_ = 1e-3
-    control.course_, l0 = None, 500.0
+    control.course_, control.least_, l0 = None, 0.0, 500.0
     for _ in range(400):
         for _ in range(8):
             wanted = 8 * (control.now_ / 0.1) ** -sensitivity
@@ -210,6 +210,51 @@ def test_all_latents_active_are_more_than_a_threshold_gives(X, Encoder):
     sae = Encoder(6, target_l0=6, batch_size=50, max_iter=2, random_state=0).fit(X[:200])
     assert np.isfinite(sae.transform(X)).all()
     assert sae.score(X) > -1
+
+
+@pytest.mark.parametrize("Encoder", ENCODERS)
+def test_rows_that_are_all_alike_end_a_fit_early(Encoder):
+    X = np.tile([0.2, -0.7, 0.4, 1.1], (60, 1))
+    sae = Encoder(6, target_l0=2, max_iter=400, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="they are all alike"):
+        sae.fit(X)
+    assert sae.n_iter_ < 150
+    np.testing.assert_allclose(sae.inverse_transform(sae.transform(X)), X, atol=1e-12)
+
+
+@pytest.mark.parametrize("Encoder", [JumpReLUSAE, GatedSAE])
+def test_more_codes_than_rows_have_without_a_penalty_are_advised_against(Encoder, monkeypatch):
+    monkeypatch.setattr(_target_l0, "_LEAST", 0.5)  # which is soon reached
+    X = load_digits().data[:200] / 16
+    asked = {"batch_size": 25, "max_iter": 30, "schedule": None, "random_state": 0}
+    sae = Encoder(32, target_l0=32, **asked)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sae.fit(X)
+    told = [str(warning.message) for warning in caught]
+    missed = [text for text in told if "hardly any penalty they have no more: lower target" in text]
+    assert len(missed) == 1
+    assert not [text for text in told if "raise target_l0" in text]
+    most = mean_l0(sae.transform(X))
+    fewer = clone(sae).set_params(target_l0=round(0.95 * most, 1)).fit(X)
+    assert mean_l0(fewer.transform(X)) == pytest.approx(fewer.target_l0, rel=0.1)
+
+
+@pytest.mark.parametrize("Encoder", [SAEEncoder, WeightedSAE, MLPEncoder, GatedSAE])
+def test_without_a_bias_there_is_no_threshold_to_move(X, Encoder):
+    told = rf"{Encoder.__name__}: target_l0=3 .* encoder_bias=False leaves none; set encoder_bias="
+    with pytest.raises(ValueError, match=told):
+        Encoder(12, target_l0=3, encoder_bias=False).fit(X[:50])
+    sae = Encoder(12, encoder_bias=False, max_iter=1, warm_start=True).fit(X[:50])
+    with pytest.raises(ValueError, match=told):
+        sae.set_params(target_l0=3).fit(X[:50])
+    JumpReLUSAE(12, target_l0=3, encoder_bias=False, max_iter=1).fit(X[:50])
+
+
+def test_a_target_that_is_set_later_is_checked_too(X):
+    sae = SAEEncoder(12, target_l0=3, max_iter=1, warm_start=True).fit(X[:50])
+    with pytest.raises(ValueError, match="target_l0=13 exceeds n_components=12"):
+        sae.set_params(target_l0=13).fit(X[:50])
 
 
 @pytest.mark.parametrize("Encoder", ENCODERS)

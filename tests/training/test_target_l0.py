@@ -8,7 +8,13 @@ import torch
 from skorch.history import History
 
 from skamort.modules import DenseCodes
-from skamort.training import CodeRegressionLoss, SparseCodingLoss, TargetL0, _target_l0
+from skamort.training import (
+    CodeRegressionLoss,
+    JumpReLULoss,
+    SparseCodingLoss,
+    TargetL0,
+    _target_l0,
+)
 from skamort.training._data_parallel import OneProcess
 
 
@@ -71,6 +77,37 @@ def test_a_loss_gets_the_weight_in_training_if_it_has_one():
     control.on_epoch_end(net)
     assert not hasattr(net.criterion_, "alpha")
     assert "settling" not in net.history[-1]
+
+
+@pytest.mark.parametrize("loss", [SparseCodingLoss, JumpReLULoss])
+def test_a_weight_that_has_fallen_to_nothing_stays_and_is_settled(loss):
+    control, net = begin(loss(0.3), target=9)
+    least = 0.3 * _target_l0._LEAST ** (1 if loss is SparseCodingLoss else 2)
+    assert not control.is_least
+    for _ in range(300):
+        control._correct(1.0)
+    assert control.alpha_ == pytest.approx(least)
+    assert control.is_least
+    for _ in range(_target_l0._EPOCHS):
+        net.history.new_epoch()
+        control.on_epoch_end(net)
+    assert net.history[:, "settling"] == [True] * (_target_l0._EPOCHS - 1) + [False]
+    control.on_train_begin(net)  # of a net that goes on
+    assert control.least_ == pytest.approx(least)
+    for _ in range(9):
+        control._correct(90.0)
+    assert not control.is_least
+
+
+def test_a_weight_that_is_not_to_move_is_settled_from_the_beginning():
+    control, net = begin(SparseCodingLoss(0.1))
+    control.adapts = False
+    net.history.new_epoch()
+    for _ in range(3 * _target_l0._EVERY):
+        control.on_batch_end(net, DenseCodes(torch.ones(5, 6)), training=True)
+    control.on_epoch_end(net)
+    assert not net.history[-1]["settling"]
+    assert control.alpha_ == 0.1
 
 
 @pytest.mark.parametrize(("growth", "distance"), [(1, 0.4), (1, -0.4), (1.1, 0), (0.9, 0)])
