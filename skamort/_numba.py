@@ -54,12 +54,13 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
     _announce_compiling()
     function.__qualname__ += f"_{_fingerprint(function.__module__)}"
     shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE}
-    return njit(**shared | options, cache=True, nogil=True)(function)
+    return njit(**shared | options, cache=True, nogil=True, no_cfunc_wrapper=True)(function)
 
 
 # A kernel that becomes part of those that call it. Called, there would be two of it in the process
-# that compiles, and the one that runs would round otherwise than the one in the cache.
-part = partial(kernel, forceinline=True)
+# that compiles, and the one that runs would round otherwise than the one in the cache. Python must
+# not call it: the wrapper for that, with its code in it once more, would take long to compile.
+part = partial(kernel, forceinline=True, no_cpython_wrapper=True)
 # One that allocates nothing either. It counts no references to its arrays, which takes longer than
 # the work on short ones.
 leaf = partial(part, _nrt=False)

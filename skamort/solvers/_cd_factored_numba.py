@@ -11,7 +11,7 @@ import numpy as np
 
 from .._numba import kernel, part
 from ._certificate_numba import SEGMENT, certify
-from ._numba_tools import hide, product, squared_norm, subtract_rows
+from ._numba_tools import copy, hide, product, squared_norm, subtract_rows
 from ._pivoting_numba import make_room, pivot
 from ._working_set_numba import (
     GOAL,
@@ -81,7 +81,7 @@ def advance(
                 minimize(
                     energy, z, b, u, block, size, alpha, positive, target, support, factor, step
                 )
-            residuals[i] = x
+            copy(residuals[i], x)
             subtract_rows(residuals[i], z, dictionary, atoms, size)
             hide(residuals[i], seen[i])
             sizes[i] = known[i] = size
@@ -92,7 +92,7 @@ def advance(
 def _extend_block(block, dictionary, seen, atoms, known, size, atom):
     """Fill in the rows and columns of the working set's Gram block from ``known`` on."""
     for p in range(known, size):
-        atom[:] = dictionary[atoms[p]]
+        copy(atom, dictionary[atoms[p]])
         hide(atom, seen)
         for q in range(p + 1):
             block[p, q] = block[q, p] = product(atom, dictionary[atoms[q]])

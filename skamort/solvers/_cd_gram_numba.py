@@ -10,7 +10,7 @@ import numpy as np
 
 from .._numba import kernel, leaf, part
 from ._certificate_numba import SEGMENT, certify, nonzeros
-from ._numba_tools import largest, product, squared_norm, subtract_rows
+from ._numba_tools import copy, largest, product, squared_norm, subtract_rows
 from ._working_set_numba import (
     GOAL,
     PATIENCE,
@@ -76,8 +76,8 @@ def _solve_row(
     limit = tol * 0.5 * energy
     begin(progress, limit)
     if error > 0:
-        _mend(x, dictionary, cov, working, 0, size, u)
-    n_iter, known = 0, 0
+        _mend(x, dictionary, cov, working, np.int64(0), size, u)
+    n_iter, known = 0, np.int64(0)
     while True:
         _refresh(c, cov, gram, z, working, size, step, support)
         before = size
@@ -122,7 +122,7 @@ def _mend(x, dictionary, cov, working, start, size, u):
 @part
 def _refresh(c, cov, gram, z, working, size, weights, atoms):
     """c = cov - z G, from the rows of G that are in use."""
-    c[:] = cov
+    copy(c, cov)
     _, used = nonzeros(z, working, size, weights, atoms)
     subtract_rows(c, weights, gram, atoms, used)
 

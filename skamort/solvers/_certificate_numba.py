@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import leaf, part
-from ._numba_tools import hide, subtract_rows
+from ._numba_tools import copy, hide, subtract_rows
 
 # Atoms whose largest correlation is kept, so that picking one does not look at all others.
 SEGMENT = 64
@@ -26,7 +26,7 @@ def certify(
     ``error``, or rounding, could have hidden from ``peak``. ``seen`` is as `hide` takes it."""
     n_features = len(x)
     l1, used = nonzeros(z, working, size, exact, atoms)
-    residual[:] = x
+    copy(residual, x)
     subtract_rows(residual, exact, dictionary, atoms, used)
     hide(residual, seen)
     energy, fit, length = 0.0, 0.0, 0.0

@@ -83,7 +83,7 @@ def _solve_from(old, cov, positive, inverse, support, z):
     as in the inner loop of Lawson and Hanson's NNLS; what it explains."""
     explained = _solve(cov, inverse, support, z)
     while positive:
-        length, blocking = 1.0, -1
+        length, blocking = 1.0, np.int64(-1)
         for a in range(len(z)):
             if support[a] >= 0 and z[a] <= 0:
                 way = old[a] / (old[a] - z[a]) if old[a] > 0 else 0.0
@@ -102,7 +102,7 @@ def _solve_from(old, cov, positive, inverse, support, z):
 @leaf
 def _begin(cov, codes, gram, positive, inverse, support, old, z, products, column):
     """Least squares on the atoms of the codes; what it explains."""
-    n_found = 0
+    n_found = np.int64(0)
     inverse[:], support[:], old[:] = 0, -1, 0
     for j in range(len(codes)):
         if codes[j] != 0 and _join(n_found, j, gram, inverse, support, products, column) > 0:
@@ -139,7 +139,7 @@ def _weigh(values, sign, support, weights):
 @leaf
 def _correlate(cov, gram, norms, inverse, support, z, order, weights, dual, c, left):
     """Fill what has the size of the dictionary, from what has that of the support."""
-    n_found, size = 0, np.uint64(len(gram))
+    n_found, size = np.int64(0), np.uint64(len(gram))
     for a in range(len(support)):
         if support[a] >= 0:
             order[n_found] = support[a]

@@ -13,7 +13,7 @@ import numpy as np
 
 from .._numba import kernel, leaf
 from ._least_squares_numba import fit_support, gradient_noise
-from ._numba_tools import argmax, largest, squared_norm, subtract_rows
+from ._numba_tools import argmax, copy, largest, squared_norm, subtract_rows
 
 
 @leaf
@@ -52,8 +52,7 @@ def _keep_used(support, z, active, n):
 @leaf
 def _correlate(c, gram, z, support, n, scores):
     """What correlates with the residual, 0 for the atoms in use."""
-    for j in range(len(c)):
-        scores[j] = c[j]
+    copy(scores, c)
     subtract_rows(scores, z, gram, support, n)
     for i in range(n):
         scores[support[i]] = 0
@@ -62,10 +61,8 @@ def _correlate(c, gram, z, support, n, scores):
 @leaf
 def _left(x, dictionary, z, support, n, exact, residual):
     """||x - z D||^2, in float64; ``exact`` receives z."""
-    for f in range(len(x)):
-        residual[f] = x[f]
-    for i in range(n):
-        exact[i] = z[i]
+    copy(residual, x)
+    copy(exact[:n], z)
     subtract_rows(residual, exact, dictionary, support, n)
     return squared_norm(residual)
 
@@ -88,10 +85,10 @@ def pursue_stages(
     exact, residual = np.zeros(k_max), np.zeros(X.shape[1])
     for s in range(len(X)):
         guided = largest(codes[s], 0, len(scores), False) > 0
-        scores[:] = codes[s] if guided else cov[s]
+        copy(scores, codes[s] if guided else cov[s])
         noise = dtype.type(4 * eps * np.sqrt(squared_norm(X[s])))
         # An encoder may mean small codes.
-        floor, n, z[:] = dtype.type(0) if guided else noise, 0, 0
+        floor, n, z[:] = dtype.type(0) if guided else noise, np.int64(0), 0
         for stage in range(n_stages):
             if stage > 0:
                 _correlate(cov[s], gram, z, support, n, scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import hide, squared_norm, subtract_rows
+from ._numba_tools import copy, hide, squared_norm, subtract_rows
 
 # Residuals that differ by less than this share of ||x||^2 are compared in the dtype of the data.
 _CLOSE = 1e-3
@@ -34,8 +34,7 @@ def find_rivals(dictionary, k, X, seen, start, residuals, rivals):
         if n <= k:
             for i in range(n):
                 weights[i] = start[s, support[i]]
-            for f in range(len(residual)):
-                residual[f] = X[s, f]
+            copy(residual, X[s])
             subtract_rows(residual, weights, dictionary, support, n)
             hide(residual, seen[s])
             rivals[s] = squared_norm(residual) <= residuals[s] + _CLOSE * squared_norm(X[s])

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import aligned_rows, hide, product, squared_norm, subtract_rows
+from ._numba_tools import (
+    aligned_rows,
+    are_positive,
+    copy,
+    hide,
+    product,
+    squared_norm,
+    subtract_rows,
+)
 
 
 @leaf
@@ -62,14 +70,6 @@ def _solve(gram, target, chosen, n, tolerance, factor, z):
 
 
 @leaf
-def _are_positive(values, n):
-    least = values.dtype.type(1)
-    for p in range(n):
-        least = min(least, values[p])
-    return least > 0
-
-
-@leaf
 def _advance(old, new, chosen, n):
     """Go from old towards new coefficients, as far as none is negative, and drop those that vanish;
     how many are left."""
@@ -114,7 +114,7 @@ def fit_support(gram, target, size, positive, noise, z, active, chosen, factor, 
     `_solve` fails."""
     rounds, tolerance = 1, z.dtype.type(np.sqrt(np.finfo(z.dtype).eps))
     while rounds <= 3 * len(active):
-        n = 0
+        n = np.int64(0)
         for i in range(size):
             if active[i]:
                 chosen[n] = i
@@ -122,7 +122,7 @@ def fit_support(gram, target, size, positive, noise, z, active, chosen, factor, 
         while True:
             if not _solve(gram, target, chosen, n, tolerance, factor, new):
                 return 0
-            if not positive or _are_positive(new, n):
+            if not positive or are_positive(new, n):
                 break
             n = _advance(z, new, chosen, n)
         active[:] = False
@@ -161,18 +161,17 @@ def least_squares_rows(
             size += 1
         _take(dictionary, supports[s], size, seen[s], atoms)
         _multiply(atoms, X[s], size, gram, target)
-        old[:], active[:] = starts[s], allowed[s]
+        copy(old, starts[s])
+        copy(active, allowed[s])
         rounds[s] = fit_support(
             gram, target, size, positive, gradient_noise(X[s]), old, active, chosen, factor, new
         )
         if rounds[s] == 0:
             continue
-        for f in range(len(residual)):
-            residual[f] = X[s, f]
+        copy(residual, X[s])
         for i in range(most):
             exact[i] = z[s, i] = old[i] if active[i] else 0
             used[s, i] = active[i]
         subtract_rows(residual, exact, atoms, places, size)
-        for f in range(len(residual)):
-            residuals[s, f] = residual[f]
+        copy(residuals[s], residual)
         errors[s] = squared_norm(residual)

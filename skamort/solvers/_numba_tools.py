@@ -112,6 +112,23 @@ def aligned_rows(n_rows, n_columns, dtype):
 
 
 @leaf
+def copy(out, values):
+    """out = values. Assigned as a slice, what numba would say of shapes that differ were compiled
+    too, for over a second."""
+    for k in range(len(out)):
+        out[k] = values[k]
+
+
+@leaf
+def are_positive(values, n):
+    """Whether the first n are."""
+    least = values.dtype.type(1)
+    for k in range(n):
+        least = min(least, values[k])
+    return least > 0
+
+
+@leaf
 def subtract_rows(out, weights, matrix, indices, k):
     """out -= sum of weights[i] matrix[indices[i]] over i < k, four rows at a time."""
     n = len(out)

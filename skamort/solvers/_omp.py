@@ -113,13 +113,14 @@ class OMP(Compiled, Pursuit):
         shared = [a.contiguous().numpy() for a in (atoms, table)]
         arrays = X, seen, problem.correlations(X), enough, codes, n_iter, residual
         by_row = [a.contiguous().numpy() for a in arrays]
-        by_row += [a.expand(len(X), -1).numpy() for a in (norms, least_left(norms))]
+        lengths = [a.contiguous().numpy() for a in (norms, least_left(norms))]
         options = k, problem.positive, self._recursive
-        run_in_threads(
-            lambda rows: pursue(*shared, *options, *(a[rows] for a in by_row)),
-            len(X),
-            resolve_n_jobs(self.n_jobs),
-        )
+
+        def pursue_rows(rows: slice) -> None:
+            own = lengths if gram is not None else (a[rows] for a in lengths)
+            pursue(*shared, *options, *(a[rows] for a in by_row), *own)
+
+        run_in_threads(pursue_rows, len(X), resolve_n_jobs(self.n_jobs))
         return n_iter, residual
 
 

@@ -17,7 +17,15 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import kernel, leaf
-from ._numba_tools import aligned_rows, argmax, hide, squared_norm, subtract_rows
+from ._numba_tools import (
+    aligned_rows,
+    are_positive,
+    argmax,
+    copy,
+    hide,
+    squared_norm,
+    subtract_rows,
+)
 
 # Numbers of a row that stay in the first cache while the support's rows pass.
 _TILE = np.uint64(4096)
@@ -67,7 +75,7 @@ def _best_atom(c, left, least, positive, by_norm, score):
     for j in range(len(score)):
         value = c[j] if c[j] > 0 or not positive else c.dtype.type(0)
         score[j] = value * value / (left[j] if left[j] > least[j] else least[j])
-    return argmax(score, True)
+    return argmax(score, positive)  # scores are: one kernel does for both
 
 
 @leaf
@@ -189,8 +197,9 @@ def pursue(
     """Pursuit for every row of ``X``; ``residuals`` receives ||x - z D||^2.
 
     A sample is done where its squared residual is ``enough``. ``table`` is as `_products` takes it;
-    rows of ``seen`` are as `hide` takes them. ``all_norms`` are the squared norms of every sample's
-    atoms, and ``all_least`` what at most is left of those that depend on its support.
+    rows of ``seen`` are as `hide` takes them. ``all_norms`` are the squared norms of atoms, and
+    ``all_least`` what at most is left of those that depend on the support: a row for each sample
+    where entries are missing, else one.
     """
     n_samples, n_components = cov.shape
     dtype = cov.dtype
@@ -206,12 +215,13 @@ def pursue(
     features, weights = np.empty(seen.shape[1], np.int64), np.empty(seen.shape[1], dtype)
     for s in range(n_samples):
         if s == 0 or len(features) > 0:  # else they are those of all samples
-            norms[:], least[:] = all_norms[s], all_least[s]
+            copy(norms, all_norms[s])
+            copy(least, all_least[s])
         n_seen = _where(seen[s], features)
         _start(s, cov, norms, c, left)
         energy = squared_norm(X[s])
         floor = dtype.type(16 * eps * eps * energy)
-        k, n_spent, n_joined = 0, 0, 0
+        k, n_spent, n_joined = np.int64(0), 0, 0
         while k < k_max and n_joined < 2 * k_max:
             if _suffices(
                 X, seen, s, dictionary, energy, factor, y, z, support, k, enough[s], exact, residual
@@ -230,7 +240,7 @@ def pursue(
             k += 1
             if positive:
                 _solve(factor, y, k, z)
-                while k > 0 and z[:k].min() <= 0:
+                while not are_positive(z, k):
                     k = _drop_negative(old, z, support, k)
                     _start(s, cov, norms, c, left)
                     for i in range(k):
@@ -241,7 +251,7 @@ def pursue(
                             )  # fmt: skip
                         _join(support[i], i, norms, least, c, rows, factor, y, support)
                     _solve(factor, y, k, z)
-                old[:k] = z[:k]
+                copy(old[:k], z)
             # After the last atom nothing is chosen.
             if 0 < k < k_max:
                 _update(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._numba import leaf, part
-from ._numba_tools import largest, subtract_rows
+from ._numba_tools import copy, largest, subtract_rows
 from ._working_set_numba import cheap_gap
 
 # Loops run over a multiple of so many numbers, for whole vectors; what stands beyond the end is
@@ -48,9 +48,8 @@ def pivot(energy, z, b, slow, block, size, alpha, positive, target, room):
     correlations in ``slow`` follow.
     """
     support, order, signs, shares, weights, step, changes, u, inverse = room
-    for p in range(size):
-        u[p] = slow[p]
-    k, waiting, is_enough = 0, -1, False
+    copy(u[:size], slow)
+    k, waiting, is_enough = np.int64(0), -1, False
     for p in range(size):
         if z[p] != 0 and _append(
             p, k, z, u, block, support, order, signs, shares, weights, inverse
@@ -79,8 +78,7 @@ def pivot(energy, z, b, slow, block, size, alpha, positive, target, room):
             waiting, k, z, u, block, support, order, signs, shares, weights, inverse
         ):
             k, waiting = k + 1, -1
-    for p in range(size):
-        slow[p] = u[p]
+    copy(slow[:size], u)
     return is_enough
 
 

@@ -130,7 +130,7 @@ def _search(
     explained, chosen, next_atom, best,
 ):  # fmt: skip
     """Search all supports; how many were extended, and what those that were not leave at least."""
-    n, depth, n_nodes, slack = len(gram), 0, 0, _ROUNDING * energy
+    n, depth, n_nodes, slack = len(gram), np.int64(0), 0, _ROUNDING * energy
     explained[0], next_atom[0] = 0.0, -1
     while depth >= 0:
         if next_atom[depth] < 0:  # a new support

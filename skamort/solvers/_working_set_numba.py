@@ -54,7 +54,7 @@ def grow(c, tops, bar, positive, working, size, u, limit):
         _set_aside(c, working, p, u)
     segment_maxima(c, positive, SEGMENT, tops)
     for _ in range(limit):
-        s = argmax(tops, True)
+        s = argmax(tops, positive)
         if s < 0 or tops[s] <= bar:
             break
         segment = c[s * SEGMENT : (s + 1) * SEGMENT]
@@ -75,7 +75,7 @@ def _set_aside(c, working, p, u):
 @leaf
 def highest(u, size, tops, positive):
     """Largest correlation of any atom."""
-    return max(largest(u, 0, size, positive), largest(tops, 0, len(tops), True))
+    return max(largest(u, 0, size, positive), largest(tops, 0, len(tops), positive))
 
 
 @leaf
@@ -182,7 +182,7 @@ def _direction(z, u, block, size, alpha, support, factor, step):
     atoms that is zero and lowers the L1 norm. Returns how many of ``support`` it concerns, and
     whether it is a Newton step.
     """
-    k = 0
+    k = np.int64(0)
     for p in range(size):
         if z[p] != 0:
             support[k] = p

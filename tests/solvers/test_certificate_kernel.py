@@ -1,18 +1,28 @@
 """The compiled certificate is that of torch, also where correlations are known to a bound alone."""
 
+from functools import cache
+
 import numpy as np
 import pytest
-from engines import needs_numba
+from engines import callable_part, needs_numba
 
 from skamort.solvers import duality_gap
+
+
+@cache
+def compiled():
+    """The parts under test; compiled once."""
+    from skamort.solvers._certificate_numba import certify
+    from skamort.solvers._numba_tools import segment_maxima
+
+    return callable_part(certify), callable_part(segment_maxima)
 
 
 def certify(x, dictionary, codes, alpha, positive, error, rng):
     """The kernel's gap, from correlations that are wrong by up to ``error``."""
     from skamort.solvers._certificate_numba import SEGMENT
-    from skamort.solvers._certificate_numba import certify as kernel
-    from skamort.solvers._numba_tools import segment_maxima
 
+    kernel, segment_maxima = compiled()
     working = np.flatnonzero(codes)
     z, exact, residual = codes[working], np.empty(len(working)), np.empty(len(x))
     c = (x - codes @ dictionary) @ dictionary.T

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from engines import callable_part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("numba")
 
+from skamort.solvers import _pivoting_numba as kernels
 from skamort.solvers import duality_gap
-from skamort.solvers._pivoting_numba import WHOLE, make_room, pivot
+from skamort.solvers._pivoting_numba import WHOLE
+
+make_room, pivot = map(callable_part, (kernels.make_room, kernels.pivot))
 
 
 def pivoted(x, atoms, alpha, positive, target, start=None):

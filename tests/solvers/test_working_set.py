@@ -2,23 +2,18 @@
 
 import numpy as np
 import pytest
+from engines import callable_part
 
 pytest.importorskip("numba")
 
+from skamort.solvers import _working_set_numba as kernels
 from skamort.solvers import duality_gap
 from skamort.solvers._certificate_numba import SEGMENT
-from skamort.solvers._working_set_numba import (
-    BEST,
-    GOAL,
-    INNER,
-    STALLED,
-    begin,
-    cheap_gap,
-    goal,
-    grow,
-    highest,
-    minimize,
-    track,
+from skamort.solvers._working_set_numba import BEST, GOAL, INNER, STALLED
+
+begin, cheap_gap, goal, grow, highest, minimize, track = (
+    callable_part(getattr(kernels, name))
+    for name in ("begin", "cheap_gap", "goal", "grow", "highest", "minimize", "track")
 )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..._numba import ANY_ORDER, leaf
+from ..._numba import ANY_ORDER, kernel, leaf
 from ..._threads import run_in_threads
 
 _WIDTH = 128
@@ -83,7 +83,7 @@ def _memory(X: Tensor, n_components: int, n_features: int, n_spare: int) -> tupl
     return matrices, totals, blocks
 
 
-@_compiled
+@kernel(fastmath=ANY_ORDER, _nrt=False)
 def _step(
     first, last, places, X, learned, dictionary, gamma, alpha, k, loss, fired, grad,
     matrices, totals, blocks,
