@@ -53,8 +53,8 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
 
     _announce_compiling()
     function.__qualname__ += f"_{_fingerprint(function.__module__)}"
-    shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE}
-    return njit(**shared | options, cache=True, nogil=True, no_cfunc_wrapper=True)(function)
+    shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE, "no_cfunc_wrapper": True}
+    return njit(**shared | options, cache=True, nogil=True)(function)
 
 
 # A kernel that becomes part of those that call it. Called, there would be two of it in the process
