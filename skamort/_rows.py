@@ -38,7 +38,7 @@ def few_rows(X: Tensor | Rows, most: int | None = None) -> slice:
     """Return which rows stand for all: some at equal distances, no more than are held at once where
     they have yet to be read."""
     most = most or _FEW
-    most = most if isinstance(X, Tensor) else min(most, rows_within(X.shape[1]))
+    most = min(most, rows_within(X.shape[1])) if isinstance(X, Rows) else most
     return slice(None, None, -(-len(X) // most))
 
 

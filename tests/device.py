@@ -47,6 +47,7 @@ from device_tensor import (
     wrapped,
 )
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 from skamort import _triton
 
@@ -75,8 +76,12 @@ class _Frontend(TorchFunctionMode):
         if func in _AUTOCAST and torch.is_autocast_enabled("cuda"):
             args, kwargs = _autocast(args, kwargs)
         goal = kwargs.get("device")
-        if goal is not None and device_of(goal).type == "cuda":
+        kind = None if goal is None else device_of(goal).type
+        if kind == "cuda":
             return _made_on(device_of(goal), func, args, kwargs)
+        if kind == "meta":  # asked for by name, as `torch.nn.utils.skip_init` does: no GPU's
+            with _disable_current_modes():
+                return func(*args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._rows import Rows, few_rows
 from .._sample_weight import mean_of_rows
+from ..training import Sample
 from ._dictionary import lengths_of
 from ._far_rows import without_far_rows
 from ._missing import center_of_observed, fill_in
@@ -34,6 +35,15 @@ def resolve_alpha(
     if estimator.alpha != "auto":
         return float(estimator.alpha)
     return weight_of(auto_alpha(X, sample_weight))
+
+
+def alpha_of_sample(
+    estimator: Any, sample: Sample, weight_of: Callable[[float], float] = float
+) -> float:
+    """Return what `resolve_alpha` does of the rows of a sample, which are looked at once."""
+    if estimator.alpha != "auto":
+        return float(estimator.alpha)
+    return weight_of(sample.once("auto_alpha", lambda: auto_alpha(sample.X, sample.weights)))
 
 
 def weight_for(atoms: np.ndarray) -> Callable[[float], float]:

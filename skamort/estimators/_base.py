@@ -290,9 +290,18 @@ class BaseSparseCoder(
             self._forget()
         rows = self._read_rows(X, reset)
         if reset:
-            for part in self._parts:
-                check_same_names(self, part)
+            self._check_parts()
         return rows
+
+    def _take_columns(self, other):
+        """Know of the columns of X what another, whose rows are those of this fit, has found."""
+        for name in vars(other).keys() & {"n_features_in_", "feature_names_in_"}:
+            setattr(self, name, getattr(other, name))
+        self._check_parts()
+
+    def _check_parts(self):
+        for part in self._parts:
+            check_same_names(self, part)
 
     def _read_rows(self, X, reset):
         name = type(self).__name__

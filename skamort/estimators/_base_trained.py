@@ -5,6 +5,7 @@ A subclass names its architecture in three methods: `_make_encoder`, `_make_acti
 """
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ from ._dictionary import dictionary_from_codes, initial_dictionary, resolve_n_co
 from ._feature_weights import relative_scores, to_weights
 from ._first_look import first_look
 from ._fitting import fitting
+from ._host_rows import starts_on_host
 from ._identity import identity_of
 from ._interrupts import warn_interrupted
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
@@ -173,12 +175,13 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
     ):
         """Do all that comes before training; return what is to be trained.
 
-        Fits of the same rows may share a dict, to hold these and look at them only once.
+        Fits of the same rows may have them `shared`, to check and hold them only once.
         """
         check_code_loss(self, code_loss)
-        data = self._check_training_data(X, codes, sample_weight, reset=fresh, scale_weights=True)
-        if shared is not None:
-            data = shared.setdefault(self.device, data)
+        check = partial(
+            self._check_training_data, X, codes, sample_weight, reset=fresh, scale_weights=True
+        )
+        data = check() if shared is None else shared.of(self, check)
         held_out_fraction = self.validation_fraction * self.early_stopping
         check_can_split(self, len(data), held_out_fraction)
         self._resolve(data, fresh)
@@ -186,7 +189,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         checkpoint = self._open_checkpoint(data, schedule, resume, fresh)
         if fresh:
             seed = None if checkpoint is None else checkpoint.seed_
-            self._initialize(data, y, code_loss, seed, shared)
+            self._initialize(data, y, code_loss, seed, among_others=shared is not None)
         else:
             self._take_changes(data)
         data = data.divided_by(self._unit)
@@ -265,23 +268,24 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         )
         return checkpoint.open(identity_of(self, data, schedule is not None), resume)
 
-    def _initialize(self, data, y, code_loss, seed=None, shared=None):
-        """Build the net, its weights and its random stream, for data divided by their unit."""
+    def _initialize(self, data, y, code_loss, seed=None, among_others=False):
+        """Build the net, its weights and its random stream, for data divided by their unit; for
+        what is trained `among_others` perhaps on the host."""
         if seed is None:
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         generator = torch.Generator().manual_seed(seed)
-        rows, (X, codes, weights) = data.sample(generator)
-        if y is not None and rows is not None:
-            y = as_array(y)[rows]
-        self._weigh_penalty(X, weights)
-        self.feature_weights_ = self._weigh_features(X, y, weights)
-        look = self._look_at(X, weights, shared if rows is None else None)
+        sample = data.sample(generator)
+        if y is not None and sample.numbers is not None:
+            y = as_array(y)[sample.numbers]
+        self._weigh_penalty(sample)
+        self.feature_weights_ = self._weigh_features(sample, y)
+        look = self._look_at(sample, among_others)
         self._unit, self.fit_intercept_ = look.unit, look.fit_intercept
         X, weights, data = look.X, look.weights, data.divided_by(self._unit)
         if self.verbose:
             tell(self)
         dictionary = initial_dictionary(self, look.centered, generator, weights)
-        if codes is not None and self.dictionary is None:
+        if data.codes_known and self.dictionary is None:
             passes = self._passes(data, len(dictionary))
             dictionary = dictionary_from_codes(passes, dictionary, positive=self.positive_dict)
         trainable = self.dictionary is None and not data.codes_known
@@ -289,7 +293,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         module = self._make_module(look, decoder, generator)
         check_learnable(self, module, data)
         loss = self._choose_loss(data, code_loss, dictionary)
-        if codes is None:
+        if not data.codes_known:
             few = few_rows(X, _SCALING_ROWS)
             few_weights = None if weights is None else weights[few]
             loss.sample_weight = module.activation.sample_weight = few_weights
@@ -305,22 +309,23 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         ).initialize()
         self._made_with = parameters_of(self)
 
-    def _look_at(self, X, weights, shared):
+    def _look_at(self, sample, among_others):
         """Look at rows, of which fits that share them know already."""
         kind = self.fit_intercept_, self.fit_intercept == "auto"
-        if shared is None:
-            return first_look(X, weights, *kind)
-        key = self.device, kind
-        if key not in shared:
-            shared[key] = first_look(X, weights, *kind)
-        return shared[key]
+        look = sample.once(("look", kind), lambda: first_look(sample.X, sample.weights, *kind))
+        if among_others and starts_on_host(sample, self._largest_matrix()):
+            return sample.once(("look on the host", kind), look.on_host)
+        return look
+
+    def _largest_matrix(self):
+        """Return how many numbers the largest matrix of the start has."""
+        return resolve_n_components(self) * self.n_features_in_
 
     def _take_changes(self, data):
         """Go on with the parameters as they are now."""
         changed = changed_since(self._made_with, self)
         if "alpha" in changed:
-            _, (X, _, weights) = data.sample(torch.Generator())
-            self._weigh_penalty(X, weights)
+            self._weigh_penalty(data.sample(torch.Generator()))
         if changed:
             net = self.net_
             self._renew_activation(net.module_)
@@ -420,8 +425,8 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         """Return the loss that learns a dictionary, given the weights of features or None."""
         raise NotImplementedError
 
-    def _weigh_penalty(self, X, sample_weight):
-        """Find the weight of the penalty, where there is one, given rows and their weights."""
+    def _weigh_penalty(self, sample):
+        """Find the weight of the penalty, where there is one, given a sample of the rows."""
 
     def _settle(self, data):
         """Find what only a net that was trained tells, given all rows of a fit."""
@@ -430,11 +435,12 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         """Return the callbacks that look after latents that fire no more."""
         return []
 
-    def _weigh_features(self, X, y, sample_weight):
-        """Return the weight of each feature's error, or None, given all that a fit knows."""
+    def _weigh_features(self, sample, y):
+        """Return the weight of each feature's error, or None, given a sample of the rows and their
+        labels."""
         if self.feature_weights is None:
             return None
-        return to_weights(relative_scores(self, X, y, sample_weight))
+        return to_weights(relative_scores(self, sample, y))
 
     # -- What a fit leaves -------------------------------------------------------------------------
 
@@ -463,8 +469,7 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
 
     def _torch_dtype_and_device(self):
         device = resolve_device(self.device, self)
-        if device != self._dictionary.device:
-            self.net_.move_to(device)
+        self.net_.move_to(device)
         return self._dictionary.dtype, device
 
     @property

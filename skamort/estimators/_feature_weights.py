@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,18 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import Tensor
 
 from .._numbers import as_array, as_numbers
-from .._sparse_rows import SparseRows
 from ..metrics import semantic_consistency
+from ..training import Sample
 
 # Deviations of rows that are all alike are so many roundings of their numbers at most.
 _ROUNDINGS = 8
 
 
-def relative_scores(
-    owner: Any, X: Tensor | SparseRows, y: Any, sample_weight: Tensor | None
-) -> np.ndarray:
+def relative_scores(owner: Any, sample: Sample, y: Any) -> np.ndarray:
     """Return what an estimator's `feature_weights` asks for, relative to the largest, in [0, 1].
 
-    Rows that are never made dense as a whole are judged as a CSR array.
+    Rows that are never made dense as a whole are judged as a CSR array. What a name asks for is
+    found once.
 
     Raises
     ------
@@ -30,14 +30,15 @@ def relative_scores(
         If a score is negative or not finite, all are zero, there is not one for each feature, or
         labels are needed and missing.
     """
-    data = X.cpu().numpy() if isinstance(X, Tensor) else X.source
-    scores = _scores(owner, data, y, sample_weight)
+    given = owner.feature_weights
+    find = partial(_scores, owner, sample, y)
+    scores = sample.once(("scores", given), find) if isinstance(given, str) else find()
     peak = scores.max()
     if not np.isfinite(scores).all() or scores.min() < 0 or peak == 0:
         raise ValueError(
             f"{type(owner).__name__}: the feature weights must be finite, >= 0 and not all zero, "
             f"got values from {scores.min():g} to {peak:g} for feature_weights="
-            f"{owner.feature_weights!r} and n_samples={len(X)}; pass an array, or drop constant "
+            f"{given!r} and n_samples={len(sample.X)}; pass an array, or drop constant "
             "features."
         )
     return scores / peak
@@ -64,9 +65,10 @@ def to_weights(scores: np.ndarray) -> np.ndarray:
     return scores / np.sqrt(np.mean(scores**2))
 
 
-def _scores(owner: Any, X: Any, y: Any, sample_weight: Tensor | None) -> np.ndarray:
+def _scores(owner: Any, sample: Sample, y: Any) -> np.ndarray:
     given, name = owner.feature_weights, type(owner).__name__
-    weights = None if sample_weight is None else sample_weight.double().cpu().numpy()
+    X = sample.X.cpu().numpy() if isinstance(sample.X, Tensor) else sample.X.source
+    weights = None if sample.weights is None else sample.weights.double().cpu().numpy()
     if isinstance(given, str) and given == "variance":
         variances = _variances(X, weights)
         return _unless_alike(variances, X, variances)

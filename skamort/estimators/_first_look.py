@@ -1,5 +1,7 @@
 """What the start of a fit finds out of its rows alone: their unit, their center, their size."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -8,6 +10,7 @@ from .._sample_weight import size_of
 from .._unit import times, unit_of
 from ._center import initial_intercept
 from ._far_rows import without_far_rows
+from ._host_rows import HostRows
 
 
 class FirstLook(NamedTuple):
@@ -36,6 +39,12 @@ class FirstLook(NamedTuple):
     centered: Any
     weights: Tensor | None
     size: float
+
+    def on_host(self) -> FirstLook:
+        """Return the same of rows without weights that a GPU holds, as the host has it."""
+        center = None if self.intercept is None else self.intercept.cpu()
+        X, centered = HostRows(self.X), HostRows(self.centered)
+        return self._replace(intercept=center, X=X, centered=centered)
 
 
 def first_look(

@@ -17,6 +17,7 @@ from .._pipeline import seed_name
 from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
+from ._shared_rows import SharedRows
 from ._usefulness import warn_of_fits
 
 
@@ -140,8 +141,9 @@ def _make_models(
 
 
 def _prepare(models: list[Any], *fit_arguments: Any) -> list[Job]:
-    """Do what a fit does before training; rows on the same device are held and looked at once."""
-    shared: dict[Any, Any] = {}
+    """Do what a fit does before training; rows on the same device are checked, held and looked at
+    once."""
+    shared = SharedRows() if len(models) > 1 else None
     jobs = []
     for model in models:
         model._validate_params()

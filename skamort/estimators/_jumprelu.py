@@ -10,7 +10,7 @@ import torch
 from .._compat import StrOptions
 from ..modules import JumpReLU
 from ..training import JumpReLULoss
-from ._alpha import resolve_alpha
+from ._alpha import alpha_of_sample
 from ._base_sae import BaseSAE
 from ._declared import parameter
 from ._dictionary import resolve_n_components
@@ -79,10 +79,10 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
     _penalizes_size = False  # but their number
     bandwidth: float = parameter(POSITIVE, default=1.0, may_change="warm")
 
-    def _weigh_penalty(self, X, sample_weight):
+    def _weigh_penalty(self, sample):
         self._check_target_l0()
-        self._look_for_variety(X, sample_weight)
-        self.alpha_ = resolve_alpha(self, X, sample_weight, self._price_of)
+        self._look_for_variety(sample.X, sample.weights)
+        self.alpha_ = alpha_of_sample(self, sample, self._price_of)
 
     def _price_of(self, size):
         """Return what a code of a size just pays for."""

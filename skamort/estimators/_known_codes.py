@@ -116,7 +116,7 @@ def check_learnable(estimator: Any, module: SparseAutoencoder, data: TrainingDat
 
 def _least_code(data: TrainingData, most: int) -> float:
     if data.in_memory:
-        codes: Any = data.sample(torch.Generator())[1][1]
+        codes = data.sample(torch.Generator()).codes
         return float(getattr(codes, "source", codes).min())
     few = torch.linspace(0, data.n_stored - 1, min(len(data), most)).long()
     return float(data.values(few)[1].min())

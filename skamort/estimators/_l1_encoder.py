@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..training import SparseCodingLoss
-from ._alpha import resolve_alpha
+from ._alpha import alpha_of_sample
 from ._parameters import L1Parameters
 from ._target_l0 import TargetL0Parameters, threshold_of_data
 
@@ -13,10 +13,10 @@ from ._target_l0 import TargetL0Parameters, threshold_of_data
 class L1Encoder(L1Parameters, TargetL0Parameters):
     """Base of these encoders, beside that of their architecture."""
 
-    def _weigh_penalty(self, X, sample_weight):
+    def _weigh_penalty(self, sample):
         self._check_target_l0()
-        self._look_for_variety(X, sample_weight)
-        self.alpha_ = resolve_alpha(self, X, sample_weight)
+        self._look_for_variety(sample.X, sample.weights)
+        self.alpha_ = alpha_of_sample(self, sample)
 
     def _check_target_l0(self):
         super()._check_target_l0()

@@ -48,6 +48,9 @@ class MLPEncoder(L1Encoder, BaseSAE):
 
     hidden_layer_sizes: int | Sequence[int] = parameter("array-like", COUNT, default=(256,))
 
+    def _largest_matrix(self):
+        return max(super()._largest_matrix(), max(self._hidden_layer_sizes()) ** 2)
+
     def _hidden_layer_sizes(self):
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         if not all(COUNT.is_satisfied_by(size) for size in sizes):

@@ -110,9 +110,9 @@ class TargetL0Parameters(Declared):
     def _settle(self: Any, data: TrainingData) -> None:
         if self.target_l0 is None:
             return
-        _, (X, _, weights) = data.sample(torch.Generator())
-        few = few_rows(X, _LOOKED_AT)
-        rows = X[few], None if weights is None else weights[few]
+        sample = data.sample(torch.Generator())
+        few = few_rows(sample.X, _LOOKED_AT)
+        rows = sample.X[few], None if sample.weights is None else sample.weights[few]
         alike = are_alike(rows[0], rows[0] - mean_of_rows(*rows))
         if alike:
             l0, _ = _number_and_error(self.net_.module_, *rows)
@@ -179,13 +179,14 @@ def threshold_of_data(
     level : callable
         Maps pre-activations to what is compared with the threshold, numbers > 0.
     """
-    _, (X, _, weights) = data.sample(torch.Generator())
+    sample = data.sample(torch.Generator())
+    X = sample.X
     numbers = torch.arange(0, len(X), -(-len(X) // _ROWS), device=X[:1].device)
     return threshold_of_rows(
         lambda rows: level(module.encoder(module.center(rows))),
         X,
         n_active,
         len(module.decoder.dictionary),
-        weights,
+        sample.weights,
         numbers,
     )

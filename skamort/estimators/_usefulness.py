@@ -5,8 +5,9 @@ its latents live.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +17,7 @@ from .._rows import Rows, few_rows, rows_within
 from .._sample_weight import mean_of_rows
 from .._validation import as_tensor
 from ..solvers import alpha_max
-from ..training import Job
+from ..training import Job, TrainingData
 from ._far_rows import far_rows, looked_at
 from ._parts import warn
 from ._remedies import ALPHA, remedies_of_codes, remedies_of_dead, remedies_of_useless
@@ -51,8 +52,9 @@ def warn_not_converged(estimator: Any) -> None:
 def warn_of_fits(jobs: Sequence[Job], owner: str) -> None:
     """Warn of what is wrong with fits of the same rows, or with the rows."""
     if jobs[0].data.codes_known or not warn_of_far_rows(*_rows_of(jobs[0]), owner):
-        _warn_if_useless(jobs, owner)
-        _warn_if_dead(jobs, owner)
+        read = cache(_read_some)  # once for fits of the same data
+        _warn_if_useless(jobs, owner, read)
+        _warn_if_dead(jobs, owner, read)
 
 
 def warn_of_far_rows(X: Any, sample_weight: Tensor | None, owner: str) -> bool:
@@ -74,14 +76,14 @@ def warn_of_far_rows(X: Any, sample_weight: Tensor | None, owner: str) -> bool:
 def _rows_of(job: Job) -> tuple[Any, Tensor | None]:
     """Return all rows of the data of a fit, some where they have to be read, and their weights."""
     if not job.data.in_memory:
-        return _some_rows(job)
-    _, (X, _, weights) = job.data.sample(torch.Generator())
-    return X, weights
+        return _some_rows(job)[:2]
+    sample = job.data.sample(torch.Generator())
+    return sample.X, sample.weights
 
 
-def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
+def _warn_if_useless(jobs: Sequence[Job], owner: str, read: Callable[..., SomeRows]) -> None:
     """Warn of fits that reconstruct their own rows hardly better than the mean of these does."""
-    looks = [(job, *_look(job)) for job in jobs if job.error is None]
+    looks = [(job, *_look(job, _some_rows(job, read))) for job in jobs if job.error is None]
     complaints = [complaint for *_, complaint in looks if complaint]
     if complaints:
         more = f" ({len(complaints)} of {len(jobs)} models)" if len(jobs) > 1 else ""
@@ -102,9 +104,9 @@ def _warn_if_useless(jobs: Sequence[Job], owner: str) -> None:
     )
 
 
-def _warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
+def _warn_if_dead(jobs: Sequence[Job], owner: str, read: Callable[..., SomeRows]) -> None:
     """Warn of fits many of whose latents fire on no row."""
-    shares = {job: _dead_share(job) for job in jobs if job.error is None}
+    shares = {job: _dead_share(job, read) for job in jobs if job.error is None}
     many = {job: share for job, share in shares.items() if share > _DEAD}
     if not many:
         return
@@ -117,7 +119,7 @@ def _warn_if_dead(jobs: Sequence[Job], owner: str) -> None:
     )
 
 
-def _dead_share(job: Job) -> float:
+def _dead_share(job: Job, read: Callable[..., SomeRows]) -> float:
     """Return the share of dead latents; 0 where codes are known, or rows fewer than latents, or all
     alike."""
     frequency = job.net.callback("activity").frequency_
@@ -125,8 +127,8 @@ def _dead_share(job: Job) -> float:
         return 0.0
     share = (frequency == 0).double().mean().item()
     if share > 0:
-        X, weights = _some_rows(job)
-        share *= not are_alike(X, X - mean_of_rows(X, weights))
+        rows = _some_rows(job, read)
+        share *= not are_alike(rows.X, rows.about_mean)
     return share
 
 
@@ -180,25 +182,22 @@ def _complaint(
 
 
 @torch.no_grad()
-def _look(job: Job) -> tuple[float, str]:
+def _look(job: Job, rows: SomeRows) -> tuple[float, str]:
     """Return the share of the variance of rows of its data that a trained net explains, 1 where
     there is none, and what is wrong with the share of codes that are not zero."""
-    X, weights = _some_rows(job)
-    about_mean = X - mean_of_rows(X, weights)
-    explained, complaint = _judged(job, X, about_mean, weights)
-    if (complaint or not explained >= HARDLY) and are_alike(X, about_mean):
+    explained, complaint = _judged(job, rows)
+    if (complaint or not explained >= HARDLY) and are_alike(rows.X, rows.about_mean):
         return 1.0, ""
     return explained, complaint
 
 
-def _judged(job: Job, X: Tensor, about_mean: Tensor, weights: Tensor | None) -> tuple[float, str]:
-    module = job.net.module_
+def _judged(job: Job, rows: SomeRows) -> tuple[float, str]:
+    X, module = rows.X, job.net.module_
     dictionary = module.decoder.dictionary
     codes, centered = module.encode_compactly(X), module.center(X)
     residual = codes.residual(dictionary, centered)
-    parts = residual, about_mean
-    sums = [mean_of_rows(part.square(), weights).sum() for part in parts]
-    unexplained, total = torch.stack(sums).tolist()
+    error = mean_of_rows(residual.square(), rows.weights).sum()
+    unexplained, total = torch.stack([error, rows.variance]).tolist()
     explained = 1 - unexplained / total if total else 1.0
     loss, alpha = job.net.criterion_, getattr(job.net.criterion_, "alpha", 0.0)
     power = loss.degree - getattr(loss, "penalty_degree", 1) if alpha else 0
@@ -212,12 +211,38 @@ def _judged(job: Job, X: Tensor, about_mean: Tensor, weights: Tensor | None) -> 
     return explained, _complaint(active, alpha, centered, dictionary, True, power, unit, remedies)
 
 
-def _some_rows(job: Job) -> tuple[Tensor, Tensor | None]:
-    """Return rows at equal distances of the data of a fit, and their weights."""
+class SomeRows(NamedTuple):
+    """Some rows of the data of a fit.
+
+    Attributes
+    ----------
+    X, about_mean : Tensor of shape (n, n_features)
+        The rows, and these less their mean.
+    weights : Tensor of shape (n,) or None
+        Their weights.
+    variance : Tensor of shape ()
+        Their mean squared distance from the mean.
+    """
+
+    X: Tensor
+    weights: Tensor | None
+    about_mean: Tensor
+    variance: Tensor
+
+
+def _read_some(data: TrainingData, count: int, device: str) -> SomeRows:
+    """Return rows at equal distances, on a device."""
+    numbers = torch.linspace(0, data.n_stored - 1, count).long()
+    X, _, weights = data.parts([value.to(device) for value in data.values(numbers)])
+    about_mean = X - mean_of_rows(X, weights)
+    return SomeRows(X, weights, about_mean, mean_of_rows(about_mean.square(), weights).sum())
+
+
+def _some_rows(job: Job, read: Callable[..., SomeRows] = _read_some) -> SomeRows:
+    """Return some rows of the data of a fit, where its net is."""
     data, n_components = job.data, len(job.net.module_.decoder.dictionary)
     count = min(len(data), _ROWS[data.in_memory], rows_within(n_components))
-    X, _, weights = data.parts(data.values(torch.linspace(0, data.n_stored - 1, count).long()))
-    return X, weights
+    return read(data, count, job.net.device)
 
 
 def are_alike(X: Tensor, centered: Tensor) -> bool:

@@ -61,6 +61,6 @@ class WeightedSAE(SAEEncoder):
     )
     weight_exponent: float = parameter(NON_NEGATIVE, default=1.0)
 
-    def _weigh_features(self, X, y, sample_weight):
-        scores = relative_scores(self, X, y, sample_weight)
+    def _weigh_features(self, sample, y):
+        scores = relative_scores(self, sample, y)
         return to_weights(scores**self.weight_exponent)

@@ -30,6 +30,7 @@ from ._net import SparseNet
 from ._non_negative import NonNegativeAtoms, non_negative
 from ._plateau import Plateau
 from ._pursuit_loss import PursuitLoss
+from ._sample import Sample
 from ._schedule import Schedule, ramp
 from ._sparse_coding_loss import SparseCodingLoss
 from ._step_scoring import StepScoring
@@ -61,6 +62,7 @@ __all__ = [
     "PursuitLoss",
     "ReconstructionLoss",
     "ResampleDead",
+    "Sample",
     "Schedule",
     "Setting",
     "SparseCodingLoss",

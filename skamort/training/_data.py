@@ -17,6 +17,7 @@ from .._sparse_rows import SparseRows
 from .._unit import times
 from ._batches import TensorBatches
 from ._chunks import ChunkBatches, concatenated
+from ._sample import Sample
 
 # Reads that fill a buffer, about: each has its cost, and the more there are the better they mix.
 _READS_PER_BUFFER = 16
@@ -90,8 +91,8 @@ class TrainingData(ABC):
         """Return the batches of a pass, shuffled where there is a generator."""
 
     @abstractmethod
-    def sample(self, generator: torch.Generator) -> tuple[np.ndarray | None, Parts]:
-        """Return rows that stand for all: their numbers, or None for all, and their `parts`."""
+    def sample(self, generator: torch.Generator) -> Sample:
+        """Return rows that stand for all; the same object each time where they are all."""
 
     @abstractmethod
     def hold_out(
@@ -156,6 +157,7 @@ class InMemoryData(TrainingData):
         self.is_dense = all(isinstance(tensor, Tensor) for tensor in self.tensors)
         self.codes_known, self.sample_weight = codes is not None, sample_weight
         self.dtype, self.device = X.dtype, X.device
+        self._sample = Sample(None, *self.parts(self.tensors))
         self._divided: dict[float, InMemoryData] = {1.0: self}
 
     def __len__(self) -> int:
@@ -172,7 +174,7 @@ class InMemoryData(TrainingData):
         return TensorBatches(self.tensors, batch_size, generator, self.mean_weight)
 
     def sample(self, generator):  # noqa: ARG002  nothing to draw
-        return None, self.parts(self.tensors)
+        return self._sample
 
     def hold_out(
         self, fraction: float, generator: torch.Generator
@@ -266,7 +268,7 @@ class ChunkedData(TrainingData):
         drawn = torch.randperm(len(self.chunks), generator=generator)[: self.buffered_chunks]
         chunks = [self.chunks[index] for index in drawn.sort().values]
         numbers = torch.cat([self.numbers_of(chunk) for chunk in chunks])
-        return numbers.numpy(), self.parts(self.read(chunks))
+        return Sample(numbers.numpy(), *self.parts(self.read(chunks)))
 
     def hold_out(
         self, fraction: float, generator: torch.Generator

@@ -58,9 +58,9 @@ class LatentActivity(Stateful):
         if net.history[-1].get("valid_loss_best", True):
             self.frequency_ = self.counts_.float() / self.n_samples_
 
-    def take_over(self, silence, frequency):
-        """Know what was counted elsewhere, see `silence_` and `frequency_`."""
-        self.silence_, self.frequency_ = silence.clone(), frequency.clone()
+    def take_over(self, silence, frequency, device):
+        """Know on a device what was counted elsewhere, see `silence_` and `frequency_`."""
+        self.silence_, self.frequency_ = silence.to(device, copy=True), frequency.to(device)
 
     def on_train_end(self, net, **kwargs):  # noqa: ARG002
         """Make do with what has been counted when the user interrupts the first epoch."""

@@ -50,7 +50,8 @@ class Job:
         return [(name, callback) for name, callback in run if callback is not None]
 
     def run(self) -> None:
-        """Train the net alone."""
+        """Train the net alone, where the rows are."""
+        self.net.move_to(self.training.device)
         kept = self.net.callbacks_
         self.net.callbacks_ = self.callbacks
         try:

@@ -177,13 +177,16 @@ class SparseNet(Packed, NeuralNet):
 
     def move_to(self, device: torch.device) -> None:
         """Go on, on another device, with all that has been learned."""
+        if device == next(self.module_.parameters()).device:
+            return
         moments = self.optimizer_.state_dict()
         self.device = str(device)
         self.module_.to(device)
         self.criterion_.to(device)
         self.initialize_optimizer()
         self.optimizer_.load_state_dict(moments)
-        load_states(self, states_of(self))
+        if hasattr(self, "converged_"):  # else no callback has begun
+            load_states(self, states_of(self))
         self.workspace_.clear()
 
     def minimize(self, loss: Loss) -> None:

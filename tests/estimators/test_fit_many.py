@@ -15,7 +15,7 @@ from skorch.callbacks import GradientNormClipping
 from tqdm import tqdm
 
 from skamort import GradSparseCoder, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
-from skamort.estimators import _base_trained, fit_many
+from skamort.estimators import _alpha, _base_trained, _feature_weights, fit_many
 from skamort.estimators._first_look import first_look
 from skamort.training import Checkpoint, ResampleDead, Schedule, SparseNet, StopOnPlateau
 from skamort.training.batched import BatchedNet
@@ -311,3 +311,37 @@ def test_names_of_parameters_are_read_from_a_signature_once(monkeypatch):
 def test_seeds_that_are_none(seeds, X):
     with pytest.raises((TypeError, ValueError), match="fit_many: random_states"):
         fit_many(SAEEncoder(4), X, {}, seeds)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_are_checked_once_and_names_of_columns_reach_all(X, monkeypatch):
+    reads, read = [], SAEEncoder._read_rows
+    monkeypatch.setattr(
+        SAEEncoder, "_read_rows", lambda self, *given: reads.append(self) or read(self, *given)
+    )
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcdef"))
+    start = SAEEncoder(6, max_iter=1, random_state=0).fit(frame)
+    reads.clear()
+    models = fit_many(SAEEncoder(max_iter=1), frame, {"dict_init": [None, start]}, range(2))
+    assert len(reads) == 1
+    for model in models:
+        assert list(model.feature_names_in_) == list("abcdef")
+        assert model.n_features_in_ == 6
+    with pytest.raises(ValueError, match="dict_init"):  # a part is compared for each model
+        fit_many(SAEEncoder(max_iter=1), frame[list("fedcba")], {"dict_init": [None, start]})
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_rows_tell_is_found_once(X, monkeypatch):
+    found = []
+    for module, name in ((_alpha, "auto_alpha"), (_feature_weights, "_scores")):
+        of_rows = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, f=of_rows: found.append(f.__name__) or f(*given)
+        )
+    fit_many(WeightedSAE(6, max_iter=1), X, {"weight_exponent": [0.5, 1.0]}, range(2))
+    assert sorted(found) == ["_scores", "auto_alpha"]
+    found.clear()
+    grid = {"feature_weights": ["variance", np.ones(6)], "alpha": [0.1]}
+    fit_many(WeightedSAE(6, max_iter=1), X, grid, range(2))
+    assert found == ["_scores"] * 3

@@ -10,7 +10,15 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from skamort import BatchTopKSAE, GradSparseCoder, SAEEncoder, TopKSAE
+from skamort import (
+    BatchTopKSAE,
+    GradSparseCoder,
+    LISTAEncoder,
+    MLPEncoder,
+    SAEEncoder,
+    TopKSAE,
+    WeightedSAE,
+)
 from skamort._device import tf32_products
 from skamort.estimators import fit_many
 from skamort.inspection import compare_encoders
@@ -146,9 +154,43 @@ def test_resume(encoder, X, tmp_path):
     assert_same(ours, whole, X)
 
 
-def test_fit_many(X):
-    model = TopKSAE(12, max_iter=3, random_state=0, device="cuda")
-    for ours in fit_many(model, X, {"k": [1, 2]}):
+# Models that train together, and some that are fitted alone after a start on the host.
+MANY = {
+    "k": (TopKSAE(12), {"k": [1, 2]}),
+    "auto": (SAEEncoder(12, fit_intercept=True), {"alpha": ["auto", 0.1]}),
+    "held out": (SAEEncoder(12, early_stopping=True, alpha=0.1), {"tol": [0, 10]}),
+    "scores": (WeightedSAE(12), {"weight_exponent": [0.5, 1.0]}),
+    "hidden": (MLPEncoder(12, hidden_layer_sizes=(8,)), {"alpha": [0.1, 0.2]}),
+    "revived": (TopKSAE(12, batch_size=16, dead_latents=ResampleDead(40)), {"k": [1, 2]}),
+    "random": (SAEEncoder(12, dict_init=None, positive_dict=True), {"alpha": [0.1, 0.2]}),
+    "alone": (LISTAEncoder(12), {"alpha": [0.1, 0.2]}),
+}
+
+
+@pytest.mark.parametrize("few", [16, 4096])
+@pytest.mark.parametrize(("model", "grid"), MANY.values(), ids=MANY)
+def test_fit_many(model, grid, few, X, monkeypatch):
+    monkeypatch.setattr("skamort._rows._FEW", few)
+    model = clone(model).set_params(max_iter=3, random_state=0, device="cuda")
+    for ours in fit_many(model, X, grid):
+        theirs = on_cpu(ours).fit(X)
+        assert_same(ours, theirs, X)
+        assert_allclose(ours.latent_frequency_, theirs.latent_frequency_)
+        assert ours._dictionary.is_cuda
+        assert_same(ours.partial_fit(X), theirs.partial_fit(X), X)
+
+
+def test_fit_many_of_known_codes(X):
+    codes = np.maximum(X @ np.random.default_rng(1).standard_normal((6, 6)), 0)
+    model = SAEEncoder(dictionary=np.eye(6), max_iter=3, random_state=0, device="cuda")
+    for ours in fit_many(model, X, {"learning_rate": [1e-3, 1e-2]}, codes=codes):
+        assert_same(ours, on_cpu(ours).fit(X, codes=codes), X)
+
+
+def test_large_models_start_on_the_gpu(X, monkeypatch):
+    monkeypatch.setattr("skamort.estimators._host_rows._MOST_NUMBERS", 71)
+    for ours in fit_many(SAEEncoder(12, max_iter=3, device="cuda"), X, {}, [0, 1]):
+        assert ours._dictionary.is_cuda
         assert_same(ours, on_cpu(ours).fit(X), X)
 
 

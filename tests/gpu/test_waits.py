@@ -7,13 +7,14 @@ or an end, does not count.
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from skorch.callbacks import Callback
 
 from skamort import BatchTopKSAE, LISTAEncoder, MLPEncoder, SAEEncoder, TopKSAE, WeightedSAE
 from skamort.estimators import fit_many
 from skamort.solvers import sparse_encode, update_dictionary
-from skamort.training import _step_graph
+from skamort.training import ResampleDead, _step_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -70,9 +71,9 @@ class NoWaits(Callback):
     def on_batch_end(self, net, training=None, **kwargs):
         n_done = len(net.history[-1]["batches"]) if training else 0
         if n_done == 2:
-            torch.cuda.set_sync_debug_mode("error")
+            torch.cuda().set_sync_debug_mode("error")
         if n_done == self.n_batches - 1:
-            torch.cuda.set_sync_debug_mode("default")
+            torch.cuda().set_sync_debug_mode("default")
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
@@ -85,19 +86,54 @@ def test_a_real_gpu_is_not_waited_for(gpu, model):
     try:
         clone(model).set_params(callbacks=[NoWaits(10)], **settings).fit(X)
     finally:
-        torch.cuda.set_sync_debug_mode("default")
+        torch.cuda().set_sync_debug_mode("default")
 
 
-def test_the_start_of_a_model_more(counts):
-    """Of `fit_many`, which looks at the rows once."""
+# Models that train together, by what would cost something for each.
+MANY = {
+    "penalty": SAEEncoder(12),
+    "k": TopKSAE(12, k=2),
+    "scores": WeightedSAE(12),
+    "tied to rows": MLPEncoder(12, hidden_layer_sizes=(8,)),
+    "looks for the dead": SAEEncoder(12, dead_latents=ResampleDead(512), alpha=0.1),
+}
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("model", MANY.values(), ids=MANY)
+def test_a_model_more_asks_for_nothing(counts, model, on_gpu):
+    """Of `fit_many`: it starts and ends on the host, where the rows are looked at once."""
     X = np.random.default_rng(0).standard_normal((64, 6))
-    model = SAEEncoder(12, max_iter=2, batch_size=64, alpha=0.1, device="cuda")
-    waits, uploads, operators = per_unit(
-        counts, lambda n_models: fit_many(model, X, {}, range(n_models)), 3, 7
-    )
-    assert waits <= 8
-    assert uploads <= 7
-    assert operators <= 61
+    X = torch.tensor(X).cuda() if on_gpu else X
+    model = clone(model).set_params(max_iter=2, batch_size=64, device="cuda")
+    asked = per_unit(counts, lambda n_models: fit_many(model, X, {}, range(n_models)), 3, 6)
+    assert_array_equal(asked, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "few", "most"),
+    [
+        (SAEEncoder(12), 32, (1, 1, 1)),  # the rows that become its atoms
+        (SAEEncoder(12, early_stopping=True), 4096, (0, 2, 2)),  # those held out, and the others
+    ],
+)
+def test_a_model_more_asks_for_rows_of_its_own(counts, model, few, most, monkeypatch):
+    monkeypatch.setattr("skamort._rows._FEW", few)
+    X = np.random.default_rng(0).standard_normal((64, 6))
+    model = clone(model).set_params(max_iter=2, batch_size=64, device="cuda")
+    asked = per_unit(counts, lambda n_models: fit_many(model, X, {}, range(n_models)), 3, 6)
+    assert_array_equal(asked, most)
+
+
+def test_many_models_ask_for_little_more_than_one(counts):
+    """Of waits and of operators, beside a loop of fits."""
+    X = np.random.default_rng(0).standard_normal((64, 6))
+    model = SAEEncoder(12, max_iter=40, batch_size=64, tol=0, random_state=0, device="cuda")
+    fit_many(model, X, {}, range(50))
+    together = np.array(counts.totals())
+    counts.clear()
+    model.fit(X)
+    assert (50 * np.array(counts.totals()) >= 25 * together).all()
 
 
 # Waits an iteration, of signed codes; or a non-zero of a k-sparse solver, of codes >= 0 too.

@@ -156,11 +156,12 @@ def test_small_chunks_are_read_several_at_once(monkeypatch):
 def test_a_sample_is_a_buffer_of_whole_chunks(monkeypatch):
     source = numbered(100, 10)
     data = data_of(source, 30, monkeypatch)
-    rows, (X, numbers, _) = data.sample(torch.Generator().manual_seed(0))
+    sample = data.sample(torch.Generator().manual_seed(0))
+    rows = sample.numbers
     assert len(rows) == 30
     assert set(np.bincount(rows // 10)) == {0, 10}
-    np.testing.assert_array_equal(X, source.values[rows])
-    np.testing.assert_array_equal(numbers.flatten(), rows)
+    np.testing.assert_array_equal(sample.X, source.values[rows])
+    np.testing.assert_array_equal(sample.codes.flatten(), rows)
 
 
 @pytest.mark.parametrize("codes", [None, np.eye(6), sparse.csr_array(np.eye(6))])
@@ -173,9 +174,10 @@ def test_the_data_say_what_they_are(codes, lazy):
     assert (data.codes_known, data.in_memory) == (known, not lazy)
     assert (data.dtype, data.device.type, len(data)) == (torch.float64, "cpu", 6)
     assert data.n_elements == 6 * (2 + 6 * known)
-    rows, (sampled, sampled_codes, _) = data.sample(torch.Generator())
-    np.testing.assert_array_equal(sampled, X)
-    assert (rows is None, sampled_codes is None) == (not lazy, not known)
+    sample = data.sample(torch.Generator())
+    np.testing.assert_array_equal(sample.X, X)
+    assert (sample.numbers is None, sample.codes is None) == (not lazy, not known)
+    assert (sample is data.sample(torch.Generator())) == (not lazy)
     (batch,) = data.batches(6)
     np.testing.assert_array_equal(batch[0], X)
     assert not known or torch.equal(batch[1], torch.eye(6, dtype=torch.float64))

@@ -25,7 +25,7 @@ from .._job import Job
 from .._net import SparseNet
 from .._rules import count_firing, is_lowest, mean_of_batches
 from ._batches import StackedBatches
-from ._net import BatchedNet
+from ._net import BatchedNet, index_of
 from ._plan import plan
 from ._revivals import Revivals
 from ._steppers import stepper_for
@@ -68,13 +68,14 @@ class BatchedTraining:
         self.jobs = jobs
         self.models = list(range(len(jobs)))  # those still in training, as places in `jobs`
         nets = [job.net for job in jobs]
-        self.net = BatchedNet(nets)
+        self.net = BatchedNet(nets, jobs[0].training.device)
         self.training, self.held_out = _batches(jobs)
-        self.kept = self.net.learned.clone()  # weights of the epoch that counts, a row a model...
         n_components = nets[0].module_.decoder.dictionary.shape[0]
-        self.silence = self.kept.new_zeros(len(jobs), n_components, dtype=torch.int64)
+        shape = len(jobs), n_components
+        self.silence = self.net.learned.new_zeros(shape, dtype=torch.int64)
         self.counts = torch.zeros_like(self.silence)
-        self.frequency = torch.zeros_like(self.silence, dtype=torch.float32)  # ...and of it
+        # Of the epoch that counts: the weights, and how often latents fired.
+        self.kept, self.kept_counts = self.net.learned.clone(), self.counts.clone()
         self.history: list[list[dict]] = [[] for _ in jobs]
         self.clear_every = _callback(nets[0], ClearDenormals).every
         self.best_weights = [_callback(net, BestWeights) for net in nets]
@@ -114,7 +115,7 @@ class BatchedTraining:
             sizes.append(batch[0].shape[2])
         rows = [{"epoch": epoch} for _ in self.models]
         self._record(rows, "train", losses, sizes)
-        self._keep_best(rows, self.counts.float() / self.training.n_rows)
+        self._keep_best(rows)
         for model, row in zip(self.models, rows, strict=True):
             schedule = self.jobs[model].schedule
             if schedule is not None:
@@ -131,7 +132,7 @@ class BatchedTraining:
         loss = self.stepper.take(batch, factors)
         if self.net.n_steps % self.clear_every == 0:
             self.net.clear_denormals()
-        for place in due:
+        for place in self.revivals.with_dead(due, self.models, self.silence):
             model, silence = self.models[place], self.silence[place]
             self.revivals.look(model, self.net, place, batch[0], before[place], silence)
         return loss
@@ -148,14 +149,14 @@ class BatchedTraining:
         schedule = self.jobs[model].schedule
         return 1.0 if schedule is None else schedule.next_factor()
 
-    def _keep_best(self, rows: list[dict], frequency: Tensor) -> None:
+    def _keep_best(self, rows: list[dict]) -> None:
         """Keep what was learned in an epoch by the models of which it is the best."""
         if self.held_out is None:
-            self.kept, self.frequency = self.net.learned, frequency
+            self.kept, self.kept_counts = self.net.learned, self.counts
             return
         better = self._validate(self.held_out, rows)
         self.kept = torch.where(better, self.net.learned, self.kept)
-        self.frequency = torch.where(better, frequency, self.frequency)
+        self.kept_counts = torch.where(better, self.counts, self.kept_counts)
 
     def _validate(self, held_out: StackedBatches, rows: list[dict]) -> Tensor:
         """Record the losses of the held-out rows; tell which are the lowest so far, in a column."""
@@ -181,41 +182,47 @@ class BatchedTraining:
 
     def _leave(self, epoch: int) -> None:
         """Let the models go that have converged, diverged or come to their last epoch."""
-        staying = [
-            place
-            for place, model in enumerate(self.models)
-            if not self._has_ended(place, model, epoch)
-        ]
-        if len(staying) == len(self.models):
-            return
-        self.net.keep(staying)
-        self.stepper.clear()
-        self.models = [self.models[place] for place in staying]
-        self.kept, self.silence, self.counts, self.frequency = (
-            value[staying] for value in (self.kept, self.silence, self.counts, self.frequency)
-        )
+        places: dict[bool, list[int]] = {True: [], False: []}
+        for place, model in enumerate(self.models):
+            places[self._has_ended(model, epoch)].append(place)
+        if places[True]:
+            self._hand_over(places[True])
+            self._keep(places[False])
 
-    def _has_ended(self, place: int, model: int, epoch: int) -> bool:
-        """Tell whether training ends here for a model; its net then takes over what is learned."""
+    def _has_ended(self, model: int, epoch: int) -> bool:
+        """Tell whether training ends here for a model."""
         job, row = self.jobs[model], self.history[model][-1]
         losses = [row["train_loss"], row.get("valid_loss", 0.0)]
         infinite = [loss for loss in losses if not math.isfinite(loss)]
         if infinite:
             job.error = job.net.divergence(infinite[0], epoch)
             return True
-        converged = self.stops[model].has_converged(row, job.schedule)
-        if not converged and epoch < job.net.max_epochs:
-            return False
-        self._hand_over(place, model, converged)
-        return True
+        job.net.converged_ = self.stops[model].has_converged(row, job.schedule)
+        return job.net.converged_ or epoch == job.net.max_epochs
 
-    def _hand_over(self, place: int, model: int, converged: bool) -> None:
-        """Leave in the net what training alone would have left."""
-        net = self.jobs[model].net
-        net.converged_ = converged
-        self.net.store(place, net, self.kept[place])
-        _callback(net, LatentActivity).take_over(self.silence[place], self.frequency[place])
-        net.history.extend({**row, "batches": []} for row in self.history[model])
+    def _hand_over(self, places: list[int]) -> None:
+        """Leave in the nets at some places what training alone would have left, but in those that
+        diverged; all of it comes from a GPU at once."""
+        learned = _rows([self.kept, self.net.mean, self.net.square], places)
+        counted = _rows([self.silence, self.kept_counts], places)
+        for place, numbers, (silence, fired) in zip(places, learned, counted, strict=True):
+            model = self.models[place]
+            net = self.jobs[model].net
+            if self.jobs[model].error is None:
+                self.net.store(net, *numbers)
+                frequency = fired.float() / self.training.n_rows
+                _callback(net, LatentActivity).take_over(silence, frequency, net.device)
+                net.history.extend({**row, "batches": []} for row in self.history[model])
+
+    def _keep(self, places: list[int]) -> None:
+        """Go on with the models at some places."""
+        self.models = [self.models[place] for place in places]
+        self.net.keep(places)
+        self.stepper.clear()
+        rows = index_of(places, self.kept.device)
+        self.kept, self.silence, self.counts, self.kept_counts = (
+            t[rows] for t in (self.kept, self.silence, self.counts, self.kept_counts)
+        )
 
 
 def _batches(jobs: list[Job]) -> tuple[StackedBatches, StackedBatches | None]:
@@ -225,6 +232,12 @@ def _batches(jobs: list[Job]) -> tuple[StackedBatches, StackedBatches | None]:
     if jobs[0].held_out is None:
         return training, None
     return training, StackedBatches([_in_memory(job.held_out) for job in jobs], batch_size)
+
+
+def _rows(tensors: list[Tensor], places: list[int]) -> Tensor:
+    """Return on the host some rows of each tensor, those of a place together."""
+    rows = index_of(places, tensors[0].device)
+    return torch.stack([tensor[rows] for tensor in tensors], dim=1).cpu()
 
 
 def _in_memory(data: TrainingData | None) -> InMemoryData:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..._device import upload
 from ..._numba import has_numba
 from ...modules import MLP, LinearEncoder, SparseAutoencoder, Workspace
 from .._callbacks import ClipGradient
@@ -37,7 +38,9 @@ class BatchedNet:
     ----------
     nets : list of SparseNet
         Initialized and not yet trained, with parts whose `batched` the engine knows, of the same
-        shapes, k not increasing along the list.
+        shapes, k not increasing along the list; on one device, be it not the one below.
+    device : torch.device
+        Where they are trained.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ class BatchedNet:
         The number of the step at hand; who takes the steps counts them here.
     """
 
-    def __init__(self, nets: list[SparseNet]):
+    def __init__(self, nets: list[SparseNet], device: torch.device):
         module = nets[0].module_
         self.loss = nets[0].criterion_
         self.reconstructs = isinstance(self.loss, ReconstructionLoss)
@@ -64,7 +67,7 @@ class BatchedNet:
         self.is_topk = module.activation.n_kept is not None
         self.activations = [net.module_.activation for net in nets]
         self.layers = _names_of_layers(module)
-        self._read_parameters(nets)
+        self._read_parameters(nets, device)
         self.mean, self.square = torch.zeros_like(self.learned), torch.zeros_like(self.learned)
         self.n_steps = 0
         self.betas = nets[0].optimizer_.defaults["betas"]
@@ -76,7 +79,7 @@ class BatchedNet:
         self.is_compiled = self._can_be_compiled()
         self._make_views()
 
-    def _read_parameters(self, nets: list[SparseNet]) -> None:
+    def _read_parameters(self, nets: list[SparseNet], device: torch.device) -> None:
         """Copy all parameters, those that are learned into one tensor."""
         self.layout: dict[str, tuple[int, int, torch.Size]] = {}
         self.fixed: dict[str, Tensor] = {}
@@ -85,11 +88,13 @@ class BatchedNet:
             if parameter.requires_grad:
                 self.layout[name] = (start, start := start + parameter.numel(), parameter.shape)
             else:
-                self.fixed[name] = _stacked(net.module_.get_parameter(name) for net in nets)
-        self.learned = _stacked(
+                fixed = [net.module_.get_parameter(name) for net in nets]
+                self.fixed[name] = _stacked(fixed, device)
+        rows = [
             torch.cat([net.module_.get_parameter(name).flatten() for name in self.layout])
             for net in nets
-        )
+        ]
+        self.learned = _stacked(rows, device)
 
     def _of_numbers(self, nets: list[SparseNet], key: str) -> Tensor:
         """Return a setting of the optimizer for each number that each net learns."""
@@ -118,7 +123,8 @@ class BatchedNet:
             columns["alpha"] = [loss.alpha for loss in losses]
         settings = {name: self.learned.new_tensor(column) for name, column in columns.items()}
         if self.reconstructs and self.loss.squared_weights is not None:
-            settings["squared_weights"] = _stacked(loss.squared_weights for loss in losses)
+            rows = [loss.squared_weights for loss in losses]
+            settings["squared_weights"] = _stacked(rows, self.learned.device)
         return settings
 
     def _gradient_units(self, net: SparseNet) -> list[float]:
@@ -146,11 +152,12 @@ class BatchedNet:
 
     def keep(self, models: list[int]) -> None:
         """Go on with some of the models."""
+        rows = index_of(models, self.learned.device)
         for name in ("learned", "mean", "square", "rates", "eps"):
-            setattr(self, name, getattr(self, name)[models])
+            setattr(self, name, getattr(self, name)[rows])
         self.activations = [self.activations[model] for model in models]
-        self.fixed = {name: value[models] for name, value in self.fixed.items()}
-        self.settings = {name: value[models] for name, value in self.settings.items()}
+        self.fixed = {name: value[rows] for name, value in self.fixed.items()}
+        self.settings = {name: value[rows] for name, value in self.settings.items()}
         self._make_views()
 
     def backward(self, X: Tensor, *target: Tensor) -> tuple[Tensor, Tensor]:
@@ -244,15 +251,17 @@ class BatchedNet:
             clear_denormals(moment)
 
     @torch.no_grad()
-    def store(self, model: int, net: SparseNet, learned: Tensor) -> None:
-        """Give a net the row `learned` as its weights, and the moments of a model."""
+    def store(self, net: SparseNet, learned: Tensor, mean: Tensor, square: Tensor) -> None:
+        """Give a net its weights and its moments, a row of numbers each, wherever these are."""
+        rows = [row.to(net.device) for row in (learned, mean, square)]
         for name, (start, stop, shape) in self.layout.items():
             parameter = net.module_.get_parameter(name)
-            parameter.copy_(learned[start:stop].view(shape))
+            values, *moments = (row[start:stop].view(shape) for row in rows)
+            parameter.copy_(values)
             net.optimizer_.state[parameter] = {
                 "step": parameter.new_full((), self.n_steps, dtype=torch.float32),
-                "exp_avg": self.mean[model, start:stop].view(shape).clone(),
-                "exp_avg_sq": self.square[model, start:stop].view(shape).clone(),
+                "exp_avg": moments[0].clone(),
+                "exp_avg_sq": moments[1].clone(),
             }
 
     @torch.no_grad()
@@ -376,8 +385,13 @@ def _names_of_layers(module: SparseAutoencoder) -> list[str]:
     return [names[layer] for layer in cast("LinearEncoder | MLP", module.encoder).layers]
 
 
-def _stacked(tensors: Iterable[Tensor]) -> Tensor:
-    return torch.stack([tensor.detach() for tensor in tensors])
+def index_of(rows: list[int], device: torch.device) -> Tensor:
+    """Return an index of rows, be they none."""
+    return upload(torch.tensor(rows, dtype=torch.int64), device)
+
+
+def _stacked(tensors: Iterable[Tensor], device: torch.device) -> Tensor:
+    return upload(torch.stack([tensor.detach() for tensor in tensors]), device)
 
 
 def _max_norm(net: SparseNet) -> float:

@@ -38,6 +38,21 @@ class Revivals:
         revivers = [self.revivers[model] for model in models]
         return [place for place, r in enumerate(revivers) if r is not None and r.is_due(n_rows)]
 
+    def with_dead(self, places: list[int], models: Sequence[int], silence: Tensor) -> list[int]:
+        """Return those of the places of `models` which have latents to start anew.
+
+        Parameters
+        ----------
+        places : list of int
+            Those which are to look.
+        models : sequence of int
+            The nets that are trained.
+        silence : Tensor of shape (n_models, n_components), int64
+            Samples since each latent fired.
+        """
+        longest = silence.amax(1).tolist() if places else []
+        return [p for p in places if longest[p] >= self.revivers[models[p]].window_]
+
     def look(
         self, model: int, nets: BatchedNet, place: int, X: Tensor, before: Tensor, silence: Tensor
     ) -> None:
@@ -59,13 +74,13 @@ class Revivals:
             Samples since each latent fired; those of revived ones become 0.
         """
         net, reviver = self.nets[model], self.revivers[model]
-        if not (silence >= reviver.window_).any():
-            return
+        net.move_to(X.device)
         self.activities[model].silence_ = silence
-        nets.store(place, net, before)
+        moments = nets.mean[place], nets.square[place]
+        nets.store(net, before, *moments)
         rows = X[place].mT
         codes = net.module_.encode_compactly(rows)
-        nets.store(place, net, nets.learned[place])
+        nets.store(net, nets.learned[place], *moments)
         reviver.look(net, rows, codes)
         nets.take_back(place, net)
 

@@ -43,7 +43,7 @@ def make_net(
         loss = SparseCodingLoss(draw(1).abs().item(), draw(n_features) if weighted else None)
         module = SparseAutoencoder(encoder, activation, decoder)
         nets.append(SparseNet(module, loss, generator=random).initialize())
-    return BatchedNet(nets)
+    return BatchedNet(nets, torch.device("cpu"))
 
 
 def make_batch(net, n, shared=False):
