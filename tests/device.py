@@ -79,7 +79,7 @@ class _Frontend(TorchFunctionMode):
         kind = None if goal is None else device_of(goal).type
         if kind == "cuda":
             return _made_on(device_of(goal), func, args, kwargs)
-        if kind == "meta":  # asked for by name, as `torch.nn.utils.skip_init` does: no GPU's
+        if kind == "meta":  # asked for by name, as layers whose numbers come later: no GPU's
             with _disable_current_modes():
                 return func(*args, **kwargs)
         return func(*args, **kwargs)

@@ -65,6 +65,13 @@ def test_a_generator_of_the_cpu_is_refused(x):
         x.normal_(generator=generator)
 
 
+def test_what_has_no_numbers_is_no_gpus(counts):
+    layer = torch.nn.Linear(2, 3, device="meta")
+    assert layer.weight.is_meta
+    assert str(layer.weight.device) == "meta"
+    assert counts.totals() == (0, 0, 0)
+
+
 def test_memory_is_not_the_hosts(x):
     for read in (x.numpy, x.data_ptr, lambda: np.asarray(x)):
         with pytest.raises((TypeError, RuntimeError)):

@@ -116,6 +116,7 @@ def test_known_codes(both, rows):
     [
         (TopKSAE(12, dead_latents=ResampleDead(window=40)), {"k": [2, 4]}),
         (SAEEncoder(12, schedule=Schedule(warmup=0.2)), {"alpha": [0.01, 0.2]}),
+        (SAEEncoder(12), {"schedule": [None, Schedule(warmup=0.2)]}),
         (SAEEncoder(12, n_iter_no_change=1), {"tol": [0, 10]}),  # one leaves early
     ],
 )

@@ -59,13 +59,20 @@ class ByGraphs:
     def take(self, batch: list[Tensor], factors: list[float]) -> Tensor:
         """Take a step on a batch; return the losses."""
         if factors != self.known:
-            there = upload(torch.tensor(factors), self.factors.device)
-            self.factors.copy_(there.unsqueeze(1))
-            self.known = factors
+            self._follow(factors)
         step = self.steps.of(batch, lambda: self._record(batch))
         if step is None:
             return self.step(batch, self.factors)
         return step.take(batch).clone()
+
+    def _follow(self, factors: list[float]) -> None:
+        """Take over the factors of the steps: mostly one for all."""
+        self.known = factors
+        if len(set(factors)) == 1:
+            self.factors.fill_(factors[0])
+        else:
+            column = torch.tensor(factors, dtype=self.factors.dtype).unsqueeze(1)
+            self.factors.copy_(upload(column, self.factors.device))
 
     def _record(self, batch: list[Tensor]) -> RecordedStep:
         kept, self.net.workspace = self.net.workspace, Workspace()  # of the graph's own
