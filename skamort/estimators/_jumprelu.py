@@ -81,7 +81,7 @@ class JumpReLUSAE(TargetL0Parameters, BaseSAE):
 
     def _weigh_penalty(self, sample):
         self._check_target_l0()
-        self._look_for_variety(sample.X, sample.weights)
+        self._look_for_variety(sample)
         self.alpha_ = alpha_of_sample(self, sample, self._price_of)
 
     def _price_of(self, size):

@@ -15,7 +15,7 @@ class L1Encoder(L1Parameters, TargetL0Parameters):
 
     def _weigh_penalty(self, sample):
         self._check_target_l0()
-        self._look_for_variety(sample.X, sample.weights)
+        self._look_for_variety(sample)
         self.alpha_ = alpha_of_sample(self, sample)
 
     def _check_target_l0(self):

@@ -12,7 +12,7 @@ from torch import Tensor
 from .._rows import few_rows
 from .._sample_weight import mean_of_rows
 from ..modules import SparseAutoencoder, threshold_of_rows, thresholds_of_latents
-from ..training import TargetL0, TrainingData
+from ..training import Sample, TargetL0, TrainingData
 from ._declared import Declared, parameter
 from ._dictionary import resolve_n_components
 from ._parameters import POSITIVE
@@ -77,11 +77,9 @@ class TargetL0Parameters(Declared):
             callbacks.insert(0, ("target_l0", TargetL0(self.target_l0, adapts)))
         return callbacks
 
-    def _look_for_variety(self: Any, X: Any, sample_weight: Tensor | None) -> None:
+    def _look_for_variety(self: Any, sample: Sample) -> None:
         """Find out whether there are rows of several kinds, or nothing to adapt to."""
-        few = few_rows(X, _LOOKED_AT)
-        rows, weights = X[few], None if sample_weight is None else sample_weight[few]
-        self._rows_are_alike = are_alike(rows, rows - mean_of_rows(rows, weights))
+        self._rows_are_alike = sample.once("are alike", lambda: _are_alike(sample))
 
     def _starting_thresholds(
         self: Any,
@@ -111,9 +109,7 @@ class TargetL0Parameters(Declared):
         if self.target_l0 is None:
             return
         sample = data.sample(torch.Generator())
-        few = few_rows(sample.X, _LOOKED_AT)
-        rows = sample.X[few], None if sample.weights is None else sample.weights[few]
-        alike = are_alike(rows[0], rows[0] - mean_of_rows(*rows))
+        rows, alike = _few_of(sample), _are_alike(sample)
         if alike:
             l0, _ = _number_and_error(self.net_.module_, *rows)
             told = ", for they are all alike, with the same codes; pass rows that differ"
@@ -147,6 +143,17 @@ class TargetL0Parameters(Declared):
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+
+def _few_of(sample: Sample) -> tuple[Tensor, Tensor | None]:
+    """Return some of the rows of a sample, and their weights."""
+    few = few_rows(sample.X, _LOOKED_AT)
+    return sample.X[few], None if sample.weights is None else sample.weights[few]
+
+
+def _are_alike(sample: Sample) -> bool:
+    X, weights = _few_of(sample)
+    return are_alike(X, X - mean_of_rows(X, weights))
 
 
 def _number_and_error(
