@@ -21,6 +21,7 @@ interpreted; which of them a GPU would have built by then is known, for a graph 
 
 import operator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import lru_cache
 from types import SimpleNamespace
 from unittest import mock
 
@@ -50,6 +51,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import _disable_current_modes
 
 from skamort import _triton
+from skamort.modules import _constants
 
 # What `torch.autocast` computes in half precision, of all that skamort calls.
 _AUTOCAST = {
@@ -364,6 +366,7 @@ def emulated_cuda(n_devices=1, memory=64 << 30, capability=0):
             "skamort._triton.launch": _launch,
             "torch.cuda.Stream": lambda _: mock.MagicMock(),
             "skamort._device._streams": {},
+            "skamort.modules._constants._kept": lru_cache(_constants._kept.__wrapped__),
             "torch.cuda.current_stream": mock.MagicMock(),
             "torch.cuda.stream": lambda _: nullcontext(),
             "torch.cuda.is_bf16_supported": lambda *_, **__: True,

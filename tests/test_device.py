@@ -10,6 +10,8 @@ from device import emulated_cuda
 from device_graph import build
 from torch import nn
 
+from skamort.modules import constant
+
 
 @pytest.fixture(autouse=True)
 def counts():
@@ -142,6 +144,14 @@ def test_pickles_go_where_they_are_asked(x, tmp_path):
     assert loaded.is_cpu
     with emulated_cuda(n_devices=0), pytest.raises(RuntimeError, match="sees 0"):
         torch.load(tmp_path / "x", weights_only=False)
+
+
+def test_no_constant_outlives_the_device(x):
+    ours = constant(1.0, (3,), x)
+    assert constant(1.0, (3,), x) is ours
+    with emulated_cuda():
+        assert constant(1.0, (3,), x) is not ours
+    assert constant(1.0, (3,), x) is ours
 
 
 # -- Graphs ----------------------------------------------------------------------------------------

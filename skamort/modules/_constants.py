@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -16,14 +16,19 @@ def kept_on_gpu(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     What a CUDA graph uses it makes itself, for it would not know that others were let go.
     """
-    kept = lru_cache(maxsize=16)(make)
 
     def get(*args: Any, device: torch.device, **kwargs: Any) -> Tensor:
         is_kept = device.type == "cuda" and not torch.cuda.is_current_stream_capturing()
         with torch.inference_mode(False):  # for they are used outside of it too
-            return (kept if is_kept else make)(*args, device=device, **kwargs)
+            made = partial(_kept, make) if is_kept else make
+            return made(*args, device=device, **kwargs)
 
     return get
+
+
+@lru_cache(maxsize=32)
+def _kept(make: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    return make(*args, **kwargs)
 
 
 @kept_on_gpu

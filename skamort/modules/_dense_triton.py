@@ -13,8 +13,11 @@ from torch import Tensor
 
 from .. import _triton
 
-# Entries of a block, and the latents that it has at most.
-_ENTRIES, _MOST_LATENTS, _WARPS = 4096, 32, 8
+# Entries of a block of rows of some latents. Where latents are few a block has few of them, so that
+# there are programs for all of a card, each with fewer blocks to take one after the other; but no
+# fewer than the 32 bytes that memory gives at once.
+_ENTRIES, _WARPS = 4096, 8
+_FEWEST_LATENTS, _MOST_LATENTS, _PROGRAMS = 8, 32, 256
 
 
 @triton.jit
@@ -61,9 +64,14 @@ def mask(gradient: Tensor, codes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     n, width = codes.shape
     gradient_sums, code_sums = codes.new_empty(width), codes.new_empty(width)
     counts = codes.new_empty(width, dtype=torch.int64)
-    latents = min(_MOST_LATENTS, triton.next_power_of_2(width))
+    latents = _latents_of(triton.next_power_of_2(width))
     _triton.launch(
         _mask, (triton.cdiv(width, latents),), gradient, codes, gradient_sums, code_sums, counts,
         n, width, ROWS=_ENTRIES // latents, LATENTS=latents, num_warps=_WARPS,
     )  # fmt: skip
     return gradient_sums, code_sums, counts
+
+
+def _latents_of(width: int) -> int:
+    """Return how many latents, of `width`, a power of two, a program takes."""
+    return min(width, max(_FEWEST_LATENTS, min(_MOST_LATENTS, width // _PROGRAMS)))

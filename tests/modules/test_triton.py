@@ -95,12 +95,19 @@ def test_a_mask_finds_the_sums_of_latents(n, width, dtype, seed):
     codes, gradient = torch.randn(2, n, width, generator=generator, dtype=dtype).to(DEVICE)
     codes[codes.abs() < 0.7] = 0
     expected = gradient * (codes != 0)
-    with patch.multiple(_dense_triton, _ENTRIES=8, _MOST_LATENTS=2):
+    with patch.multiple(_dense_triton, _ENTRIES=8, _FEWEST_LATENTS=2, _MOST_LATENTS=2):
         gradient_sums, code_sums, counts = _dense_triton.mask(gradient, codes)
     assert torch.equal(gradient, expected)
     close(gradient_sums, expected.double().sum(0), dtype)
     close(code_sums, codes.double().sum(0), dtype)
     assert torch.equal(counts, codes.count_nonzero(0))
+
+
+@pytest.mark.parametrize("width", [1, 4, 16, 512, 2048, 4096, 8192, 32_768])
+def test_a_mask_has_programs_for_all_of_a_card(width):
+    latents = _dense_triton._latents_of(width)
+    assert min(width, 8) <= latents <= 32
+    assert width // latents >= min(256, width // 8)
 
 
 @pytest.mark.parametrize("dtype", HALF)
