@@ -13,6 +13,8 @@ VENV := .venv
 OLDEST := .venv-oldest
 OLDEST_TORCH := .venv-oldest-torch
 TESTS := test,test-data
+# Tests of Triton's kernels by themselves, which are compiled where there is a GPU.
+KERNELS := tests/modules/test_triton.py tests/training/test_adam_triton.py tests/training/test_rules.py
 TOOLS := $(VENV)/.tools-installed
 DOC_TOOLS := $(VENV)/.doc-tools-installed
 DIST_TOOLS := $(VENV)/.dist-tools-installed
@@ -156,6 +158,7 @@ run-gpu: $(TOOLS)
 		'Is there one? Then install a build of torch that goes with its driver:\n  $(VENV)/bin/pip install ' \
 		'--force-reinstall $(shell grep ^torch constraints.txt) --index-url https://download.pytorch.org/whl/cu126')"
 	$(VENV)/bin/pytest tests/gpu -k real
+	$(VENV)/bin/pytest $(KERNELS)
 	$(VENV)/bin/python benchmarks/bench_card.py
 
 run-doc: $(DOC_TOOLS)
