@@ -34,6 +34,10 @@ detach alias as_strided split unbind diagonal _reshape_alias unfold split_with_s
 unflatten empty new_empty empty_like empty_strided new_empty_strided lift_fresh
 """
 NO_KERNEL = frozenset(_VIEWS.split())
+# Products, of which CUDA has none of integers.
+_PRODUCTS = frozenset(
+    ["mm", "bmm", "addmm", "addmm_", "addbmm", "baddbmm", "mv", "addmv", "addmv_", "dot", "vdot"]
+)
 # Operators whose CUDA implementation takes tensors of the CPU beside those of the device.
 _INDEXING = frozenset(["index", "index_put", "index_put_", "_index_put_impl_"])
 _TAKE_BOTH = _INDEXING | {"copy_", "_to_copy", "set_"}
@@ -222,6 +226,8 @@ def compute(func, args, kwargs):
     tensors = tensors_in((args, kwargs))
     device = next((t.place for t in tensors if is_emulated(t)), None) or torch.device("cuda", 0)
     _check_devices(name, tensors, device)
+    if name in _PRODUCTS and not tensors[0].is_floating_point():
+        raise NotImplementedError(f'"{name}_cuda" not implemented for {tensors[0].dtype}')
     if name in _INDEXING:
         _check_index(name, *args)
     check_generator(kwargs.get("generator"))

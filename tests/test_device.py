@@ -74,6 +74,13 @@ def test_what_has_no_numbers_is_no_gpus(counts):
     assert counts.totals() == (0, 0, 0)
 
 
+@pytest.mark.parametrize("product", [lambda x: x @ x.T, lambda x: x[0] @ x[1], lambda x: x @ x[0]])
+def test_products_of_integers_are_refused(x, product):
+    product(x)
+    with pytest.raises(NotImplementedError, match="int64"):
+        product(x.long())
+
+
 def test_memory_is_not_the_hosts(x):
     for read in (x.numpy, x.data_ptr, lambda: np.asarray(x)):
         with pytest.raises((TypeError, RuntimeError)):

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from .. import _triton
 
-_PIECE, _WARPS = 1024, 4
+# Warps that share a piece: so many more where rows are wide that none needs more registers than it
+# gets. And the numbers of a piece that is no row, to a warp.
+_FEWEST_WARPS, _MOST_WARPS, _NUMBERS = 4, 16, 256
 
 
 @triton.jit
@@ -95,14 +97,16 @@ def step(
     shares, logs = [1 - b for b in betas], [math.log(b) for b in betas]
     sphere = next((i for i, part in enumerate(parts) if part[0] is on_sphere), -1)
     width = 1 if on_sphere is None else on_sphere.shape[1]
-    sizes = [part[0].numel() for part in parts]
+    sizes, row = [part[0].numel() for part in parts], triton.next_power_of_2(width)
+    warps = min(_MOST_WARPS, max(_FEWEST_WARPS, row // (2 * _NUMBERS)))
+    piece = _NUMBERS * warps
     n_pieces = [
-        size // width if i == sphere else triton.cdiv(size, _PIECE) for i, size in enumerate(sizes)
+        size // width if i == sphere else triton.cdiv(size, piece) for i, size in enumerate(sizes)
     ]
     _triton.launch(
         _step, (sum(n_pieces),),
         tuple((p.detach(), *rest, size) for (p, *rest), size in zip(parts, sizes, strict=True)),
         width, *shares, *logs, SPHERE=sphere, RATE_LIES_THERE=isinstance(parts[0][-2], Tensor),
-        PIECE=_PIECE, ROW=triton.next_power_of_2(width), num_warps=_WARPS,
+        PIECE=piece, ROW=row, num_warps=warps,
     )  # fmt: skip
     return True

@@ -48,7 +48,7 @@ def steps(n_steps, rates, shape, is_on_sphere=True, by_kernel=True, has_failed=F
     return torch.cat([t.detach().flatten() for t in (*parameters, *moments)])
 
 
-@pytest.mark.parametrize("shape", [(3, 1), (2, 37)])
+@pytest.mark.parametrize("shape", [(3, 1), (2, 37), (1, 2100)])
 @pytest.mark.parametrize("in_tensors", [False, True])
 @pytest.mark.parametrize("is_on_sphere", [False, True])
 @pytest.mark.parametrize("has_failed", [False, True])
