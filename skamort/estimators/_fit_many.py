@@ -18,7 +18,7 @@ from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
 from ._shared_rows import SharedRows
-from ._usefulness import warn_of_fits
+from ._usefulness import note_divergence, warn_of_fits
 
 
 @torch.inference_mode(False)
@@ -83,7 +83,7 @@ def fit_many(
     ConvergenceWarning
         If the loss of some was still falling after `max_iter` epochs.
     FitFailedWarning
-        If the loss of some became infinite or NaN. They are returned not fitted.
+        If the training of some diverged. They are returned not fitted.
 
     Examples
     --------
@@ -112,6 +112,7 @@ def fit_many(
         return [model.fit(X, y, **given) for model in models]
     jobs = _prepare(models, X, y, sample_weight, codes, code_loss)
     train(jobs, verbose=bool(estimator.verbose))
+    note_divergence(jobs)
     for model, job in zip(models, jobs, strict=True):
         _finish(model, job)
     _warn_not_converged(jobs)

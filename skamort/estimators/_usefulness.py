@@ -49,6 +49,29 @@ def warn_not_converged(estimator: Any) -> None:
     )
 
 
+def note_divergence(jobs: Sequence[Job]) -> None:
+    """Give fits an error whose last steps left weights that are of no use; the loss of an epoch is
+    that before them. A GPU is waited for once."""
+    read = cache(_read_some)
+    sound = {job: _is_sound(job, _some_rows(job, read).X) for job in jobs if job.error is None}
+    for device in {flag.device for flag in sound.values()}:
+        there = [job for job, flag in sound.items() if flag.device == device]
+        flags = torch.stack([sound[job] for job in there]).tolist()
+        for job in (job for job, is_sound in zip(there, flags, strict=True) if not is_sound):
+            epoch = len(job.net.history)
+            job.error = job.net.divergence(
+                f"after epoch {epoch} atoms are 0, or reconstructions of X no finite numbers"
+            )
+
+
+@torch.no_grad()
+def _is_sound(job: Job, X: Tensor) -> Tensor:
+    module = job.net.module_
+    reconstructed = module.decoder(module.encode(X))
+    lengths = torch.linalg.vector_norm(module.decoder.dictionary, dim=1)
+    return (reconstructed.sum() + lengths.reciprocal().sum()).isfinite()
+
+
 def warn_of_fits(jobs: Sequence[Job], owner: str) -> None:
     """Warn of what is wrong with fits of the same rows, or with the rows."""
     if jobs[0].data.codes_known or not warn_of_far_rows(*_rows_of(jobs[0]), owner):

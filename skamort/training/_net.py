@@ -279,7 +279,8 @@ class SparseNet(Packed, NeuralNet):
             self._end_batch(batch=batch, training=training, **step)
         means = so_far.means()
         if not math.isfinite(means["loss"]):
-            raise self.divergence(means["loss"], len(self.history))
+            epoch = len(self.history)
+            raise self.divergence(f"its loss became {means['loss']} in epoch {epoch}")
         self.pass_ = None
         unit = self.loss_unit / (iterator.mean_weight or 1)
         for name, mean in means.items():
@@ -459,9 +460,9 @@ class SparseNet(Packed, NeuralNet):
         for parameter, is_learned in learned.items():
             parameter.requires_grad_(is_learned)
 
-    def divergence(self, loss, epoch):
-        """Return the error that says that the loss of an epoch is no longer finite."""
+    def divergence(self, told):
+        """Return the error that says by what training is seen to have diverged."""
         return ValueError(
-            f"The training loss became {loss} in epoch {epoch}. The step size was "
+            f"Training diverged: {told}. The step size was "
             f"learning_rate={self.learning_rate:g}; lower it."
         )

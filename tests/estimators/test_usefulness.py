@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from discovery import public_estimators
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from skamort import (
     GradSparseCoder,
@@ -19,7 +19,7 @@ from skamort import (
     TopKSAE,
     WeightedSAE,
 )
-from skamort.estimators import BaseTrainedEncoder
+from skamort.estimators import BaseTrainedEncoder, fit_many
 from skamort.inspection import compare_encoders
 from skamort.solvers import alpha_max
 
@@ -140,3 +140,27 @@ def test_next_to_nothing_explained_is_told():
     rows = np.random.default_rng(0).standard_normal((300, 400))
     assert "less than 1% of the variance of X about its mean" in all_complaints(weak, rows)[0]
     assert 0 < weak.score(rows) < 0.01
+
+
+TRAINED = [kind for kind in public_estimators() if issubclass(kind, BaseTrainedEncoder)]
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+@pytest.mark.parametrize(("dtype", "rate"), [("f4", 1e35), ("f8", 1e290)])
+def test_a_last_step_too_large_is_told_as_divergence(kind, dtype, rate):
+    """The loss of an epoch is that before its steps, so that of the only one is finite."""
+    told = r"Training diverged: after epoch 1 .* learning_rate=1e\+\d+; lower it"
+    coder = kind(12, learning_rate=rate, max_iter=1, random_state=0)
+    with pytest.raises(ValueError, match=told):
+        coder.fit(X.astype(dtype))
+    assert not hasattr(coder, "net_")
+
+
+def test_many_fits_tell_which_of_them_diverged():
+    sae = SAEEncoder(12, max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(FitFailedWarning, match="Training diverged: after epoch 1"):
+            good, bad = fit_many(sae, X, {"learning_rate": [1e-3, 1e35]})
+    assert hasattr(good, "net_")
+    assert not hasattr(bad, "net_")

@@ -71,9 +71,9 @@ class NoWaits(Callback):
     def on_batch_end(self, net, training=None, **kwargs):
         n_done = len(net.history[-1]["batches"]) if training else 0
         if n_done == 2:
-            torch.cuda().set_sync_debug_mode("error")
+            torch.cuda.set_sync_debug_mode("error")
         if n_done == self.n_batches - 1:
-            torch.cuda().set_sync_debug_mode("default")
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
@@ -86,7 +86,7 @@ def test_a_real_gpu_is_not_waited_for(gpu, model):
     try:
         clone(model).set_params(callbacks=[NoWaits(10)], **settings).fit(X)
     finally:
-        torch.cuda().set_sync_debug_mode("default")
+        torch.cuda.set_sync_debug_mode("default")
 
 
 # Models that train together, by what would cost something for each.

@@ -195,7 +195,7 @@ class BatchedTraining:
         losses = [row["train_loss"], row.get("valid_loss", 0.0)]
         infinite = [loss for loss in losses if not math.isfinite(loss)]
         if infinite:
-            job.error = job.net.divergence(infinite[0], epoch)
+            job.error = job.net.divergence(f"its loss became {infinite[0]} in epoch {epoch}")
             return True
         job.net.converged_ = self.stops[model].has_converged(row, job.schedule)
         return job.net.converged_ or epoch == job.net.max_epochs
