@@ -80,7 +80,7 @@ def test_of_many_models_the_worst_one_is_advised(monkeypatch):
     sae, grid = TopKSAE(8, max_iter=1), {"fit_intercept": [True, False]}
     for worst in (True, False):
 
-        def share(job, worst=worst):
+        def share(job, read, worst=worst):
             is_centered = job.net.module_.decoder.intercept is not None
             return 0.9 if is_centered == worst else 0.2
 
