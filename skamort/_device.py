@@ -22,6 +22,7 @@ from ._validation import as_tensor
 
 OutOfMemory = torch.cuda.OutOfMemoryError
 _GIB = 1 << 30
+_MOST_UNUSED = 1 / 16  # of a GPU's memory, when a graph is recorded
 _MOST_PINNED = 1 << 27  # bytes; the allocator rounds them up to a power of two
 
 
@@ -172,6 +173,7 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
     outcome : object
         What the function returned, whose tensors `replay` fills.
     """
+    _make_room(device)
     graph, stream = torch.cuda.CUDAGraph(), _recording_stream(device)
     current = torch.cuda.current_stream(device)
     stream.wait_stream(current)
@@ -186,6 +188,14 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
         graph.capture_end()
     current.wait_stream(stream)
     return graph.replay, outcome
+
+
+def _make_room(device: torch.device) -> None:
+    """Give back what torch keeps unused, if that is much: the memory of graphs that are gone serves
+    nobody else, and while one is recorded none is given back for it."""
+    of = torch.cuda
+    if of.memory_reserved(device) - of.memory_allocated(device) > _MOST_UNUSED * memory_of(device):
+        of.empty_cache()
 
 
 def _recording_stream(device: torch.device) -> Any:

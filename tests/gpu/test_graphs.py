@@ -174,6 +174,16 @@ def test_a_gpu_without_memory_for_a_graph_goes_on_without(gpu, train, rows, monk
     assert gpu is None or n_replays(gpu) == 0
 
 
+@pytest.mark.parametrize(("unused", "gives"), [(0.05, 0), (0.07, 1)])
+def test_memory_of_graphs_that_are_gone_is_given_back(rows, unused, gives, monkeypatch):
+    memory, gave = _device.memory_of(torch.device("cuda", 0)), []
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: (0.5 + unused) * memory)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0.5 * memory)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: gave.append(None))
+    for_one(SAEEncoder(12), rows[:16].repeat(6, 0))
+    assert len(gave) == gives
+
+
 def test_one_thread_records_at_a_time(gpu, monkeypatch):
     if gpu is None:
         pytest.skip("threads of their own see no emulated GPU, and this one records nothing")
