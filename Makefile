@@ -106,6 +106,8 @@ types: $(TOOLS)
 	$(VENV)/bin/mypy skamort
 
 suite suite-minimal suite-oldest run-oldest-torch: export MPLBACKEND = Agg
+# What one suite compiled of the tests, which takes each process some seconds, the next one reads.
+suite suite-minimal suite-oldest run-oldest-torch: export PYTHONDONTWRITEBYTECODE =
 
 # A test opens a report in Chromium. Where there is none it is skipped, except in CI.
 browser:
