@@ -54,7 +54,9 @@ class StackedBatches:
             yield from self._shuffled(models, generators)
 
     def _of(self, models: list[int], tensor: Tensor) -> Tensor:
-        return tensor.expand(len(models), -1, -1) if self.are_shared else tensor[models]
+        if self.are_shared:
+            return tensor.expand(len(models), -1, -1)
+        return tensor if len(models) == len(tensor) else tensor[models]
 
     def _in_order(self, models: list[int]) -> Iterator[list[Tensor]]:
         every = torch.arange(self.n_rows, device=self.tensors[0].device)

@@ -19,11 +19,13 @@ def generators(models):
 @pytest.mark.parametrize("are_shared", [False, True])
 @pytest.mark.parametrize("shuffled", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 4, N_ROWS, 50])
-def test_each_model_gets_the_batches_that_it_would_get_alone(batch_size, shuffled, are_shared):
+@pytest.mark.parametrize("models", [[0, 2], [0, 1, 2]])
+def test_each_model_gets_the_batches_that_it_would_get_alone(
+    models, batch_size, shuffled, are_shared
+):
     one = make_data(0)
     data = [one if are_shared else make_data(model) for model in range(3)]
     stacked = StackedBatches(data, batch_size)
-    models = [0, 2]
     together = list(stacked.batches(models, generators(models) if shuffled else None))
     for place, model in enumerate(models):
         generator = generators([model])[0] if shuffled else None
@@ -32,3 +34,12 @@ def test_each_model_gets_the_batches_that_it_would_get_alone(batch_size, shuffle
         for ours, theirs in zip(together, alone, strict=True):
             for tensor, expected in zip(ours, theirs, strict=True):
                 assert torch.equal(tensor[place].T, expected)
+
+
+@pytest.mark.parametrize("are_shared", [False, True])
+def test_one_batch_of_all_models_is_not_copied(are_shared):
+    one = make_data(0)
+    stacked = StackedBatches([one if are_shared else make_data(n) for n in range(3)], N_ROWS)
+    for _ in range(2):
+        (batch,) = stacked.batches([0, 1, 2])
+        assert [t.data_ptr() for t in batch] == [t.data_ptr() for t in stacked.whole]
