@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from itertools import pairwise
 from threading import Thread
 
@@ -14,6 +16,8 @@ import torch
 # Multiplications of a step's largest product: from the first number on torch takes threads for it,
 # from the second on they gain time on idle cores (benchmarks/bench_threads.py).
 _TAKES_THREADS, _WORTH_THREADS = 1 << 10, 1 << 27
+# Of all kernels that run at once; more slices take turns.
+_MOST_THREADS = 256
 
 _kernel_threads: ContextVar[int] = ContextVar("_kernel_threads")
 
@@ -29,11 +33,23 @@ def run_in_threads(kernel: Callable[[slice], None], n_rows: int, n_jobs: int) ->
     n_slices = min(n_jobs, n_rows)
     bounds = [n_rows * i // n_slices for i in range(n_slices + 1)]
     slices = [slice(a, b) for a, b in pairwise(bounds)]
-    if n_slices == 1:
+    others = [_pool().submit(kernel, rows) for rows in slices[1:]]
+    try:
         kernel(slices[0])
-        return
-    with ThreadPoolExecutor(n_slices) as pool:
-        list(pool.map(kernel, slices))
+    finally:
+        wait(others)  # they write to memory of the caller
+    for other in others:
+        other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads that stay, for to start them takes as long as a small kernel."""
+    return ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="skamort")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @contextmanager

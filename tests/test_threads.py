@@ -1,7 +1,9 @@
 """Small steps of torch take one thread, whatever is set, and leave all as it was."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from threading import Barrier, Thread, get_ident
+from time import sleep
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from skorch.callbacks import Callback
 
 from skamort import GradSparseCoder, SAEEncoder, _threads
 from skamort._engine import resolve_n_jobs
-from skamort._threads import threads_worth
+from skamort._threads import run_in_threads, threads_worth
 from skamort.estimators import _dictionary, _dictionary_learning, fit_many
 from skamort.solvers import FISTA, update_dictionary
 from skamort.training.batched import _loop
@@ -175,3 +177,59 @@ def test_a_dictionary_learns_in_what_its_products_are_worth(monkeypatch, known, 
     codes = np.abs(np.random.default_rng(1).standard_normal((40, 8))) if known else None
     getattr(GradSparseCoder(8, max_iter=2), method)(X, codes=codes)
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(("n_rows", "n_jobs"), [(1, 4), (3, 8), (10, 1), (11, 3), (600, 500)])
+def test_slices_cover_all_rows_in_threads_that_stay(n_rows, n_jobs):
+    seen = []
+    for _ in range(2):
+        done = np.zeros(n_rows, int)
+
+        def kernel(rows, done=done):
+            done[rows] += 1
+            seen.append(get_ident())
+
+        run_in_threads(kernel, n_rows, n_jobs)
+        assert (done == 1).all()
+    assert len(seen) == 2 * min(n_rows, n_jobs)
+    assert get_ident() in seen
+    assert {*seen} - {get_ident()} <= {thread.ident for thread in _threads._pool()._threads}
+
+
+@pytest.mark.parametrize("failing", [0, 4])
+def test_an_error_of_a_slice_comes_when_no_other_works_any_more(failing):
+    at_work = []
+
+    def kernel(rows):
+        at_work.append(rows.start)
+        if rows.start == failing:
+            raise KeyError(failing)
+        sleep(0.02)
+        at_work.remove(rows.start)
+
+    with pytest.raises(KeyError, match=str(failing)):
+        run_in_threads(kernel, 6, 3)
+    assert at_work == [failing]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    done, all_three = np.zeros(6), Barrier(3)
+    run_in_threads(lambda rows: all_three.wait(), 6, 3)
+    sleep(0.05)  # until they wait for more
+    child = os.fork()
+    if not child:
+        try:
+            run_in_threads(lambda rows: done[rows].fill(2), 6, 3)
+        finally:
+            os._exit(int(done.sum()))
+    for _ in range(100):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        sleep(0.05)
+    else:
+        os.kill(child, 9)
+        pytest.fail("the forked process waits for threads that it has not")
+    assert os.waitstatus_to_exitcode(status) == 12
