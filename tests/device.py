@@ -323,12 +323,19 @@ def _launch(kernel, grid, *arguments, _real=_triton.launch, **settings):
 
 
 def _exchanges():
-    """Let processes exchange what is inside of tensors."""
+    """Let processes exchange what is inside of tensors, and refuse others, as NCCL does."""
     of = torch.distributed
     names = ("all_reduce", "broadcast") if of.is_available() else ()
 
     def exchanging(real):
-        return lambda tensor, *args, **kwargs: real(unwrapped(tensor), *args, **kwargs)
+        def exchange(tensor, *args, **kwargs):
+            if not is_emulated(tensor):
+                raise RuntimeError("No backend type associated with device type cpu")
+            if not tensor.inner.is_contiguous():
+                raise ValueError("Tensors must be contiguous")
+            return real(tensor.inner, *args, **kwargs)
+
+        return exchange
 
     return {f"torch.distributed.{name}": exchanging(getattr(of, name)) for name in names}
 

@@ -161,6 +161,14 @@ def test_no_constant_outlives_the_device(x):
     assert constant(1.0, (3,), x) is ours
 
 
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="there are no processes")
+def test_processes_exchange_what_lies_on_the_device(x):
+    with pytest.raises(RuntimeError, match="device type cpu"):
+        torch.distributed.all_reduce(torch.ones(3))
+    with pytest.raises(ValueError, match="contiguous"):
+        torch.distributed.broadcast(x.T, src=0)
+
+
 # -- Graphs ----------------------------------------------------------------------------------------
 
 
