@@ -80,6 +80,8 @@ def attempt(run: Callable[[], Result], device: torch.device) -> Result | None:
     except OutOfMemory:
         raise
     except Exception as error:
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            raise  # nothing can take their place in a graph, which is broken
         _broken.add(device)
         _LOGGER.warning(
             "Triton's kernels fail on %s, torch's operators take their place, several times "

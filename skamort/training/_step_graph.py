@@ -7,9 +7,10 @@ step returns lies where the next one writes.
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -123,10 +124,24 @@ class RecordedSteps:
         size = tuple(tensor.shape for tensor in batch)
         self.n_taken[size] += 1
         if size not in self.recorded and self.n_taken[size] > _FIRST_STEPS:
-            self.recorded[size] = None
-            with suppress(OutOfMemory):
-                self.recorded[size] = record()
+            self.recorded[size] = _tried(record)
         return self.recorded.get(size)
+
+
+def _tried(record: Callable[[], Any]) -> Any:
+    """Return what was recorded, None where the GPU has no memory for it, or refuses."""
+    try:
+        return record()
+    except OutOfMemory:
+        return None
+    except RuntimeError as error:
+        warnings.warn(
+            "A training step could not be recorded as a CUDA graph; steps are taken operator by "
+            f"operator, of small models several times slower: {error}",
+            UserWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 class RecordedStep:

@@ -25,9 +25,11 @@ from skamort import (
     SAEEncoder,
     TopKSAE,
     _device,
+    _triton,
 )
 from skamort._device import OutOfMemory
 from skamort.estimators import fit_many
+from skamort.modules import ReLU
 from skamort.training import ResampleDead, Schedule, TeachDead, _step_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -199,6 +201,44 @@ def test_one_thread_records_at_a_time(gpu, monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: _device.recorded(run, torch.device("cuda", 0)), range(4)))
     assert most == [1, 1, 1, 1]
+
+
+class Looks(ReLU):
+    """Says that a graph may hold it, and looks."""
+
+    capturable = True
+
+    def forward(self, preactivations):
+        return super().forward(preactivations) * bool(preactivations.isfinite().all())
+
+
+def test_a_step_that_cannot_be_recorded_is_taken_by_operators(gpu, rows):
+    if gpu is None:
+        pytest.skip("torch does not forget a graph that broke")
+
+    class Encoder(SAEEncoder):
+        def _make_activation(self, unit):
+            return Looks()
+
+    rows = rows[:48]  # three batches of a size
+    with pytest.warns(UserWarning, match="could not be recorded .* not permitted") as told:
+        found = ready(Encoder(12)).fit(rows)
+    assert sum("recorded" in str(w.message) for w in told) == 1
+    assert n_replays(gpu) == 0
+    assert_same(found, ready(SAEEncoder(12, callbacks=[Watch()])).fit(rows))
+
+
+def test_a_kernel_that_fails_in_a_graph_is_not_given_up(gpu):
+    if gpu is None:
+        pytest.skip("the graph would be broken")
+
+    def fail():
+        raise RuntimeError("not built")
+
+    device = torch.device("cuda", 0)
+    with pytest.raises(RuntimeError, match="not built"):
+        _device.recorded(lambda: _triton.attempt(fail, device), device)
+    assert device not in _triton._broken
 
 
 class Watch(Callback):
