@@ -164,7 +164,7 @@ class ITOCoder(L1Parameters, CenterParameters, InferenceParameters, SplitSign, B
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skamort import ITOCoder, TopKSAE
-    >>> X = StandardScaler().fit_transform(load_digits().data)
+    >>> X = StandardScaler().fit_transform(load_digits().data[:500])
     >>> topk = TopKSAE(n_components=128, k=8, tol=0.01, random_state=0).fit(X)
     >>> ito = ITOCoder(estimator=topk, algorithm="ormp").fit(X)
     >>> ito.n_nonzero_coefs_

@@ -47,7 +47,7 @@ class MatryoshkaSAE(BatchTopKSAE):
     >>> from sklearn.datasets import load_digits
     >>> from skamort import MatryoshkaSAE
     >>> from skamort.metrics import fraction_variance_unexplained
-    >>> X = load_digits().data / 16
+    >>> X = load_digits().data[:1000] / 16
     >>> sae = MatryoshkaSAE(128, k=8, prefix_sizes=[16, 128], tol=0.01, random_state=0).fit(X)
     >>> codes = sae.transform(X)
     >>> codes[:, 16:] = 0

@@ -40,10 +40,10 @@ class MLPEncoder(L1Encoder, BaseSAE):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skamort import MLPEncoder
-    >>> X = StandardScaler().fit_transform(load_digits().data)
+    >>> X = StandardScaler().fit_transform(load_digits().data[:500])
     >>> mlp = MLPEncoder(n_components=128, hidden_layer_sizes=(64,), tol=0.01, random_state=0)
     >>> mlp.fit_transform(X).shape
-    (1797, 128)
+    (500, 128)
     """
 
     hidden_layer_sizes: int | Sequence[int] = parameter("array-like", COUNT, default=(256,))

@@ -22,7 +22,7 @@ from sklearn.linear_model import orthogonal_mp
 from skamort.solvers import OMP, ORMP, SOLVERS, sparse_encode
 from skamort.solvers._ksparse import refit
 
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None)
 each_omp = pytest.mark.parametrize(
     "solver", [s for s in SOLVER_CHOICES if s[0] in ("omp", "ormp")], ids="-".join
 )

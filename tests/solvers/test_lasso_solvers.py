@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skamort.solvers import SOLVERS, duality_gap, sparse_encode
 
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=200, deadline=None)
 # Algorithm and engine.
 SOLVER_CHOICES = [("fista", "auto")] + [("cd", engine) for engine in ENGINES]
 SLOW_CHOICES = [("lca", "auto"), ("adam", "auto")]

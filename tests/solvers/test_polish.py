@@ -8,7 +8,7 @@ from skamort.solvers import FISTA, CoordinateDescent
 from skamort.solvers._polish import polish
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 16), st.integers(0, 40), st.booleans()
 )
