@@ -173,11 +173,16 @@ def recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[],
     outcome : object
         What the function returned, whose tensors `replay` fills.
     """
-    _make_room(device)
+    with _one_records:
+        _make_room(device)
+        return _recorded(run, device)
+
+
+def _recorded(run: Callable[[], Any], device: torch.device) -> tuple[Callable[[], None], Any]:
     graph, stream = torch.cuda.CUDAGraph(), _recording_stream(device)
     current = torch.cuda.current_stream(device)
     stream.wait_stream(current)
-    with _one_records, _no_garbage_collection(), torch.cuda.stream(stream):
+    with _no_garbage_collection(), torch.cuda.stream(stream):
         graph.capture_begin(capture_error_mode="thread_local")
         try:
             outcome = run()
