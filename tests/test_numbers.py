@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from discovery import public_estimators
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from skamort import GradSparseCoder, ITOCoder, SAEEncoder, TopKSAE
@@ -52,6 +54,17 @@ def test_what_a_mask_hides_is_missing(coder, masked):
     assert_array_equal(coder.fit(masked).components_, expected.components_)
     assert_array_equal(coder.transform(masked), expected.transform(holed))
     assert coder.score(masked) == expected.score(holed) != coder.score(X)
+
+
+def test_a_scaler_before_the_coder_passes_on_what_is_filled_with_nan():
+    """And drops a mask, which the page on choosing says."""
+    hidden = np.ma.masked_array(np.where(HIDDEN, 1e6, X), HIDDEN)
+    assert StandardScaler().fit(hidden).mean_.max() > 1e3
+    coder = GradSparseCoder(7, max_iter=2, random_state=0, missing_values=np.nan)
+    pipeline = make_pipeline(StandardScaler(), coder).fit(hidden.filled(np.nan))
+    scaled = (X - np.nanmean(hidden.filled(np.nan), 0)) / np.nanstd(hidden.filled(np.nan), 0)
+    expected = clone(coder).fit(np.ma.masked_array(scaled, HIDDEN))
+    assert_allclose(pipeline[-1].components_, expected.components_, atol=1e-9)
 
 
 def test_whole_numbers_may_be_masked():
