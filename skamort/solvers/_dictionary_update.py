@@ -37,6 +37,9 @@ from .._validation import as_tensor
 _BLOCK = 64
 # From so many atoms on a GPU they are updated at once, so many of them, in so many steps.
 _FEWEST_AT_ONCE, _AT_ONCE, _STEPS = 257, 512, 8
+# Where a target is so much smaller than what its own atom adds to it and takes from it, rounding of
+# these has cost it three digits or more: codes that are far larger than the data.
+LOST = 1e-3
 
 
 def update_dictionary(
@@ -150,11 +153,16 @@ def _update(
     usage = gram_codes.diagonal()
     for start in range(0, len(dictionary), size):
         block = slice(start, start + size)
-        atoms = dictionary[block]
-        targets = cross[block] - gram_codes[block] @ dictionary
-        targets.addcmul_(usage[block, None], atoms)
-        update_block(atoms, targets, gram_codes[block, block], usage[block], positive)
+        update_block(dictionary, block, gram_codes[block], cross[block], usage[block], positive)
     return (usage <= 0).nonzero().flatten()
+
+
+def _targets(
+    dictionary: Tensor, block: slice, gram: Tensor, cross: Tensor, usage: Tensor
+) -> Tensor:
+    """The best directions of a block's atoms while all others stay; of an atom whose share is far
+    larger than the sum, what rounding leaves."""
+    return (cross - gram @ dictionary).addcmul_(usage[:, None], dictionary[block])
 
 
 def _scaled(targets: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,26 +175,38 @@ def _scaled(targets: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _update_block(
-    atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
+    dictionary: Tensor, block: slice, gram: Tensor, cross: Tensor, usage: Tensor, positive: bool
 ) -> None:
     """Normalize each target in turn into its atom, and correct the targets that follow."""
-    targets, gram = _scaled(targets, gram)
-    for j, used in enumerate((usage > 0).tolist()):
+    atoms, targets = dictionary[block], _targets(dictionary, block, gram, cross, usage)
+    is_lost = targets.abs().amax(1) < LOST * usage
+    targets, inside = _scaled(targets, gram[:, block])
+    for j, (used, lost) in enumerate(torch.stack([usage > 0, is_lost], dim=1).tolist()):
         if used:
-            best = targets[j].clamp(min=0) if positive else targets[j]
+            target = _others(dictionary, block, gram, cross, j) if lost else targets[j]
+            best = target.clamp(min=0) if positive else target
             length = best.norm()
             atom = torch.where(length > 0, best / length, atoms[j])
-            targets[j + 1 :].addr_(gram[j + 1 :, j], atoms[j] - atom)
+            targets[j + 1 :].addr_(inside[j + 1 :, j], atoms[j] - atom)
             atoms[j] = atom
 
 
+def _others(dictionary: Tensor, block: slice, gram: Tensor, cross: Tensor, j: int) -> Tensor:
+    """A target, of size 1, from which its atom has been left out from the beginning."""
+    weights = gram[j].clone()
+    weights[block.start + j] = 0
+    target = cross[j] - weights @ dictionary
+    return target / target.abs().amax().clamp(min=torch.finfo(target.dtype).tiny)
+
+
 def _update_at_once(
-    atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
+    dictionary: Tensor, block: slice, gram: Tensor, cross: Tensor, usage: Tensor, positive: bool
 ) -> None:
-    """Take some steps of all atoms of a block, with targets as `_update_block` gets them."""
-    targets, gram = _scaled(targets, gram)
-    pull = gram - gram.abs().sum(dim=1).diag()
-    fixed = torch.addmm(targets, gram, atoms).addcmul_(gram.diagonal()[:, None], atoms, value=-1)
+    """Take some steps of all atoms of a block."""
+    atoms, others = dictionary[block], gram.clone()
+    others[:, block] = 0
+    fixed, inside = _scaled(cross - others @ dictionary, gram[:, block])
+    pull = inside - inside.abs().sum(dim=1).diag()
     is_used = usage[:, None] > 0
     for _ in range(_STEPS):
         best = torch.addmm(fixed, pull, atoms, alpha=-1)
@@ -196,8 +216,10 @@ def _update_at_once(
 
 
 def _update_block_compiled(
-    atoms: Tensor, targets: Tensor, gram: Tensor, usage: Tensor, positive: bool
+    dictionary: Tensor, block: slice, gram: Tensor, cross: Tensor, usage: Tensor, positive: bool
 ) -> None:
     from ._dictionary_update_numba import update_block
 
-    update_block(*(a.contiguous().numpy() for a in (atoms, targets, gram, usage)), positive)
+    targets = _targets(dictionary, block, gram, cross, usage)
+    arrays = dictionary, targets, gram, cross, usage
+    update_block(*(a.contiguous().numpy() for a in arrays), block.start, LOST, positive)

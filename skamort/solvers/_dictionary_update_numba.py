@@ -50,17 +50,39 @@ def _normalize(target, least, atom):
     return True
 
 
+@leaf
+def _size(target):
+    size = 0.0
+    for f in range(len(target)):
+        size = max(size, abs(np.float64(target[f])))
+    return size
+
+
+@leaf
+def _leave_out(target, dictionary, gram, cross, own):
+    """Compute a target anew, without its own atom from the beginning."""
+    for f in range(len(target)):
+        target[f] = cross[f]
+    for k in range(len(dictionary)):
+        if k != own and gram[k] != 0:
+            for f in range(len(target)):
+                target[f] -= gram[k] * dictionary[k, f]
+
+
 @kernel
-def update_block(atoms, targets, gram, usage, positive):
-    """Normalize each target in turn into its atom, and correct the targets that follow."""
-    n_atoms, n_features = atoms.shape
-    least = atoms.dtype.type(0 if positive else -np.inf)
+def update_block(dictionary, targets, gram, cross, usage, first, lost, positive):
+    """Normalize each target in turn into its atom, and correct the targets that follow; of a target
+    that is so small beside its atom's usage rounding has left too little."""
+    n_atoms, n_features = targets.shape
+    least = targets.dtype.type(0 if positive else -np.inf)
     for j in range(n_atoms):
         change = targets[j]
-        if usage[j] <= 0 or not _normalize(change, least, atoms[j]):
+        if usage[j] > 0 and _size(change) < lost * usage[j]:
+            _leave_out(change, dictionary, gram[j], cross[j], first + j)
+        if usage[j] <= 0 or not _normalize(change, least, dictionary[first + j]):
             continue
         for i in range(j + 1, n_atoms):
-            weight, target = gram[i, j], targets[i]
+            weight, target = gram[i, first + j], targets[i]
             if weight != 0:
                 for f in range(n_features):
                     target[f] += weight * change[f]

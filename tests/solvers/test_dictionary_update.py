@@ -183,9 +183,8 @@ def test_refuses_shapes_that_do_not_fit():
 def at_once(dictionary, codes, X, positive=False):
     """Update all atoms as a block of them is updated on a GPU."""
     gram, atoms = codes.T @ codes, dictionary.clone()
-    usage = gram.diagonal()
-    targets = codes.T @ X - gram @ atoms + usage[:, None] * atoms
-    _dictionary_update._update_at_once(atoms, targets, gram, usage, positive)
+    every, usage = slice(0, len(atoms)), gram.diagonal()
+    _dictionary_update._update_at_once(atoms, every, gram, codes.T @ X, usage, positive)
     return atoms
 
 
@@ -218,3 +217,26 @@ def test_many_atoms_at_once_come_to_rest_where_visits_one_by_one_do():
     first = [update(dictionary, codes, X) for update in (at_once, one_by_one)]
     fell = [(X - codes @ a).square().sum() for a in (dictionary, *first)]
     assert fell[0] - fell[1] > 0.9 * (fell[0] - fell[2])  # as far in one round
+
+
+@each_engine
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-7, 3e4, 1e7, 1e13])
+def test_codes_far_larger_than_the_data_cost_no_digits(
+    engine, at_once, positive, dtype, size, monkeypatch
+):
+    """Where a row has one code, an atom is the sum of its rows, whatever the size of the codes."""
+    if at_once:
+        monkeypatch.setattr(_dictionary_update, "_update_block", _dictionary_update._update_at_once)
+        engine = "torch"
+    dictionary, _, X = problem(8, 67, 5)
+    dictionary, X = (each.abs() if positive else each for each in (dictionary, X))
+    codes = torch.zeros(50, 67, dtype=X.dtype)
+    codes[torch.arange(50), torch.arange(50) % 67] = 1 + torch.arange(50, dtype=X.dtype) / 50
+    expected = dictionary.clone()
+    expected[:50] = torch.nn.functional.normalize(codes.T @ X)[:50]
+    atoms, codes, X = (each.to(dtype) for each in (dictionary, size * codes, X))
+    update_dictionary(atoms, codes.T @ codes, codes.T @ X, positive=positive, engine=engine)
+    torch.testing.assert_close(atoms.double(), expected, rtol=0, atol=200 * torch.finfo(dtype).eps)
