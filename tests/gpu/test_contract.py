@@ -162,6 +162,10 @@ MANY = {
     "scores": (WeightedSAE(12), {"weight_exponent": [0.5, 1.0]}),
     "hidden": (MLPEncoder(12, hidden_layer_sizes=(8,)), {"alpha": [0.1, 0.2]}),
     "revived": (TopKSAE(12, batch_size=16, dead_latents=ResampleDead(40)), {"k": [1, 2]}),
+    "leaving": (
+        TopKSAE(12, batch_size=16, early_stopping=True, dead_latents=ResampleDead(40)),
+        {"max_iter": [2, 5, 3, 5, 6]},
+    ),
     "random": (SAEEncoder(12, dict_init=None, positive_dict=True), {"alpha": [0.1, 0.2]}),
     "alone": (LISTAEncoder(12), {"alpha": [0.1, 0.2]}),
 }

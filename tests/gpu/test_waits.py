@@ -125,6 +125,20 @@ def test_a_model_more_asks_for_rows_of_its_own(counts, model, few, most, monkeyp
     assert_array_equal(asked, most)
 
 
+def test_models_that_end_one_by_one(counts):
+    """Of eight those that have ended are left out three times, with steps recorded anew."""
+    X = np.random.default_rng(0).standard_normal((64, 6))
+    model = SAEEncoder(12, batch_size=64, tol=0, schedule=None, device="cuda")
+    totals = []
+    for n_epochs in ([27] * 8, range(20, 28)):
+        counts.clear()
+        fit_many(model, X, {"max_iter": n_epochs}, [0])
+        totals.append(np.array(counts.totals()))
+    waits, _, operators = totals[1] - totals[0]
+    assert waits == 2 * 7
+    assert operators <= 7 * 7 + 3 * 130
+
+
 def test_many_models_ask_for_little_more_than_one(counts):
     """Of waits and of operators, beside a loop of fits."""
     X = np.random.default_rng(0).standard_normal((64, 6))

@@ -66,7 +66,8 @@ class BatchedTraining:
 
     def __init__(self, jobs: list[Job]):
         self.jobs = jobs
-        self.models = list(range(len(jobs)))  # those still in training, as places in `jobs`
+        # Whose rows the tensors have, and who is still in training, as places in `jobs`.
+        self.stack, self.models = list(range(len(jobs))), list(range(len(jobs)))
         nets = [job.net for job in jobs]
         self.net = BatchedNet(nets, jobs[0].training.device)
         self.training, self.held_out = _batches(jobs)
@@ -109,8 +110,7 @@ class BatchedTraining:
         """Pass once over the data; record what each model's history holds of it."""
         losses, sizes = [], []
         self.counts.zero_()
-        generators = [self.jobs[model].net.generator for model in self.models]
-        for batch in self.training.batches(self.models, generators):
+        for batch in self.training.batches(self.stack, self._generators()):
             losses.append(self._take_step(batch))
             sizes.append(batch[0].shape[2])
         rows = [{"epoch": epoch} for _ in self.models]
@@ -123,17 +123,21 @@ class BatchedTraining:
             self.history[model].append(row)
             row["train_loss_best"] = is_lowest("train_loss", self.history[model])
 
+    def _generators(self) -> list[torch.Generator]:
+        """Return what shuffles the rows of each model; of those that have ended, any other."""
+        own = {model: self.jobs[model].net.generator for model in self.models}
+        return [own.get(model) or torch.Generator() for model in self.stack]
+
     def _take_step(self, batch: list[Tensor]) -> Tensor:
-        """Take a step on a batch, and what follows it at times; return each model's loss."""
+        """Take a step on a batch, and what follows it at times; return the loss of each row."""
         due = self.revivals.due(self.models, batch[0].shape[2])
         before = self.net.learned.clone() if due else self.net.learned
         self.net.n_steps += 1
-        factors = [self._factor(model) for model in self.models]
-        loss = self.stepper.take(batch, factors)
+        loss = self.stepper.take(batch, self._factors())
         if self.net.n_steps % self.clear_every == 0:
             self.net.clear_denormals()
-        for place in self.revivals.with_dead(due, self.models, self.silence):
-            model, silence = self.models[place], self.silence[place]
+        for model, place in self.revivals.with_dead(due, self._places(due), self.silence):
+            silence = self.silence[place]
             self.revivals.look(model, self.net, place, batch[0], before[place], silence)
         return loss
 
@@ -144,10 +148,16 @@ class BatchedTraining:
         count_firing(self.counts, self.silence, fired, batch[0].shape[2])
         return loss
 
-    def _factor(self, model: int) -> float:
-        """Return the factor of a model's next step, and count it."""
-        schedule = self.jobs[model].schedule
-        return 1.0 if schedule is None else schedule.next_factor()
+    def _factors(self) -> list[float]:
+        """Return the factor of the next step of each row, and count it."""
+        schedules = {model: self.jobs[model].schedule for model in self.models}
+        factors = {m: 1.0 if s is None else s.next_factor() for m, s in schedules.items()}
+        return [factors.get(model, factors[self.models[0]]) for model in self.stack]
+
+    def _places(self, models: list[int]) -> list[int]:
+        """Return which rows models have."""
+        places = {model: place for place, model in enumerate(self.stack)}
+        return [places[model] for model in models]
 
     def _keep_best(self, rows: list[dict]) -> None:
         """Keep what was learned in an epoch by the models of which it is the best."""
@@ -161,13 +171,15 @@ class BatchedTraining:
     def _validate(self, held_out: StackedBatches, rows: list[dict]) -> Tensor:
         """Record the losses of the held-out rows; tell which are the lowest so far, in a column."""
         losses, sizes = [], []
-        for batch in held_out.batches(self.models):
+        for batch in held_out.batches(self.stack):
             losses.append(self.net.evaluate(*batch))
             sizes.append(batch[0].shape[2])
         self._record(rows, "valid", losses, sizes)
-        for model, row in zip(self.models, rows, strict=True):
+        are_best = [False for _ in self.stack]
+        pairs = zip(self.models, self._places(self.models), rows, strict=True)
+        for model, place, row in pairs:
             row["valid_loss_best"] = self.best_weights[model].is_best(row["valid_loss"])
-        are_best = [row["valid_loss_best"] for row in rows]
+            are_best[place] = row["valid_loss_best"]
         return torch.tensor(are_best, device=self.kept.device).unsqueeze(1)
 
     def _record(
@@ -175,19 +187,20 @@ class BatchedTraining:
     ) -> None:
         """Note each model's mean loss a sample, in the data's own unit, in its row."""
         values = torch.stack(losses).cpu().numpy().astype(np.float64)
-        means = mean_of_batches(list(values), sizes).tolist()
-        for model, row, mean in zip(self.models, rows, means, strict=True):
+        means = mean_of_batches(list(values), sizes)[self._places(self.models)]
+        for model, row, mean in zip(self.models, rows, means.tolist(), strict=True):
             loss = mean * self.jobs[model].net.loss_unit
             row |= {f"{prefix}_loss": loss, f"{prefix}_batch_count": len(losses)}
 
     def _leave(self, epoch: int) -> None:
         """Let the models go that have converged, diverged or come to their last epoch."""
-        places: dict[bool, list[int]] = {True: [], False: []}
-        for place, model in enumerate(self.models):
-            places[self._has_ended(model, epoch)].append(place)
-        if places[True]:
-            self._hand_over(places[True])
-            self._keep(places[False])
+        ended = [model for model in self.models if self._has_ended(model, epoch)]
+        if not ended:
+            return
+        self._hand_over(ended)
+        self.models = [model for model in self.models if model not in ended]
+        if len(self.models) <= self.stepper.share_left * len(self.stack):
+            self._restack()
 
     def _has_ended(self, model: int, epoch: int) -> bool:
         """Tell whether training ends here for a model."""
@@ -200,13 +213,13 @@ class BatchedTraining:
         job.net.converged_ = self.stops[model].has_converged(row, job.schedule)
         return job.net.converged_ or epoch == job.net.max_epochs
 
-    def _hand_over(self, places: list[int]) -> None:
-        """Leave in the nets at some places what training alone would have left, but in those that
-        diverged; all of it comes from a GPU at once."""
+    def _hand_over(self, models: list[int]) -> None:
+        """Leave in nets what training alone would have left, but in those that diverged; all of it
+        comes from a GPU at once."""
+        places = self._places(models)
         learned = _rows([self.kept, self.net.mean, self.net.square], places)
         counted = _rows([self.silence, self.kept_counts], places)
-        for place, numbers, (silence, fired) in zip(places, learned, counted, strict=True):
-            model = self.models[place]
+        for model, numbers, (silence, fired) in zip(models, learned, counted, strict=True):
             net = self.jobs[model].net
             if self.jobs[model].error is None:
                 self.net.store(net, *numbers)
@@ -214,9 +227,10 @@ class BatchedTraining:
                 _callback(net, LatentActivity).take_over(silence, frequency, net.device)
                 net.history.extend({**row, "batches": []} for row in self.history[model])
 
-    def _keep(self, places: list[int]) -> None:
-        """Go on with the models at some places."""
-        self.models = [self.models[place] for place in places]
+    def _restack(self) -> None:
+        """Go on without the rows of models that have ended."""
+        places = self._places(self.models)
+        self.stack = list(self.models)
         self.net.keep(places)
         self.stepper.clear()
         rows = index_of(places, self.kept.device)

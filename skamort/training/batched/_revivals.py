@@ -34,24 +34,27 @@ class Revivals:
                 reviver.on_train_begin(job.net, job.training)
 
     def due(self, models: Sequence[int], n_rows: int) -> list[int]:
-        """Take note of the rows of a step; return the places of `models` which are to look."""
-        revivers = [self.revivers[model] for model in models]
-        return [place for place, r in enumerate(revivers) if r is not None and r.is_due(n_rows)]
+        """Take note of the rows of a step; return which of `models` are to look."""
+        revivers = [(model, self.revivers[model]) for model in models]
+        return [model for model, r in revivers if r is not None and r.is_due(n_rows)]
 
-    def with_dead(self, places: list[int], models: Sequence[int], silence: Tensor) -> list[int]:
-        """Return those of the places of `models` which have latents to start anew.
+    def with_dead(
+        self, models: Sequence[int], places: Sequence[int], silence: Tensor
+    ) -> list[tuple[int, int]]:
+        """Return those of some models which have latents to start anew, with their places.
 
         Parameters
         ----------
-        places : list of int
-            Those which are to look.
         models : sequence of int
-            The nets that are trained.
+            Those which are to look.
+        places : sequence of int
+            Their places among all nets.
         silence : Tensor of shape (n_models, n_components), int64
-            Samples since each latent fired.
+            Samples since each latent of all nets fired.
         """
-        longest = silence.amax(1).tolist() if places else []
-        return [p for p in places if longest[p] >= self.revivers[models[p]].window_]
+        longest = silence.amax(1).tolist() if models else []
+        pairs = zip(models, places, strict=True)
+        return [(m, p) for m, p in pairs if longest[p] >= self.revivers[m].window_]
 
     def look(
         self, model: int, nets: BatchedNet, place: int, X: Tensor, before: Tensor, silence: Tensor

@@ -30,7 +30,15 @@ def stepper_for(step: Step, net: BatchedNet) -> ByOperators | ByGraphs:
 
 
 class ByOperators:
-    """Takes each step operator by operator."""
+    """Takes each step operator by operator.
+
+    Attributes
+    ----------
+    share_left : float
+        Share of the models from which on the rest goes on without those that have ended.
+    """
+
+    share_left = 1.0
 
     def __init__(self, step: Step):
         self.step = step
@@ -44,7 +52,16 @@ class ByOperators:
 
 
 class ByGraphs:
-    """Takes steps that were recorded, where a batch has the size of one."""
+    """Takes steps that were recorded, where a batch has the size of one.
+
+    Attributes
+    ----------
+    share_left : float
+        Share of the models from which on the rest goes on without those that have ended, by steps
+        that have to be recorded anew: before, to take theirs too costs less.
+    """
+
+    share_left = 0.5
 
     def __init__(self, step: Step, net: BatchedNet):
         self.step, self.net = step, net
