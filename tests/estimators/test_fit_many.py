@@ -139,6 +139,12 @@ def test_known_codes(code_loss, early_stopping, X, no_fit_alone):
         assert_equals_one_fitted_alone(model, X, **known)
 
 
+def test_known_codes_are_compared_with_each_model(X):
+    codes = np.ones((len(X), N_COMPONENTS))
+    with pytest.raises(ValueError, match="SAEEncoder: codes must have shape"):
+        fit_many(SAEEncoder(), X, {"n_components": [N_COMPONENTS, 5]}, [0], codes=codes)
+
+
 def test_class_labels_reach_the_feature_weights():
     X, y = make_blobs(60, n_features=6, random_state=0)
     wsae = WeightedSAE(8, feature_weights="consistency", max_iter=5)

@@ -154,18 +154,18 @@ def test_resume(encoder, X, tmp_path):
     assert_same(ours, whole, X)
 
 
+DYING = TopKSAE(
+    24, dict_init=None, fit_intercept=False, batch_size=16, dead_latents=ResampleDead(40)
+)
 # Models that train together, and some that are fitted alone after a start on the host.
 MANY = {
     "k": (TopKSAE(12), {"k": [1, 2]}),
-    "auto": (SAEEncoder(12, fit_intercept=True), {"alpha": ["auto", 0.1]}),
+    "auto": (SAEEncoder(12), {"alpha": ["auto", 0.1], "fit_intercept": [True, False]}),
     "held out": (SAEEncoder(12, early_stopping=True, alpha=0.1), {"tol": [0, 10]}),
     "scores": (WeightedSAE(12), {"weight_exponent": [0.5, 1.0]}),
     "hidden": (MLPEncoder(12, hidden_layer_sizes=(8,)), {"alpha": [0.1, 0.2]}),
-    "revived": (TopKSAE(12, batch_size=16, dead_latents=ResampleDead(40)), {"k": [1, 2]}),
-    "leaving": (
-        TopKSAE(12, batch_size=16, early_stopping=True, dead_latents=ResampleDead(40)),
-        {"max_iter": [2, 5, 3, 5, 6]},
-    ),
+    "revived": (DYING, {"k": [1, 2]}),
+    "leaving": (clone(DYING).set_params(early_stopping=True), {"max_iter": [4, 2, 5], "k": [1, 2]}),
     "random": (SAEEncoder(12, dict_init=None, positive_dict=True), {"alpha": [0.1, 0.2]}),
     "alone": (LISTAEncoder(12), {"alpha": [0.1, 0.2]}),
 }
@@ -180,6 +180,7 @@ def test_fit_many(model, grid, few, X, monkeypatch):
         theirs = on_cpu(ours).fit(X)
         assert_same(ours, theirs, X)
         assert_allclose(ours.latent_frequency_, theirs.latent_frequency_)
+        assert_allclose(ours.loss_curve_, theirs.loss_curve_)
         assert ours._dictionary.is_cuda
         assert_same(ours.partial_fit(X), theirs.partial_fit(X), X)
 
@@ -191,10 +192,23 @@ def test_fit_many_of_known_codes(X):
         assert_same(ours, on_cpu(ours).fit(X, codes=codes), X)
 
 
-def test_large_models_start_on_the_gpu(X, monkeypatch):
-    monkeypatch.setattr("skamort.estimators._host_rows._MOST_NUMBERS", 71)
-    for ours in fit_many(SAEEncoder(12, max_iter=3, device="cuda"), X, {}, [0, 1]):
-        assert ours._dictionary.is_cuda
+def test_fit_many_on_two_devices(gpu, X):
+    grid = {"device": ["cpu", "cuda"]}
+    ours, theirs = fit_many(SAEEncoder(12, max_iter=3, random_state=0), X, grid)
+    assert gpu is None or gpu.operators
+    assert_same(ours, theirs, X)
+    assert theirs._dictionary.is_cuda
+
+
+@pytest.mark.parametrize(
+    ("model", "largest"), [(SAEEncoder(12), 12 * 6), (MLPEncoder(12, hidden_layer_sizes=9), 9 * 9)]
+)
+@pytest.mark.parametrize("too_large", [False, True])
+def test_large_models_start_on_the_gpu(model, largest, too_large, X, monkeypatch):
+    monkeypatch.setattr("skamort.estimators._host_rows._MOST_NUMBERS", largest - too_large)
+    model = clone(model).set_params(max_iter=2, device="cuda")
+    for ours in fit_many(model, X, {}, [0, 1]):
+        assert ours.net_.device == ("cuda:0" if too_large else "cpu")
         assert_same(ours, on_cpu(ours).fit(X), X)
 
 
