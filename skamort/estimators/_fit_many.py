@@ -47,6 +47,9 @@ def fit_many(
     `multi_topk` or half precision. All else, and models too large to gain from it, are fitted one
     after the other, with the same result.
 
+    On a GPU small models start on the host, and come back there: each moves to the GPU when it is
+    first asked for codes.
+
     Parameters
     ----------
     estimator : estimator
