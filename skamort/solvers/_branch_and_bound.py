@@ -111,7 +111,9 @@ class BranchAndBound(Compiled, KSparseSolver):
         n_iter, bound = torch.zeros(len(X), dtype=torch.int64), torch.zeros_like(residual)
         support = torch.full((len(X), k), -1)
         gram = (atoms @ atoms.T).numpy()
-        arrays = data @ atoms.T, squared_norm(X), residual, n_iter, bound, support
+        cov = data @ atoms.T
+        orders = (-cov if problem.positive else -cov.abs()).argsort(dim=1, stable=True)
+        arrays = cov, orders, squared_norm(X), residual, n_iter, bound, support
         by_row = [a.numpy() for a in arrays]
         run_in_threads(
             lambda rows: search(gram, k, problem.positive, node_limit, *(a[rows] for a in by_row)),

@@ -43,7 +43,7 @@ def solve_with_gram(
     n_samples, n_components = cov.shape
     dtype = cov.dtype
     c, tops = np.empty(n_components, dtype), np.empty((n_components - 1) // SEGMENT + 1, dtype)
-    working, support = np.empty((2, n_components), dtype=np.int64)
+    working, support = np.empty(n_components, np.int64), np.empty(n_components, np.int64)
     z, b, u, step = np.zeros((4, n_components), dtype)
     residual, exact, progress = np.empty(X.shape[1]), np.empty(n_components), np.empty(4)
     work = (c, tops, working, support, z, b, u, step, residual, exact, progress)

@@ -15,6 +15,7 @@ from ._numba_tools import copy, hide, subtract_rows
 SEGMENT = 64
 # Roundings, times the root of the number of terms, that a correlation can be wrong by.
 _ROUNDINGS = 16
+_EPS = np.finfo(np.float64).eps
 
 
 @part
@@ -42,7 +43,7 @@ def certify(
         exact[p] = _dot(dictionary[working[p]], residual)
         exact_peak = max(exact_peak, exact[p] if positive else abs(exact[p]))
     scale = max(fit, 0.0) / energy if energy > 0 else 0.0
-    limit = dual_limit(alpha, np.finfo(np.float64).eps, n_features + size, length, l1)
+    limit = dual_limit(alpha, _EPS, n_features + size, length, l1)
     if scale * exact_peak > limit:
         scale = limit / exact_peak
     gap = 0.5 * (1 - scale) ** 2 * energy

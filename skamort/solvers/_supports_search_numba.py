@@ -174,8 +174,11 @@ def _search(
 
 
 @kernel
-def search(gram, k, positive, node_limit, cov, energy, residual, n_iter, bound, support):
-    """Search the supports of every sample, as `_supports_search.search`."""
+def search(gram, k, positive, node_limit, cov, orders, energy, residual, n_iter, bound, support):
+    """Search the supports of every sample, as `_supports_search.search`.
+
+    ``orders`` are the atoms of every sample in the order of their correlation ``cov``.
+    """
     n = len(gram)
     c, left = aligned_rows(k + 1, n, np.float64), aligned_rows(k + 1, n, np.float64)
     rows, tails = aligned_rows(k, n, np.float64), np.zeros((k, n))
@@ -183,7 +186,7 @@ def search(gram, k, positive, node_limit, cov, energy, residual, n_iter, bound, 
     factor, y, z, explained = np.zeros((k, k)), np.empty(k), np.empty(k), np.zeros(k + 1)
     chosen, next_atom, best = np.zeros((3, k), np.int64)
     for s in range(len(cov)):
-        order = np.argsort(-(cov[s] if positive else np.abs(cov[s])))
+        order = orders[s]
         _arrange(cov[s], gram, order, c[0], sorted_gram)
         for j in range(n):
             left[0, j] = sorted_gram[j, j]

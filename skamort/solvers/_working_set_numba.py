@@ -117,14 +117,14 @@ def goal(progress, gap):
 def minimize(energy, z, b, u, block, size, alpha, positive, target, support, factor, step):
     """Sweeps and polishing until the duality gap of the restricted problem is at most
     ``target``."""
-    for _ in range(_INNER_ROUNDS):
-        for _ in range(1 + size // _ATOMS_PER_SWEEP):
-            _sweep(z, u, block, size, alpha, positive)
-        if cheap_gap(energy, z, b, u, size, alpha, largest(u, 0, size, positive)) <= target:
-            break
-        for _ in range(size):
-            if _polish(z, u, block, size, alpha, support, factor, step):
-                break
+    for turn in range(2 * _INNER_ROUNDS):
+        if turn % 2 == 0:
+            for _ in range(1 + size // _ATOMS_PER_SWEEP):
+                _sweep(z, u, block, size, alpha, positive)
+        else:
+            for _ in range(size):
+                if _polish(z, u, block, size, alpha, support, factor, step):
+                    break
         if cheap_gap(energy, z, b, u, size, alpha, largest(u, 0, size, positive)) <= target:
             break
 

@@ -115,8 +115,10 @@ def test_a_search_that_begins_with_nothing_finds_the_best(positive):
     X, dictionary = rng.standard_normal((6, 5)), rng.standard_normal((8, 5))
     energy, support = (X**2).sum(1), np.empty((6, 3), np.int64)
     n_iter, bound = np.empty(6, np.int64), np.empty(6)
-    products = dictionary @ dictionary.T, 3, positive, 1000, X @ dictionary.T
-    compiled(*products, energy, energy, n_iter, bound, support)
+    cov = X @ dictionary.T
+    orders = np.argsort(-cov if positive else -np.abs(cov), axis=1)
+    gram, rest = dictionary @ dictionary.T, (energy, energy, n_iter, bound, support)
+    compiled(gram, 3, positive, 1000, cov, orders, *rest)
     for x, places in zip(X, support, strict=True):
         atoms = dictionary[places[places >= 0]]
         found = least_residual(x, atoms, len(atoms), positive)
