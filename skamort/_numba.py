@@ -54,7 +54,33 @@ def kernel(function: Callable | None = None, **options: Any) -> Any:
     _announce_compiling()
     function.__qualname__ += f"_{_fingerprint(function.__module__)}"
     shared: dict[str, Any] = {"error_model": "numpy", "fastmath": FINITE, "no_cfunc_wrapper": True}
+    if options.get("forceinline"):
+        shared["pipeline_class"] = _inliner()
     return njit(**shared | options, cache=True, nogil=True)(function)
+
+
+@cache
+def _inliner() -> type:
+    """Compiler of what is only ever inlined, of which no machine code is made."""
+    from llvmlite.binding import Linkage
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import Compiler
+
+    class Library(JITCodeLibrary):
+        def _optimize_final_module(self) -> None:
+            super()._optimize_final_module()
+            for function in self._final_module.functions:
+                if not function.is_declaration and function.linkage == Linkage.external:
+                    function.linkage = Linkage.available_externally
+
+    class Inliner(Compiler):
+        def define_pipelines(self) -> list:
+            state = self.state
+            state.library = Library(state.targetctx.codegen(), state.func_id.func_qualname)
+            state.library.enable_object_caching()
+            return super().define_pipelines()
+
+    return Inliner
 
 
 # A kernel that becomes part of those that call it. Called, there would be two of it in the process
