@@ -4,14 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from engines import needs_numba
 
 import skamort
 from skamort import _numba
+from skamort.solvers import sparse_encode
 
 LEAF = """
 from ._numba import leaf
@@ -129,3 +132,26 @@ def test_what_a_kernel_calls_becomes_part_of_it(file):
     called = [vars(module)[name] for name in names & vars(module).keys()]
     options = [kernel.targetoptions for kernel in called if isinstance(kernel, Dispatcher)]
     assert all(taken.get("forceinline") or taken.get("inline") for taken in options)
+
+
+@needs_numba
+def test_no_layout_of_arguments_compiles_a_kernel_once_more():
+    """Rows of any number and stride, read-only ones, starts and masks: one kernel a dtype."""
+    from numba.core.dispatcher import Dispatcher
+
+    rng = np.random.default_rng(0)
+    dictionary, X = np.asfortranarray(rng.standard_normal((6, 4))), rng.standard_normal((5, 8))
+    X.flags.writeable = False
+    for algorithm in ("cd", "omp", "ormp", "gomp", "exchange", "exact"):
+        weight = {"alpha": 0.1} if algorithm == "cd" else {"n_nonzero_coefs": 2}
+        call = partial(sparse_encode, dictionary=dictionary, algorithm=algorithm, **weight)
+        codes = [call(rows) for rows in (X[:, ::2], X[:1, :4], X[::-2, 4:])]
+        if algorithm not in ("exact", "exchange"):
+            call(X[:, :4], mask=rng.random((5, 4)) < 0.8, init=np.asfortranarray(codes[0]))
+    modules = [module for name, module in sys.modules.items() if name.endswith("_numba")]
+    kernels = [k for m in modules for k in vars(m).values() if isinstance(k, Dispatcher)]
+    ours = [k for k in kernels if not k.targetoptions.get("forceinline")]
+    assert sum(len(kernel.signatures) for kernel in ours) >= 6
+    for kernel in ours:
+        dtypes = [tuple(a.dtype for a in s if hasattr(a, "layout")) for s in kernel.signatures]
+        assert len(set(dtypes)) == len(dtypes), (kernel.__qualname__, kernel.signatures)
