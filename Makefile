@@ -159,7 +159,8 @@ run-bench: $(TOOLS)
 run-gpu: $(TOOLS)
 	@$(VENV)/bin/python -c "import sys, torch; torch.cuda.is_available() or sys.exit( \
 		f'torch {torch.__version__}, for CUDA {torch.version.cuda}, sees no GPU here; nothing ran. ' \
-		'Is there one? Then install a build of torch that goes with its driver:\n  $(VENV)/bin/pip install ' \
+		'Is there one? Then install a build of torch that goes with its driver, whose address ' \
+		'https://pytorch.org/get-started/locally tells, such as:\n  $(VENV)/bin/pip install ' \
 		'--force-reinstall $(shell grep ^torch constraints.txt) --index-url https://download.pytorch.org/whl/cu126')"
 	@status=0; set -x; \
 	$(VENV)/bin/pytest $(ON_A_CARD) tests/gpu -k real || status=1; \
