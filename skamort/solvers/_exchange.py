@@ -26,6 +26,7 @@ from ._beam import beam_search
 from ._exchange_torch import exchange
 from ._iht import keep_largest
 from ._ksparse import DEPENDENT, KSparseSolver, sum_of_rows
+from ._least_squares import refit_large
 from ._omp import ORMP
 from ._pursuit import squared_norm
 
@@ -130,6 +131,7 @@ class Exchange(Compiled, KSparseSolver):
         else:
             n_iter = exchange(X, problem, k, self.max_iter, tries, least, codes)
         before, after = (_residual(X, problem, k, z) for z in (start, codes))
+        refit_large(X, problem, k, codes, after)
         worse = ~(after <= before)
         codes[worse] = start[worse]
         return n_iter, torch.where(worse, before, after)

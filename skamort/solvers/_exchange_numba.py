@@ -20,6 +20,8 @@ from ._numba_tools import aligned_rows, argmax
 _TILE = np.uint64(256)
 # An atom depends on the support where so little is left of it.
 _DEPENDENT = 64
+# Supports whose inverse was as large have cost it digits, which stay lost where an atom leaves.
+_SHARP = 1e6
 
 
 @leaf
@@ -273,6 +275,25 @@ def _follow(
     return True
 
 
+@leaf
+def _sharpness(gram, inverse, support):
+    """How many times as long an atom of the support is as what the others leave of it, squared."""
+    most = 0.0
+    for a in range(len(support)):
+        if support[a] >= 0:
+            most = max(most, inverse[a, a] * gram[support[a], support[a]])
+    return most
+
+
+@leaf
+def _write(codes, support, z):
+    for m in range(len(codes)):
+        codes[m] = 0
+    for a in range(len(support)):
+        if support[a] >= 0:
+            codes[support[a]] = z[a]
+
+
 @kernel
 def exchange(gram, k, positive, max_iter, tries, cov, least, codes, n_iter):
     """Exchange atoms of every row of ``codes``, in place, while that lowers the squared residual by
@@ -297,8 +318,9 @@ def exchange(gram, k, positive, max_iter, tries, cov, least, codes, n_iter):
         explained = _begin(
             cov[s], codes[s], gram, positive, inverse, support, old, z, products, column
         )
-        follows = False
+        follows, sharpest = False, 0.0
         while True:
+            sharpest = max(sharpest, _sharpness(gram, inverse, support))
             if not follows:
                 _correlate(cov[s], gram, norms, inverse, support, z, moved, weights, dual, c, left)
             if n_iter[s] == max_iter:
@@ -319,7 +341,7 @@ def exchange(gram, k, positive, max_iter, tries, cov, least, codes, n_iter):
                 dual, c, left, fresh, share,
             )  # fmt: skip
             _copy(trial, moved, new, inverse, support, z)
-        codes[s] = 0
-        for i in range(k):
-            if support[i] >= 0:
-                codes[s, support[i]] = z[i]
+        _write(codes[s], support, z)
+        if sharpest > _SHARP:
+            _begin(cov[s], codes[s], gram, positive, inverse, support, old, z, products, column)
+            _write(codes[s], support, z)

@@ -57,6 +57,26 @@ def least_squares(
     return fit
 
 
+def refit_large(X: Tensor, problem: Problem, k: int, codes: Tensor, residual: Tensor) -> None:
+    """Solve again, in place, for samples whose codes are so large that they cancel: those of nearly
+    dependent atoms, of whose differences products of atoms keep few digits.
+
+    ``codes`` have at most k non-zeros, and ``residual`` is ||x - z D||^2, float64.
+    """
+    sizes = torch.linalg.vector_norm(codes, dim=1)
+    limit = torch.finfo(X.dtype).eps ** -0.125 * torch.linalg.vector_norm(X, dim=1)
+    rows = (sizes > limit).nonzero()[:, 0]
+    if not len(rows):
+        return
+    support = codes[rows].abs().topk(k, dim=1).indices
+    start = codes[rows].gather(1, support)
+    fit = _by_torch(X[rows], problem.of(rows), support, start, start != 0)
+    better = fit.error < residual[rows]
+    rows, support, z = rows[better], support[better], fit.z[better]
+    codes[rows] = torch.zeros_like(codes[rows]).scatter_(1, support, z)
+    residual[rows] = fit.error[better]
+
+
 def _compiled(
     X: Tensor, problem: Problem, support: Tensor, start: Tensor, allowed: Tensor, n_jobs: int
 ) -> Fit:

@@ -22,6 +22,7 @@ from torch import Tensor
 from .._engine import resolve_engine, resolve_n_jobs
 from .._threads import run_in_threads
 from ._base import Compiled, Problem
+from ._least_squares import refit_large
 from ._omp_gram import pursue_by_gram
 from ._omp_torch import pursue_positive, pursue_signed
 from ._pursuit import Pursuit, least_left
@@ -156,3 +157,10 @@ class ORMP(OMP):
     """
 
     _recursive: ClassVar[bool] = True
+
+    def _pursue_steps(
+        self, X: Tensor, problem: Problem, k: int, enough: Tensor | None, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        n_iter, residual = super()._pursue_steps(X, problem, k, enough, codes)
+        refit_large(X, problem, k, codes, residual)
+        return n_iter, residual

@@ -4,7 +4,7 @@ scikit-learn and of engines."""
 import numpy as np
 import pytest
 import torch
-from engines import ENGINES, needs_numba
+from engines import ENGINES, each_engine, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ksparse import (
@@ -375,3 +375,27 @@ def test_refined_codes_are_least_squares_to_rounding(dtype):
     codes = sparse_encode(X, dictionary, algorithm="topk_refined", n_nonzero_coefs=5)
     expected = np.linalg.lstsq(dictionary.T.astype(float), X.T.astype(float), rcond=None)[0].T
     np.testing.assert_allclose(codes, expected, rtol=0, atol=50 * np.finfo(dtype).eps)
+
+
+@each_engine
+@pytest.mark.parametrize("algorithm", ["ormp", "exchange"])
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize("apart", [3e-3, 1e-4, 1e-5, 1e-7])
+def test_codes_of_atoms_that_hardly_differ_are_least_squares_on_their_support(
+    algorithm, positive, apart, engine
+):
+    """Products of such atoms keep few digits of the difference that codes of 1 / apart weigh."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        D = rng.normal(size=(6, 10))
+        other = D + apart * rng.normal(size=D.shape)
+        D = np.vstack([D, -other if positive else other])
+        D /= np.linalg.norm(D, axis=1, keepdims=True)
+        sizes = np.abs(rng.normal(size=(6, 1))) / apart
+        X = sizes * (D[:6] + (D[6:] if positive else -D[6:])) + 0.05 * rng.normal(size=(6, 10))
+        options = {"algorithm": algorithm, "n_nonzero_coefs": 3, "engine": engine}
+        for x, z in zip(X, sparse_encode(X, D, positive=positive, **options), strict=True):
+            atoms = D[z != 0].T
+            best = x - atoms @ np.linalg.lstsq(atoms, x, rcond=None)[0]
+            if not positive or (np.linalg.lstsq(atoms, x, rcond=None)[0] > 0).all():
+                assert np.sum((x - z @ D) ** 2) <= np.sum(best**2) + 1e-8 * np.sum(x**2)
