@@ -68,7 +68,8 @@ def assert_in_use(sae):
 
 def test_training_has_an_activation_of_its_own_kind():
     sae = JitterySAE(callbacks=[Note()], **QUICK).fit(X)
-    assert seen == [*N_STEPS * [True], False]  # the last to see whether it is of use
+    # the last to see whether training diverged, and whether it was of use
+    assert seen == [*N_STEPS * [True], False, False]
     assert not sae.latent_frequency_[::2].any()
     assert_in_use(sae)
     assert_in_use(pickle.loads(pickle.dumps(sae)))
@@ -79,7 +80,7 @@ def test_training_has_an_activation_of_its_own_kind():
 def test_held_out_rows_are_encoded_as_in_use():
     sae = JitterySAE(early_stopping=True, callbacks=[Note()], **QUICK).fit(X)
     epoch = 4 * [True] + [False]
-    assert seen == [*4 * epoch, False]
+    assert seen == [*4 * epoch, False, False]
     assert_in_use(sae)
     assert len(sae.validation_loss_curve_) == 4
 
@@ -118,7 +119,7 @@ def test_a_fit_that_was_interrupted_leaves_a_model_in_use():
 def test_codes_of_known_scale_are_matched_as_in_use():
     codes = np.random.default_rng(1).random((60, 12))
     sae = JitterySAE(callbacks=[Note()], **QUICK).fit(X, codes=codes)
-    assert seen == [*N_STEPS * [True], False, False]
+    assert seen == [*N_STEPS * [True], False, False, False]
     assert_in_use(sae)
 
 
