@@ -1,7 +1,7 @@
 """Numba: whether it is installed, and how every kernel is compiled.
 
 Importing this module imports nothing optional; a module of kernels, which decorates functions with
-`kernel`, `leaf` and `part`, may only be imported where `has_numba`.
+`kernel`, `inner`, `part` and `leaf`, may only be imported where `has_numba`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def _inliner() -> type:
     return Inliner
 
 
+# One that Python does not call: the wrapper for that takes time to compile.
+inner = partial(kernel, no_cpython_wrapper=True)
 # A kernel that becomes part of those that call it. Called, there would be two of it in the process
 # that compiles, and the one that runs would round otherwise than the one in the cache. Python must
 # not call it: the wrapper for that, with its code in it once more, would take long to compile.

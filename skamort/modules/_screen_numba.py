@@ -8,7 +8,7 @@ are kept, and their bits, do not depend on the screen.
 
 import numpy as np
 
-from .._numba import ANY_ORDER, kernel
+from .._numba import ANY_ORDER, inner, kernel
 from ._topk_numba import _BLOCK, _bound, _maximize
 
 _LARGEST = np.int32(np.iinfo(np.int32).max)
@@ -60,17 +60,18 @@ def select_products(
     products = np.empty(n_rows + _AT_ONCE, np.float32)
     sizes = np.empty(n_rows + _AT_ONCE, np.float32)
     size_bits = sizes.view(np.int32)
+    start = np.int64(0)  # for a number that it knows numba would compile once more
     for i in range(n):
         _bound_above(screen[i], slopes[i], rounding, lengths, bias, uppers)
         if signed:
             _bound_magnitudes(screen[i], slopes[i], rounding, lengths, bias, uppers)
         _maximize(bits, maxima)
         bound = max(np.int32(1), _bound(maxima, len(maxima), k, k // 4))
-        first = _collect(bits, maxima, bound, _LARGEST, places, 0)
+        first = _collect(bits, maxima, bound, _LARGEST, places, start)
         found = first
         if first <= most:
-            _multiply(X[i], matrix, places, 0, first, products)
-            _activate(products, bias, places, 0, first, signed, sizes)
+            _multiply(X[i], matrix, places, start, first, products)
+            _activate(products, bias, places, start, first, signed, sizes)
             least = _least(size_bits, first, k)
             found = _collect(bits, maxima, least, bound - 1, places, first)
         done[i] = found <= most
@@ -113,7 +114,7 @@ def collect_products(
         found = _collect_in_order(uppers, bound, places)
         counts[i] = -1
         if found <= most:
-            _multiply(X[i], matrix, places, 0, found, products)
+            _multiply(X[i], matrix, places, np.int64(0), found, products)
             start = total
             for c in range(found):
                 values[total], columns[total] = products[c] + bias[places[c]], places[c]
@@ -122,14 +123,14 @@ def collect_products(
     return total
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _bound_above(row, slope, rounding, lengths, bias, uppers):
     """Write upper bounds on a row's entries; the bias comes last, for to add it is monotone."""
     for j in range(len(row)):
         uppers[j] = (row[j] + (slope * lengths[j] + rounding * abs(row[j]))) + bias[j]
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _bound_magnitudes(row, slope, rounding, lengths, bias, uppers):
     """Let upper bounds on a row's entries be those on their magnitudes."""
     for j in range(len(row)):
@@ -137,7 +138,7 @@ def _bound_magnitudes(row, slope, rounding, lengths, bias, uppers):
         uppers[j] = max(uppers[j], -lower)
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _collect_in_order(uppers, bound, places):
     """Write the places of all numbers above a bound; return how many there are."""
     found = 0
@@ -153,13 +154,13 @@ def _collect_in_order(uppers, bound, places):
     return found
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _least(size_bits, found, k):
     """Return the bits of the k-th largest size, or of the least number > 0."""
     return max(np.int32(1), _bound(size_bits, found, k, 0)) if found >= k else np.int32(1)
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _collect(bits, maxima, low, high, places, found):
     """Append the places of all bits from low to high; return how many there are now."""
     stride = len(maxima)
@@ -188,7 +189,7 @@ def _multiply(x, matrix, places, first, found, products):
         products[c], products[c + 1], products[c + 2], products[c + 3] = p, q, r, s
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _activate(products, bias, places, first, found, signed, sizes):
     """Add the bias, and write the sizes of the sums: 0 where they are not > 0, if not signed."""
     for c in range(first, found):
@@ -197,7 +198,7 @@ def _activate(products, bias, places, first, found, signed, sizes):
         sizes[c] = size if size > 0 else np.float32(0)
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _keep(products, size_bits, places, found, least, values, columns):
     """Write the k largest products, of equal ones the first, and 0 for none, in order of places."""
     k, kept = len(values), 0
@@ -224,7 +225,7 @@ def _keep(products, size_bits, places, found, least, values, columns):
     _sort(columns, values)
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _sort(columns, values):
     """Sort a few columns, and their values with them."""
     for end in range(1, len(columns)):

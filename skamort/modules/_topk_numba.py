@@ -10,7 +10,7 @@ Floats > 0 are in the order of their bits, read as integers, and these the compi
 
 import numpy as np
 
-from .._numba import kernel
+from .._numba import inner, kernel
 
 _BLOCK = 16
 
@@ -57,7 +57,7 @@ def select_rows(bits, k, columns):
                 kept += 1
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _maximize(row, maxima):
     """Find the maximum of each block."""
     stride = len(maxima)
@@ -69,7 +69,7 @@ def _maximize(row, maxima):
             maxima[j] = max(maxima[j], part[j])
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _bound(values, n, k, slack):
     """Find a bound that k to k + slack of the first n values reach, or more where some are equal.
 
@@ -94,7 +94,7 @@ def _bound(values, n, k, slack):
     return low
 
 
-@kernel(fastmath=False, error_model="python")
+@inner(fastmath=False, error_model="python")
 def _candidates(row, maxima, bound, values, places):
     """Write the entries that reach a bound, and their columns; return how many there are."""
     found, stride = 0, len(maxima)
