@@ -70,7 +70,7 @@ def test_height_is_the_least_of_all_levels(seed, k, share, positive):
     found = allowed.height(correlations)
     size = correlations.clamp(min=0) if positive else correlations.abs()
     top = size.sort(dim=1, descending=True).values[:, :k]
-    levels = torch.linspace(0, 1, 400, dtype=torch.float64)[None, :, None] * top[:, :1, None]
+    levels = torch.linspace(0, 1, 4000, dtype=torch.float64)[None, :, None] * top[:, :1, None]
     rest = (top[:, None, :] - levels).clamp(min=0).norm(dim=2)
     every = l1[:, None] * levels[:, :, 0] + l2[:, None] * rest
     assert (found <= every.amin(dim=1) + 1e-12).all()
