@@ -60,7 +60,7 @@ def test_pivots_alone_find_the_best_codes(seed, n_features, size, share, positiv
         return
     again = pivoted(x, atoms.astype(dtype), alpha, positive, 2e-6, z)
     assert again[2]
-    np.testing.assert_allclose(again[0], z, rtol=1e-6, atol=1e3 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(again[0], z, rtol=1e-4, atol=1e3 * np.finfo(dtype).eps)
 
 
 def test_an_atom_whose_square_is_zero_in_the_dtype_stays_out():
