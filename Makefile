@@ -132,9 +132,9 @@ suite-oldest: export NUMBA_CACHE_DIR = $(CURDIR)/$(OLDEST)/kernels
 run-oldest-torch: export NUMBA_CACHE_DIR = $(CURDIR)/$(OLDEST_TORCH)/kernels
 
 # All tests but those on an emulated GPU; the examples of docstrings run on the newest dependencies alone.
-# A test has cases by what is skamort's, not by what it depends on: three of them tell whether that serves.
+# A test has cases by what is skamort's, not by what it depends on: two of them tell whether that serves.
 suite-oldest: $(OLDEST_TOOLS) browser
-	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu --most-cases 3
+	$(OLDEST)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu --most-cases 2
 
 run-oldest-torch: $(OLDEST_TORCH_TOOLS) browser
 	$(OLDEST_TORCH)/bin/pytest -n $(WORKERS) --dist worksteal tests --ignore tests/gpu
