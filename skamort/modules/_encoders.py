@@ -225,13 +225,13 @@ class LinearEncoder(nn.Linear, LayeredEncoder):
         bias : Tensor of shape (n_components,), optional
             b; None for an encoder without one.
         """
-        # On "meta" there are no numbers: `nn.Linear` would draw them from torch's global generator,
-        # which belongs to the user, and `skip_init` import a system of computer algebra.
-        n_components, n_features = weight.shape
-        encoder = cls(n_features, n_components, bias=bias is not None, device="meta")
+        # Not by nn.Linear's `__init__`, which draws weights from torch's global generator: that is
+        # the user's. Nor by `skip_init`, which imports a system of computer algebra.
+        encoder = cls.__new__(cls)
+        nn.Module.__init__(encoder)
+        encoder.out_features, encoder.in_features = weight.shape
         encoder.weight = nn.Parameter(weight)
-        if bias is not None:
-            encoder.bias = nn.Parameter(bias)
+        encoder.register_parameter("bias", None if bias is None else nn.Parameter(bias))
         return encoder
 
     @property
