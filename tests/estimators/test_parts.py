@@ -33,6 +33,7 @@ def told_by(fit):
     ids=["parts", "defaults", "estimator", "part of a part"],
 )
 def test_a_warning_says_whose_part_warns_and_how_it_is_set(whole, told):
+    whole = clone(whole).set_params(random_state=0)
     messages = [m for m in told_by(lambda: whole.fit(X)) if "raise max_iter" in m]
     for start in told:
         (message,) = [m for m in messages if m.startswith(start)]
@@ -79,7 +80,7 @@ def test_an_error_says_so_too(encoder):
 
 
 def test_what_is_said_to_be_set_helps():
-    coder = AmortizedCoder(teacher=QUICK, encoder=STUDENT, random_state=0)
+    coder = clone(AmortizedCoder(teacher=QUICK, encoder=STUDENT, random_state=0))
     assert len([m for m in told_by(lambda: coder.fit(X)) if "raise max_iter" in m]) == 2
     coder.set_params(teacher__max_iter=500, encoder__tol=0.5, encoder__max_iter=500)
     assert not [m for m in told_by(lambda: coder.fit(X)) if "raise max_iter" in m]
