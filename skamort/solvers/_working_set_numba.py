@@ -117,7 +117,7 @@ def goal(progress, gap):
 def minimize(energy, z, b, u, block, size, alpha, positive, target, support, factor, step):
     """Sweeps and polishing until the duality gap of the restricted problem is at most
     ``target``."""
-    for turn in range(2 * _INNER_ROUNDS):
+    for turn in range(2 * _INNER_ROUNDS):  # one place of the gap, or it would be compiled twice
         if turn % 2 == 0:
             for _ in range(1 + size // _ATOMS_PER_SWEEP):
                 _sweep(z, u, block, size, alpha, positive)

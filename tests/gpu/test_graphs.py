@@ -216,7 +216,7 @@ class Looks(ReLU):
 
 def test_a_step_that_cannot_be_recorded_is_taken_by_operators(gpu, rows):
     if gpu is None:
-        pytest.skip("torch does not forget a graph that broke")
+        pytest.skip("a recording that fails spoils CUDA for the tests after it")
 
     class Encoder(SAEEncoder):
         def _make_activation(self, unit):
@@ -232,7 +232,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_by_operators(gpu, rows):
 
 def test_a_kernel_that_fails_in_a_graph_is_not_given_up(gpu):
     if gpu is None:
-        pytest.skip("the graph would be broken")
+        pytest.skip("a recording that fails spoils CUDA for the tests after it")
 
     def fail():
         raise RuntimeError("not built")

@@ -128,8 +128,6 @@ def test_operators_of_a_step(kernels, model, most):
 @pytest.mark.parametrize("model", [SAEEncoder(5, alpha=0.1), TopKSAE(16, k=1)])
 def test_graphs_hold_kernels(kernels, model, monkeypatch):
     with kernels() as counts:
-        if counts is not None and isinstance(model, TopKSAE):
-            pytest.skip("an interpreter takes long")
         by_graphs = weights(fitted(6, model))
         assert counts is None or any(what == "replay" for what, _ in counts.operators)
         monkeypatch.setattr(_step_graph, "_MOST_NUMBERS", 0)
