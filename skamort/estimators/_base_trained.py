@@ -49,7 +49,7 @@ from ._interrupts import warn_interrupted
 from ._known_codes import check_learnable, check_learns_codes_alone, match_scale
 from ._parameters import TrainingParameters
 from ._tasks import EpochTasks, FitTask
-from ._usefulness import note_divergence, warn_not_converged, warn_of_fits
+from ._usefulness import note_divergence, reader, warn_not_converged, warn_of_fits
 
 # What `precision` is to the net.
 _PRODUCTS = {"full": None, "tf32": "tf32", "bfloat16": torch.bfloat16}
@@ -113,11 +113,12 @@ class BaseTrainedEncoder(TrainingParameters, BaseSparseCoder):
         job = self._prepare_fit(X, y, sample_weight, codes, code_loss, fresh, resume)
         job.observer = EpochTasks(task) if task.is_watched else None
         self._run(job)
-        note_divergence([job])
+        read = reader()
+        note_divergence([job], read)
         self._finish_fit(job, fresh)
         if not self.net_.converged_:
             warn_not_converged(self)
-        warn_of_fits([job], type(self).__name__)
+        warn_of_fits([job], type(self).__name__, read)
         task.end()
         return self
 

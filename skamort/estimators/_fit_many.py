@@ -18,7 +18,7 @@ from ..training import Job
 from ..training.batched import train
 from ._base_trained import BaseTrainedEncoder
 from ._shared_rows import SharedRows
-from ._usefulness import note_divergence, warn_of_fits
+from ._usefulness import note_divergence, reader, warn_of_fits
 
 
 @torch.inference_mode(False)
@@ -115,11 +115,12 @@ def fit_many(
         return [model.fit(X, y, **given) for model in models]
     jobs = _prepare(models, X, y, sample_weight, codes, code_loss)
     train(jobs, verbose=bool(estimator.verbose))
-    note_divergence(jobs)
+    read = reader()
+    note_divergence(jobs, read)
     for model, job in zip(models, jobs, strict=True):
         _finish(model, job)
     _warn_not_converged(jobs)
-    warn_of_fits(jobs, "fit_many")
+    warn_of_fits(jobs, "fit_many", read)
     return models
 
 

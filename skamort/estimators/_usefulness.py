@@ -49,10 +49,14 @@ def warn_not_converged(estimator: Any) -> None:
     )
 
 
-def note_divergence(jobs: Sequence[Job]) -> None:
+def reader() -> Callable[..., SomeRows]:
+    """Return what reads the rows by which fits are judged, once for fits of the same data."""
+    return cache(_read_some)
+
+
+def note_divergence(jobs: Sequence[Job], read: Callable[..., SomeRows]) -> None:
     """Give fits an error whose last steps left weights that are of no use; the loss of an epoch is
     that before them. A GPU is waited for once."""
-    read = cache(_read_some)
     sound = {job: _is_sound(job, _some_rows(job, read).X) for job in jobs if job.error is None}
     for device in {flag.device for flag in sound.values()}:
         there = [job for job, flag in sound.items() if flag.device == device]
@@ -72,10 +76,9 @@ def _is_sound(job: Job, X: Tensor) -> Tensor:
     return (reconstructed.sum() + lengths.reciprocal().sum()).isfinite()
 
 
-def warn_of_fits(jobs: Sequence[Job], owner: str) -> None:
+def warn_of_fits(jobs: Sequence[Job], owner: str, read: Callable[..., SomeRows]) -> None:
     """Warn of what is wrong with fits of the same rows, or with the rows."""
     if jobs[0].data.codes_known or not warn_of_far_rows(*_rows_of(jobs[0]), owner):
-        read = cache(_read_some)  # once for fits of the same data
         _warn_if_useless(jobs, owner, read)
         _warn_if_dead(jobs, owner, read)
 

@@ -19,7 +19,7 @@ from skamort import (
     TopKSAE,
     WeightedSAE,
 )
-from skamort.estimators import BaseTrainedEncoder, fit_many
+from skamort.estimators import BaseTrainedEncoder, _usefulness, fit_many
 from skamort.inspection import compare_encoders
 from skamort.solvers import alpha_max
 
@@ -164,3 +164,12 @@ def test_many_fits_tell_which_of_them_diverged():
             good, bad = fit_many(sae, X, {"learning_rate": [1e-3, 1e35]})
     assert hasattr(good, "net_")
     assert not hasattr(bad, "net_")
+
+
+def test_rows_by_which_a_fit_is_judged_are_read_once(monkeypatch):
+    read, n_read = _usefulness._read_some, []
+    monkeypatch.setattr(_usefulness, "_read_some", lambda *args: n_read.append(1) or read(*args))
+    all_complaints(SAEEncoder(**FEW), X)
+    assert len(n_read) == 1
+    fit_many(SAEEncoder(**FEW), X, {"alpha": [0.1, 0.2]})
+    assert len(n_read) == 2
