@@ -166,6 +166,7 @@ def test_many_fits_tell_which_of_them_diverged():
     assert not hasattr(bad, "net_")
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_by_which_a_fit_is_judged_are_read_once(monkeypatch):
     read, n_read = _usefulness._read_some, []
     monkeypatch.setattr(_usefulness, "_read_some", lambda *args: n_read.append(1) or read(*args))
